@@ -1,0 +1,1 @@
+"""The house: domain values, reconstruction, records; both doors (`scp_node`, `viewer_api`) build on it."""

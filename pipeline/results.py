@@ -1,0 +1,247 @@
+"""What a reconstruction says of itself: the table of contents of a result folder (`report.json`).
+
+Everybody who shows or sends results (worker, viewer, delivery, demo) reads this and nothing else.
+Times are seconds, lengths mm (units of the assumed scale where `scale.known` is false); paths are relative to the
+folder, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+DISCLAIMER: Final = "For research and decision support; not for diagnosis alone."
+"""Said on every page and in every result."""
+
+SHAPE_ONLY: Final = "Shape only: nothing in the study says how large a pixel is, so no lengths in mm are claimed."
+"""Said everywhere where a scale is missing."""
+
+
+class Status(StrEnum):
+    """How a reconstruction ended."""
+
+    RECONSTRUCTED = "reconstructed"
+    REFUSED = "refused"
+
+
+class FileKind(StrEnum):
+    """What a file of the result folder is for."""
+
+    SURFACE_SEGMENTATION = "surface-segmentation"
+    SECONDARY_CAPTURE = "secondary-capture"
+    MESH = "mesh"
+    MESH_LOW_POLY = "mesh-low-poly"
+    POINT_CLOUD = "point-cloud"
+    DEPTH_PICTURE = "depth-picture"
+    DEPTH_ARRAY = "depth-array"
+    NOVEL_VIEW = "novel-view"
+    RADIOGRAPH = "radiograph"
+    CONTOUR_PICTURE = "contour-picture"
+    STAGE_PICTURE = "stage-picture"
+    REPORT_PAGE = "report-page"
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file is a DICOM instance, to be delivered to the PACS."""
+        return self in (FileKind.SURFACE_SEGMENTATION, FileKind.SECONDARY_CAPTURE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """One file of the result folder.
+
+    Attributes:
+        path: Relative to the folder.
+        kind: What it is for.
+        media_type: `model/stl`, `application/dicom`, `image/png`, ...
+        title: What a person would call it ("Right femur, STL").
+        sop_class_uid: Of a DICOM instance.
+        sop_instance_uid: Of a DICOM instance; derived from inputs, models and settings, so that a rerun repeats it.
+        series_instance_uid: Of a DICOM instance.
+        radiograph: Identifier of the radiograph that the picture shows, where it shows one.
+    """
+
+    path: str
+    kind: FileKind
+    media_type: str
+    title: str
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    radiograph: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageReport:
+    """What one stage did.
+
+    Attributes:
+        name: `read`, `gate`, `enhance`, `perceive`, `calibrate`, `fit`, `assess`, `render`, `write`.
+        seconds: Wall-clock time.
+        summary: One sentence with the figures that matter.
+        picture: Path of its picture, where it has one.
+    """
+
+    name: str
+    seconds: float
+    summary: str = ""
+    picture: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleReport:
+    """The scale in words and figures; see `pipeline.radiograph.Scale`."""
+
+    known: bool
+    relative_uncertainty: float
+    provenance: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadiographReport:
+    """One radiograph as it was used.
+
+    Attributes:
+        identifier: SOPInstanceUID or file name.
+        view: `AP`, `PA`, `LATERAL`; as decided, not merely as tagged.
+        side: `L` or `R`.
+        picture: Windowed 8-bit PNG, full size.
+        contour: The reconstruction's outline on it: closed polygons of (column, row) in source pixels.
+        rows: Number of rows of the source.
+        columns: Number of columns of the source.
+        contour_error_mm: Mean distance between that outline and the outline seen in the image (None: not measured).
+        mm_per_pixel: Size of a source pixel in the bone's plane, None without scale.
+    """
+
+    identifier: str
+    view: str
+    side: str
+    picture: str
+    contour: tuple[tuple[tuple[float, float], ...], ...]
+    rows: int
+    columns: int
+    contour_error_mm: float | None
+    mm_per_pixel: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceReport:
+    """One reconstructed bone.
+
+    Attributes:
+        name: `femur_R`.
+        bone: `femur`.
+        side: `L` or `R`.
+        vertices: Number of vertices.
+        triangles: Number of triangles.
+        watertight: Whether the mesh is closed and consistently oriented.
+        extent: Size of the bounding box along left, posterior, head.
+        expected_error: Expected mean surface error (one figure to trust it by), calibrated on people not in the model.
+        inferred_fraction: Share of the surface that no radiograph shows.
+    """
+
+    name: str
+    bone: str
+    side: str
+    vertices: int
+    triangles: int
+    watertight: bool
+    extent: tuple[float, float, float]
+    expected_error: float
+    inferred_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A measurement with its interval, or the reason why there is none.
+
+    Attributes:
+        name: The surgeon's own name ("Neck-shaft angle").
+        bone: `femur_R`.
+        unit: UCUM: `mm`, `deg`.
+        value: None when the views do not support it.
+        lower: Lower end of the 90 % interval.
+        upper: Upper end of the 90 % interval.
+        reason: Why there is no value.
+    """
+
+    name: str
+    bone: str
+    unit: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusalReport:
+    """Why nothing was reconstructed: a `RefusalCode` and a sentence for a radiologist."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A model that took part."""
+
+    name: str
+    version: str
+    licence: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The whole story of one reconstruction."""
+
+    status: Status
+    software_version: str
+    scale: ScaleReport
+    stages: tuple[StageReport, ...] = ()
+    radiographs: tuple[RadiographReport, ...] = ()
+    surfaces: tuple[SurfaceReport, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    warnings: tuple[str, ...] = ()
+    models: tuple[ModelVersion, ...] = ()
+    files: tuple[ResultFile, ...] = ()
+    refusal: RefusalReport | None = None
+    disclaimer: str = DISCLAIMER
+
+    def to_json(self) -> str:
+        """As written to `report.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Read `report.json` back.
+
+        Raises:
+            ValueError: The text is not such a report.
+        """
+        try:
+            report: Report = _from_plain(cls, json.loads(text))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a Bonecraft report: {error}") from error
+        return report
+
+
+def _from_plain(wanted: Any, value: Any) -> Any:  # noqa: ANN401 - generic over every field's type
+    """`value` of plain JSON as the type that a dataclass field declares."""
+    if value is None:
+        return None
+    if get_origin(wanted) in (Union, UnionType):
+        return _from_plain(next(t for t in get_args(wanted) if t is not type(None)), value)
+    if get_origin(wanted) is tuple:
+        kinds = get_args(wanted)
+        each = [kinds[0]] * len(value) if len(kinds) == 2 and kinds[1] is Ellipsis else kinds
+        return tuple(_from_plain(kind, item) for kind, item in zip(each, value, strict=True))
+    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        hints = get_type_hints(wanted)
+        return wanted(**{name: _from_plain(hints[name], item) for name, item in value.items()})
+    return wanted(value) if isinstance(wanted, type) and issubclass(wanted, (StrEnum, float)) else value

@@ -1,0 +1,1 @@
+"""The stages of a reconstruction, each a pure function from values to values."""

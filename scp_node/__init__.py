@@ -1,0 +1,1 @@
+"""The DICOM door: what comes in over C-STORE, and what leaves for the PACS."""

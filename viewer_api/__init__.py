@@ -1,0 +1,1 @@
+"""The web door: each institution's small authenticated viewer."""
