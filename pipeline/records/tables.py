@@ -1,0 +1,286 @@
+"""What the node remembers, as tables.
+
+An institution owns everything below it; a row of one institution is never shown to another.
+Times are UTC with a zone. States are text with a CHECK, so that a reader of the database sees words.
+Files live in the blob store; rows hold their keys and SHA-256 digests.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+STUDY_STATES: Final = ("receiving", "queued", "running", "reconstructed", "refused", "failed", "out-of-scope")
+RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed")
+DELIVERY_STATES: Final = ("pending", "delivered", "dead")
+INSTANCE_ROLES: Final = ("radiograph", "out-of-scope", "own-result")
+ROLES: Final = ("admin", "radiologist", "technologist", "specialist")
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(v) for v in values)})", name=column)
+
+
+def _id() -> Column[object]:
+    return Column("id", UUID(as_uuid=True), primary_key=True, server_default=text("gen_random_uuid()"))
+
+
+def _institution(*, nullable: bool = False) -> Column[object]:
+    return Column("institution_id", ForeignKey("institutions.id"), nullable=nullable)
+
+
+def _when(name: str, *, now: bool = False, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+institutions = Table(
+    "institutions",
+    metadata,
+    _id(),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("quiet_seconds", Integer, nullable=False, server_default="60"),
+    _when("created_at", now=True),
+)
+
+called_ae_titles = Table(
+    "called_ae_titles",
+    metadata,
+    Column("ae_title", Text, primary_key=True),
+    _institution(),
+)
+
+peers = Table(
+    "peers",
+    metadata,
+    _id(),
+    _institution(),
+    Column("ae_title", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("allow_from", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("sends", Boolean, nullable=False, server_default="false"),
+    Column("receives", Boolean, nullable=False, server_default="false"),
+    UniqueConstraint("institution_id", "ae_title"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    _institution(),
+    Column("email", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("failed_logins", Integer, nullable=False, server_default="0"),
+    _when("locked_until", nullable=True),
+    _when("verified_at", nullable=True),
+    _when("disabled_at", nullable=True),
+    _when("created_at", now=True),
+    _one_of("role", ROLES),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_digest", Text, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("csrf_token", Text, nullable=False),
+    _when("created_at", now=True),
+    _when("expires_at"),
+)
+
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("token_digest", Text, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _when("expires_at"),
+    _when("used_at", nullable=True),
+)
+
+settings_seeds = Table(
+    "settings_seeds",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("seeded", JSONB, nullable=False),
+    _when("seeded_at", now=True),
+)
+"""What `site.toml` last said of each subject: tells an edit of the file from a change by hand."""
+
+settings_changes = Table(
+    "settings_changes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    Column("who", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("undoes", ForeignKey("settings_changes.id")),
+    _when("changed_at", now=True),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    _id(),
+    _institution(),
+    Column("study_instance_uid", Text, nullable=False),
+    Column("patient_id", Text, nullable=False, server_default=""),
+    Column("patient_name", Text, nullable=False, server_default=""),
+    Column("accession_number", Text, nullable=False, server_default=""),
+    Column("study_date", Text, nullable=False, server_default=""),
+    Column("study_description", Text, nullable=False, server_default=""),
+    Column("uploaded_by", ForeignKey("users.id")),
+    Column("state", Text, nullable=False, server_default="receiving"),
+    _when("first_received_at", now=True),
+    _when("last_received_at", now=True),
+    UniqueConstraint("institution_id", "study_instance_uid"),
+    _one_of("state", STUDY_STATES),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    _id(),
+    _institution(),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("series_instance_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("blob_key", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("header", JSONB, nullable=False, server_default="{}"),
+    Column("superseded", Boolean, nullable=False, server_default="false"),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("received_from", Text, nullable=False, server_default=""),
+    _when("received_at", now=True),
+    UniqueConstraint("institution_id", "sop_instance_uid", "digest"),
+    _one_of("role", INSTANCE_ROLES),
+)
+"""`header` holds what settling and the viewer's list need: Modality, BodyPartExamined, view, side, Rows, Columns.
+
+Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use, and the
+second is marked `superseded` so that the administrator sees it.
+"""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _institution(nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("sop_class_uid", Text, nullable=False, server_default=""),
+    Column("sop_instance_uid", Text, nullable=False, server_default=""),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("received_from", Text, nullable=False, server_default=""),
+    Column("blob_key", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _when("received_at", now=True),
+)
+
+reconstructions = Table(
+    "reconstructions",
+    metadata,
+    _id(),
+    _institution(),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("instance_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
+    Column("state", Text, nullable=False, server_default="queued"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("stage", Text, nullable=False, server_default=""),
+    Column("fraction", Integer, nullable=False, server_default="0"),
+    Column("progress_sentence", Text, nullable=False, server_default=""),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("traceback", Text, nullable=False, server_default=""),
+    _when("queued_at", now=True),
+    _when("started_at", nullable=True),
+    _when("finished_at", nullable=True),
+    UniqueConstraint("study_id", "input_digest"),
+    _one_of("state", RECONSTRUCTION_STATES),
+)
+"""`fraction` is in per cent. `problem` is a sentence for people (refusal or failure); `traceback` is for the dead letter."""
+
+result_sets = Table(
+    "result_sets",
+    metadata,
+    _id(),
+    _institution(),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("reconstruction_id", ForeignKey("reconstructions.id"), nullable=False, unique=True),
+    Column("report", JSONB, nullable=False),
+    _when("created_at", now=True),
+)
+
+result_files = Table(
+    "result_files",
+    metadata,
+    _id(),
+    _institution(),
+    Column("result_set_id", ForeignKey("result_sets.id"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("blob_key", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("sop_class_uid", Text),
+    Column("sop_instance_uid", Text),
+    UniqueConstraint("result_set_id", "path"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    _institution(),
+    Column("result_file_id", ForeignKey("result_files.id"), nullable=False),
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("problem", Text, nullable=False, server_default=""),
+    _when("next_attempt_at", now=True),
+    _when("delivered_at", nullable=True),
+    UniqueConstraint("result_file_id", "peer_id"),
+    _one_of("state", DELIVERY_STATES),
+)
+
+Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=deliveries.c.state == "pending")
+Index("ix_instances_study", instances.c.study_id)
+Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())
