@@ -192,8 +192,8 @@ instances = Table(
 )
 """`header` holds what settling and the viewer's list need: Modality, BodyPartExamined, view, side, Rows, Columns.
 
-Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use, and the
-second is marked `superseded` so that the administrator sees it.
+Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use,
+and the second is marked `superseded` so that the administrator sees it.
 """
 
 quarantine = Table(
@@ -234,7 +234,7 @@ reconstructions = Table(
     UniqueConstraint("study_id", "input_digest"),
     _one_of("state", RECONSTRUCTION_STATES),
 )
-"""`fraction` is in per cent. `problem` is a sentence for people (refusal or failure); `traceback` is for the dead letter."""
+"""`fraction` is in per cent. `problem` is a sentence for people (refusal or failure); `traceback` for the dead letter."""
 
 result_sets = Table(
     "result_sets",

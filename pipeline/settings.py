@@ -1,0 +1,109 @@
+"""How one node process is set up: `node.toml`, then the environment (`BONECRAFT_…`), then secrets files.
+
+Only what a process needs before it can reach its database lives here. Institutions, peers and users are data: see
+`pipeline.site`. Built by entry points alone and handed to everybody else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+SECRETS_FOLDER = Path("/run/secrets")
+
+
+class NodeSettings(BaseSettings):
+    """One node's settings; each may be given as `name` in node.toml or as `BONECRAFT_NAME` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BONECRAFT_",
+        extra="forbid",
+        frozen=True,
+        secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None,
+    )
+    toml_file: ClassVar[Path | None] = None
+
+    data_folder: Path = Path("var")
+    """Where an embedded database, local blobs, incoming files and logs live."""
+    database_url: str = ""
+    """`postgresql+psycopg://user:password@host/name`; empty: an embedded PostgreSQL in the data folder."""
+    blob_url: str = ""
+    """`s3://bucket/prefix`; empty: the folder `blobs` in the data folder."""
+    models_folder: Path | None = None
+    """Where `manifest.toml` and the models lie; empty: those that came with Bonecraft."""
+
+    dicom_host: str = "0.0.0.0"  # noqa: S104 - modalities call from outside; peers are checked by title and address
+    dicom_port: Port = 11112
+    maximum_associations: Annotated[int, Field(ge=1)] = 50
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    web_host: str = "127.0.0.1"
+    web_port: Port = 8080
+    web_origin: str = ""
+    """The address people type (`https://bonecraft.example.org`), where it differs from web_host and web_port."""
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    threads_per_worker: Annotated[int, Field(ge=0)] = 0
+    """Threads for one reconstruction; 0: cores divided by workers."""
+    minimum_free_megabytes: Annotated[int, Field(ge=0)] = 1024
+    """Below this the listener answers 0xA700 (out of resources) and takes nothing more."""
+    job_timeout_seconds: Annotated[int, Field(ge=10)] = 600
+    job_attempts: Annotated[int, Field(ge=1)] = 3
+    delivery_attempts: Annotated[int, Field(ge=1)] = 12
+    metrics_port: int = 0
+    """Prometheus metrics on loopback; 0: none."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, secrets files, node.toml, defaults: the first that says something wins."""
+        del dotenv_settings
+        toml = TomlConfigSettingsSource(settings_cls, cls.toml_file)
+        return init_settings, env_settings, file_secret_settings, toml
+
+    @property
+    def threads(self) -> int:
+        """Threads for one reconstruction."""
+        return self.threads_per_worker or max(1, (os.cpu_count() or 1) // self.workers)
+
+    @property
+    def origin(self) -> str:
+        """The address people type into the browser."""
+        return self.web_origin or f"http://{self.web_host}:{self.web_port}"
+
+
+def load_settings(config: Path | None = None, **overrides: object) -> NodeSettings:
+    """Settings from `config` (node.toml), the environment and secrets files.
+
+    Raises:
+        ConfigurationError: The file is missing or a value is wrong; the message names it.
+    """
+    if config is not None and not config.is_file():
+        raise ConfigurationError(f"no settings file at {config}: create it or leave out --config")
+    source = type("NodeSettingsFromFile", (NodeSettings,), {"toml_file": config, "__module__": __name__})
+    try:
+        settings: NodeSettings = source(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"settings are wrong: {problems}") from error
+    return settings
