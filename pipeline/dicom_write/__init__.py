@@ -1,0 +1,74 @@
+"""Results as DICOM objects of the source study: a Surface Segmentation and a picture per radiograph.
+
+Importing this package is cheap (no highdicom): the listener asks `recognise_own` about every instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.dicom_write.inputs import ProofPicture, WriteSettings
+from pipeline.dicom_write.uids import derive_uid, is_own_uid, recognise_own
+from pipeline.radiograph import Scale
+from pipeline.results import ModelVersion, ResultFile
+from pipeline.surface import BoneSurface
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["ProofPicture", "WriteSettings", "derive_uid", "is_own_uid", "recognise_own", "write_results"]
+
+
+def write_results(
+    *,
+    surfaces: tuple[BoneSurface, ...],
+    pictures: tuple[ProofPicture, ...],
+    scale: Scale,
+    models: tuple[ModelVersion, ...],
+    sources: Mapping[str, Dataset],
+    out: Path,
+    software_version: str,
+    created: datetime,
+    settings: WriteSettings | None = None,
+) -> tuple[ResultFile, ...]:
+    """Write a reconstruction as DICOM instances into `out/dicom`, checked before they can go anywhere.
+
+    A Surface Segmentation's unit is mm (PS3.3 C.27.1): without a known scale only the pictures are written.
+    Radiographs that came without a DICOM header (plain pictures) belong to no study: they get nothing.
+
+    Args:
+        surfaces: The bones, in mm LPS where the scale is known.
+        pictures: One per radiograph.
+        scale: Where the size in mm came from; said in the objects.
+        models: What took part; their digests enter the UIDs.
+        sources: Radiograph identifier to its header as read (elements not yet decoded are copied byte for byte).
+        out: The result folder.
+        software_version: Of Bonecraft.
+        created: When the study was reconstructed, with its time zone. The UIDs do not depend on it.
+        settings: What else decides the content.
+
+    Returns:
+        The files, paths relative to `out`; empty when there is no source with a header.
+
+    Raises:
+        UnsoundResult: An object fails the project's own check; nothing is left in `out/dicom`.
+        KeyError: A picture shows a radiograph that is not among the sources, while others are.
+    """
+    from pipeline.dicom_write.result_set import write_result_set  # highdicom takes a second to load
+
+    if not sources:
+        return ()
+    return write_result_set(
+        surfaces=surfaces if scale.known else (),
+        pictures=pictures,
+        scale=scale,
+        models=models,
+        sources=sources,
+        folder=out / "dicom",
+        software_version=software_version,
+        created=created,
+        settings=settings or WriteSettings(),
+    )

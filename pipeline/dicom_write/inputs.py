@@ -1,0 +1,53 @@
+"""What the DICOM writers are handed: values that know no tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.radiograph import Side, View
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProofPicture:
+    """A radiograph with the reconstruction drawn on it, to be seen on any workstation.
+
+    Attributes:
+        radiograph: Identifier of the radiograph shown, a key of the sources.
+        pixels: (H, W, 3) uint8 RGB. Read-only.
+        title: At most 64 ASCII characters: what a list shows ("Right femur on AP").
+        side: Which side of the patient is shown.
+        view: How the beam passed the patient, as decided.
+        spacing_mm: (row, column) size of a picture pixel in the plane of the bone, None where it is not known.
+    """
+
+    radiograph: str
+    pixels: npt.NDArray[np.uint8]
+    title: str
+    side: Side
+    view: View | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        pixels = np.array(self.pixels)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) < 1 or pixels.dtype != np.uint8:
+            raise ValueError(f"a picture is (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
+        if not self.title.isascii() or not 0 < len(self.title) <= 64:
+            raise ValueError("a picture's title has 1 to 64 ASCII characters (PS3.5 6.2, LO)")
+        pixels.flags.writeable = False
+        object.__setattr__(self, "pixels", pixels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteSettings:
+    """What else decides what is written; every field enters the UIDs.
+
+    Attributes:
+        declare_manifold: Whether Manifold (0066,0010) says YES. Some readers refuse that: they get UNKNOWN.
+        choices: What a person chose for this study (`"pixel-spacing=0.2"`): another choice, other instances.
+    """
+
+    declare_manifold: bool = True
+    choices: tuple[str, ...] = ()
