@@ -234,7 +234,7 @@ reconstructions = Table(
     UniqueConstraint("study_id", "input_digest"),
     _one_of("state", RECONSTRUCTION_STATES),
 )
-"""`fraction` is in per cent. `problem` is a sentence for people (refusal or failure); `traceback` for the dead letter."""
+"""`fraction` is in per cent. `problem` is a sentence for people; `traceback` is for the dead letter."""
 
 result_sets = Table(
     "result_sets",
