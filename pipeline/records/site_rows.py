@@ -1,0 +1,192 @@
+"""How the values that administrators set lie in the tables: read into `pipeline.site_values`, and written back.
+
+No history here, and no locks: `pipeline.records.admin` is the door.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pipeline.errors import ConfigurationError
+from pipeline.records import tables, users
+from pipeline.site_values import InstitutionValue, PeerValue, Subject, SubjectKind, UserValue, Value
+
+
+def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Value]:
+    """The institution itself, its peers and its users; empty where there is no such institution."""
+    row = connection.execute(select(tables.institutions).where(tables.institutions.c.slug == slug)).one_or_none()
+    if row is None:
+        return {}
+    institution = InstitutionValue(
+        name=row.name, quiet_seconds=row.quiet_seconds, called_ae_titles=_called_ae_titles(connection, row.id)
+    )
+    found: dict[Subject, Value] = {Subject.of_institution(slug): institution}
+    return found | _peers(connection, slug, row.id) | _users(connection, slug, row.id)
+
+
+def write_value(connection: Connection, subject: Subject, value: Value, *, is_new: bool) -> None:
+    """Make the rows say `value`.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Another institution has the title already.
+        InputError: Another institution has the user already.
+        ConfigurationError: A user's verification was to be taken back.
+    """
+    match value:
+        case InstitutionValue():
+            _write_institution(connection, subject.institution, value)
+        case PeerValue():
+            _write_peer(connection, subject, value)
+        case UserValue():
+            if is_new:
+                _add_user(connection, subject, value)
+            else:
+                _write_user(connection, subject, value)
+
+
+def remove_value(connection: Connection, subject: Subject) -> None:
+    """Remove the rows.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Something still refers to them.
+        ConfigurationError: Results still wait to be delivered to the peer.
+        InputError: The user has uploaded studies.
+    """
+    match subject.kind:
+        case SubjectKind.INSTITUTION:
+            _remove_institution(connection, subject.institution)
+        case SubjectKind.PEER:
+            _remove_peer(connection, subject)
+        case SubjectKind.USER:
+            users.remove_user(connection, user_id=_user(connection, subject).id)
+
+
+def _of_institution(table: Table, institution_id: UUID) -> Select[Any]:
+    return select(table).where(table.c.institution_id == institution_id)
+
+
+def _institution_id(connection: Connection, slug: str) -> UUID:
+    column = tables.institutions.c.id
+    found: UUID = connection.execute(select(column).where(tables.institutions.c.slug == slug)).scalar_one()
+    return found
+
+
+def _database_time(connection: Connection) -> datetime:
+    now: datetime = connection.execute(select(func.now())).scalar_one()
+    return now
+
+
+def _called_ae_titles(connection: Connection, institution_id: UUID) -> tuple[str, ...]:
+    rows = connection.execute(_of_institution(tables.called_ae_titles, institution_id))
+    return tuple(sorted(row.ae_title for row in rows))
+
+
+def _write_institution(connection: Connection, slug: str, value: InstitutionValue) -> None:
+    said = {"name": value.name, "quiet_seconds": value.quiet_seconds}
+    statement = upsert(tables.institutions).values(slug=slug, **said)
+    connection.execute(statement.on_conflict_do_update(index_elements=[tables.institutions.c.slug], set_=said))
+    institution_id = _institution_id(connection, slug)
+    titles = tables.called_ae_titles
+    connection.execute(delete(titles).where(titles.c.institution_id == institution_id))
+    for title in value.called_ae_titles:
+        connection.execute(insert(titles).values(ae_title=title, institution_id=institution_id))
+
+
+def _remove_institution(connection: Connection, slug: str) -> None:
+    institution_id = _institution_id(connection, slug)
+    titles = tables.called_ae_titles
+    connection.execute(delete(titles).where(titles.c.institution_id == institution_id))
+    connection.execute(delete(tables.institutions).where(tables.institutions.c.id == institution_id))
+
+
+def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
+    rows = connection.execute(_of_institution(tables.peers, institution_id).order_by(tables.peers.c.ae_title))
+    return {
+        Subject.of_peer(slug, row.ae_title): PeerValue.model_construct(
+            host=row.host,
+            port=row.port,
+            allow_from=tuple(sorted(row.allow_from)),
+            sends=row.sends,
+            receives=row.receives,
+        )
+        for row in rows
+    }
+
+
+def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> None:
+    """In place where the peer is known, so that its deliveries stay its own."""
+    peers = tables.peers
+    said = {
+        "host": value.host,
+        "port": value.port,
+        "allow_from": list(value.allow_from),
+        "sends": value.sends,
+        "receives": value.receives,
+    }
+    key = {"institution_id": _institution_id(connection, subject.institution), "ae_title": subject.name}
+    statement = upsert(peers).values(**key, **said)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[peers.c.institution_id, peers.c.ae_title], set_=said)
+    )
+
+
+def _remove_peer(connection: Connection, subject: Subject) -> None:
+    peers, deliveries = tables.peers, tables.deliveries
+    institution_id = _institution_id(connection, subject.institution)
+    key = (peers.c.institution_id == institution_id) & (peers.c.ae_title == subject.name)
+    waiting = connection.execute(
+        select(func.count()).select_from(deliveries.join(peers)).where(key, deliveries.c.state == "pending")
+    ).scalar_one()
+    if waiting:
+        raise ConfigurationError(
+            f"{waiting} results still wait to be delivered to {subject}; wait until they are delivered "
+            "or given up, as `bonecraft status` shows"
+        )
+    connection.execute(delete(peers).where(key))
+
+
+def _users(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
+    return {
+        Subject.of_user(slug, user.email): UserValue(role=user.role, verified=user.verified, disabled=user.disabled)
+        for user in users.list_users(connection, institution_id=institution_id)
+    }
+
+
+def _user(connection: Connection, subject: Subject) -> users.User:
+    found = users.find_user(connection, email=subject.name)
+    if found is None:
+        raise ConfigurationError(f"there is no {subject}")
+    return found
+
+
+def _add_user(connection: Connection, subject: Subject, value: UserValue) -> None:
+    now = _database_time(connection)
+    user_id = users.add_user(
+        connection,
+        institution_id=_institution_id(connection, subject.institution),
+        email=subject.name,
+        role=value.role,
+        verified_at=now if value.verified else None,
+    )
+    if value.disabled:
+        users.disable_user(connection, user_id=user_id, now=now)
+
+
+def _write_user(connection: Connection, subject: Subject, value: UserValue) -> None:
+    user = _user(connection, subject)
+    now = _database_time(connection)
+    if user.verified and not value.verified:
+        raise ConfigurationError(f"{subject} was verified, which cannot be taken back; disable the account instead")
+    if value.verified and not user.verified:
+        users.verify_user(connection, user_id=user.id, now=now)
+    if value.role != user.role:
+        users.set_role(connection, user_id=user.id, role=value.role)
+    if value.disabled and not user.disabled:
+        users.disable_user(connection, user_id=user.id, now=now)
+    if user.disabled and not value.disabled:
+        users.enable_user(connection, user_id=user.id)

@@ -1,0 +1,275 @@
+"""What an administrator decides: institutions, their DICOM peers, their users.
+
+The same values come from `site.toml`, from the command line and from the web, are stored by `pipeline.records.admin`,
+and are checked here, at birth, wherever they come from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigurationError
+from pipeline.records.users import Role
+
+ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+"""`allow_from` of a peer that may call from any address."""
+
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_EMAIL: Final = re.compile(r"[^@\s/]+@[^@\s/]+")
+
+
+def _ae_title(text: str) -> str:
+    """An application entity title, PS3.5 6.2 (VR AE): 1 to 16 characters of the default repertoire, no backslash.
+
+    Leading and trailing spaces are not significant there and are dropped.
+    """
+    title = text.strip(" ")
+    if not title:
+        raise ValueError("an AE title needs at least one character that is not a space")
+    if len(title) > 16:
+        raise ValueError(f"AE title {title!r} has {len(title)} characters; DICOM allows 16")
+    if any(not " " <= character <= "~" or character == "\\" for character in title):
+        raise ValueError(f"AE title {title!r} may hold ASCII letters, digits, signs and spaces only, no backslash")
+    return title
+
+
+def _slug(text: str) -> str:
+    if not _SLUG.fullmatch(text):
+        raise ValueError(f"slug {text!r} may hold a-z, 0-9 and inner hyphens, at most 63; for example 'demo-hospital'")
+    return text
+
+
+def _host(text: str) -> str:
+    """A host name (RFC 1123) or an IP address."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        labels = text.rstrip(".").split(".")
+    looks_like_address = all(label.isdigit() for label in labels)
+    if looks_like_address or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"{text!r} is neither a host name nor an IP address; write it without scheme and port")
+    return text
+
+
+def _network(text: str) -> str:
+    """A range of addresses in CIDR notation (RFC 4632), or one address."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a range of addresses; for example '10.0.0.0/24' or '10.0.0.7'") from error
+    raise ValueError(f"{text!r} names an address inside a range; write '{interface.network}' or '{interface.ip}'")
+
+
+def _email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise ValueError(f"{text!r} is not an e-mail address")
+    return text.lower()
+
+
+def _sorted_once(texts: Iterable[str]) -> tuple[str, ...]:
+    """Order and repetition mean nothing here, so equal settings compare equal."""
+    return tuple(sorted(set(texts)))
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Slug = Annotated[str, AfterValidator(_slug)]
+Host = Annotated[str, AfterValidator(_host)]
+Network = Annotated[str, AfterValidator(_network)]
+Email = Annotated[str, AfterValidator(_email)]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+
+
+class Value(BaseModel):
+    """What is set for one subject; compares by content and travels as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored, compared and shown."""
+        return self.model_dump(mode="json")
+
+
+class InstitutionValue(Value):
+    """An institution: who answers to which called AE titles, and how long a study must be quiet to be complete."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    called_ae_titles: Annotated[tuple[AeTitle, ...], AfterValidator(_sorted_once)] = ()
+    quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+
+
+class PeerValue(Value):
+    """A DICOM peer of an institution.
+
+    Attributes:
+        host: Where we call it.
+        port: Where we call it.
+        allow_from: The addresses it may call us from; what it sends from elsewhere is rejected.
+        sends: It may send to us.
+        receives: It gets the results.
+    """
+
+    host: Host
+    port: Port
+    allow_from: Annotated[tuple[Network, ...], AfterValidator(_sorted_once)] = ()
+    sends: bool = False
+    receives: bool = False
+
+    @model_validator(mode="after")
+    def _a_sender_calls_from_somewhere(self) -> PeerValue:
+        if self.sends and not self.allow_from:
+            raise ValueError(
+                "a peer that sends needs allow_from, the addresses it calls from; any address at all is "
+                f"{', '.join(ANYWHERE)}"
+            )
+        return self
+
+
+class UserValue(Value):
+    """A user's role, and whether they may come in.
+
+    Passwords are no setting: they are never compared, shown or recorded as one.
+
+    Attributes:
+        role: What they may do.
+        verified: An administrator vouches for who they are; only those who registered themselves wait for it.
+        disabled: Shut out, with everything they did kept.
+    """
+
+    role: Role
+    verified: bool = True
+    disabled: bool = False
+
+
+class SubjectKind(StrEnum):
+    """What can be set; each kind has its own `Value`."""
+
+    INSTITUTION = "institution"
+    PEER = "peer"
+    USER = "user"
+
+
+_VALUES: Final[dict[SubjectKind, type[Value]]] = {
+    SubjectKind.INSTITUTION: InstitutionValue,
+    SubjectKind.PEER: PeerValue,
+    SubjectKind.USER: UserValue,
+}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Subject:
+    """What a value is set for: `institution demo`, `peer demo/PACS`, `user demo/admin@example.org`.
+
+    Attributes:
+        kind: Institution, peer or user.
+        institution: The institution's slug.
+        name: The peer's AE title or the user's e-mail address; empty for the institution itself.
+    """
+
+    kind: SubjectKind
+    institution: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the parts.
+
+        Raises:
+            ConfigurationError: One of them is not well formed.
+        """
+        try:
+            _slug(self.institution)
+            if self.kind is SubjectKind.PEER:
+                object.__setattr__(self, "name", _ae_title(self.name))
+            if self.kind is SubjectKind.USER:
+                object.__setattr__(self, "name", _email(self.name))
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def __str__(self) -> str:
+        """As stored and shown."""
+        return f"{self.kind} {self.institution}" + (f"/{self.name}" if self.name else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """The subject of which `text` is the `str`."""
+        kind, _, rest = text.partition(" ")
+        institution, _, name = rest.partition("/")
+        return cls(kind=SubjectKind(kind), institution=institution, name=name)
+
+    @classmethod
+    def of_institution(cls, slug: str) -> Subject:
+        """The institution itself."""
+        return cls(kind=SubjectKind.INSTITUTION, institution=slug)
+
+    @classmethod
+    def of_peer(cls, slug: str, ae_title: str) -> Subject:
+        """A peer of the institution."""
+        return cls(kind=SubjectKind.PEER, institution=slug, name=ae_title)
+
+    @classmethod
+    def of_user(cls, slug: str, email: str) -> Subject:
+        """A user of the institution."""
+        return cls(kind=SubjectKind.USER, institution=slug, name=email)
+
+    def value(self, plain: dict[str, Any]) -> Value:
+        """`plain` as this kind's value.
+
+        Raises:
+            ConfigurationError: It is not one; the message names the subject, the entry and the fix.
+        """
+        try:
+            return _VALUES[self.kind].model_validate(plain)
+        except ValidationError as error:
+            raise ConfigurationError(f"{self}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line: each entry with what is wrong with it."""
+    return "; ".join(f"{where}: {what}" if where else what for where, what in problems(error))
+
+
+def problems(error: ValidationError) -> tuple[tuple[str, str], ...]:
+    """Each problem as (entry, sentence)."""
+    return tuple((".".join(map(str, each["loc"])), sentence(each["type"], each["msg"])) for each in error.errors())
+
+
+def sentence(kind: str, message: str) -> str:
+    """Pydantic's own message in this project's words where they say more."""
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not known here; check the spelling"
+    return message.removeprefix("Value error, ")
+
+
+def differences(before: Value | None, after: Value | None) -> tuple[str, ...]:
+    """What changes from `before` to `after`, a line per entry, `- ` for what goes and `+ ` for what comes."""
+    old = before.to_json() if before else {}
+    new = after.to_json() if after else {}
+    lines: list[str] = []
+    for entry in {**old, **new}:
+        if old.get(entry, ...) == new.get(entry, ...):
+            continue
+        lines += [f"- {entry} = {_shown(old[entry])}"] if entry in old else []
+        lines += [f"+ {entry} = {_shown(new[entry])}"] if entry in new else []
+    return tuple(lines)
+
+
+def _shown(plain: object) -> str:
+    """As one would write it in TOML."""
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    if isinstance(plain, list | tuple):
+        return f"[{', '.join(map(_shown, plain))}]"
+    return f'"{plain}"' if isinstance(plain, str) else str(plain)
