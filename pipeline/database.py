@@ -1,0 +1,92 @@
+"""The way to the node's database: a PostgreSQL given by URL, or the embedded one of the data folder.
+
+Whoever starts it, the product talks to it as a plain role that owns its database: a superuser would bypass
+row-level security, the second wall between institutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from pipeline.embedded_postgres import embedded_url
+from pipeline.errors import ConfigurationError, TransientError
+from pipeline.settings import NodeSettings
+
+CONNECT_TIMEOUT_SECONDS: Final = 5
+
+
+class DatabaseUnavailable(TransientError):  # noqa: N818 - says what is the matter
+    """PostgreSQL does not answer, or went away in the middle; the same work may succeed later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An open database.
+
+    Attributes:
+        url: Where it is (SQLAlchemy form, may hold a password: never log it).
+        engine: SQLAlchemy's pool of connections to it.
+    """
+
+    url: str
+    engine: Engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back by an exception.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer, or went away before the commit was confirmed.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseUnavailable(
+                f"PostgreSQL does not answer ({type(error.orig).__name__}): is it running, and is database_url right?"
+            ) from error
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    @property
+    def libpq_url(self) -> str:
+        """The same place as libpq and psycopg write it."""
+        return self.url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def open_database(settings: NodeSettings) -> Database:
+    """The database that the settings name; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: The URL is not PostgreSQL's.
+        EmbeddedPostgresNotRunning: No URL is given and the data folder's own PostgreSQL is not running.
+    """
+    return open_url(settings.database_url or embedded_url(settings.data_folder))
+
+
+def open_url(url: str) -> Database:
+    """The database at `url`: `postgresql://…`, or the same with SQLAlchemy's `+psycopg`.
+
+    Raises:
+        ConfigurationError: The URL is not PostgreSQL's.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ConfigurationError("database_url must look like postgresql://user:password@host/name")
+    sqlalchemy_url = f"postgresql+psycopg://{rest}"
+    engine = create_engine(
+        sqlalchemy_url,
+        pool_pre_ping=True,  # a restarted PostgreSQL must not cost anybody an error
+        pool_size=10,
+        max_overflow=50,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
+    return Database(url=sqlalchemy_url, engine=engine)
