@@ -1,0 +1,181 @@
+"""site.toml seeds institutions, peers and users, and never silently overwrites what people changed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigurationError
+from pipeline.site import Verdict, plan
+from pipeline.site_file import load_site, read_password
+from pipeline.site_values import InstitutionValue, PeerValue, Subject, UserValue, differences
+
+EXAMPLE = """
+[[institutions]]
+slug = "demo"
+name = "Demo Hospital"
+called_ae_titles = ["BONECRAFT"]
+[[institutions.peers]]
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 4242
+allow_from = ["127.0.0.1/32"]
+sends = true
+receives = true
+[[institutions.users]]
+email = "admin@example.org"
+role = "admin"
+password_file = "secrets/admin"
+"""
+
+PACS = Subject.of_peer("demo", "PACS")
+OLD = PeerValue(host="10.0.0.1", port=104)
+NEW = PeerValue(host="10.0.0.1", port=11112)
+BY_HAND = PeerValue(host="10.0.0.9", port=104)
+
+
+def site_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "site.toml"
+    path.write_text(text)
+    return path
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_site(site_file(tmp_path, text))
+    return str(caught.value)
+
+
+class TestReading:
+    def test_the_example_names_an_institution_a_peer_and_a_user(self, tmp_path):
+        site = load_site(site_file(tmp_path, EXAMPLE))
+        assert site.wanted == {
+            Subject.of_institution("demo"): InstitutionValue(name="Demo Hospital", called_ae_titles=("BONECRAFT",)),
+            PACS: PeerValue(host="127.0.0.1", port=4242, allow_from=("127.0.0.1/32",), sends=True, receives=True),
+            Subject.of_user("demo", "admin@example.org"): UserValue(role="admin"),
+        }
+
+    def test_password_files_lie_beside_the_site_file(self, tmp_path):
+        site = load_site(site_file(tmp_path, EXAMPLE))
+        assert list(site.password_files.values()) == [tmp_path / "secrets/admin"]
+
+    @pytest.mark.parametrize(
+        ("was", "becomes", "told"),
+        [
+            ("port = 4242", "port = 70000", 'institutions "demo", peers "PACS", port: '),
+            ("port = 4242", 'port = "4242"', 'institutions "demo", peers "PACS", port: '),
+            ("port = 4242", "", 'institutions "demo", peers "PACS", port: is missing'),
+            ("port = 4242", "port = 4242\ncolour = 1", 'peers "PACS", colour: is not known here; check the spelling'),
+            ('"PACS"', '"   "', "an AE title needs at least one character that is not a space"),
+            ('"PACS"', '"A_TITLE_TOO_LONG_"', "has 17 characters; DICOM allows 16"),
+            ('"PACS"', "'PA\\CS'", "no backslash"),
+            ('"PACS"', '"PA\\tCS"', "ASCII letters"),
+            ('"PACS"', '"PÄCS"', "ASCII letters"),
+            ('"BONECRAFT"', '"BONE\\\\CRAFT"', 'institutions "demo", called_ae_titles "BONE\\CRAFT": '),
+            ('"127.0.0.1"', '"http://pacs"', "neither a host name nor an IP address"),
+            ('"127.0.0.1"', '"127.0.0.256"', "neither a host name nor an IP address"),
+            ('"127.0.0.1/32"', '"127.0.0.1/8"', "write '127.0.0.0/8' or '127.0.0.1'"),
+            ('"127.0.0.1/32"', '"everywhere"', "is not a range of addresses"),
+            ('["127.0.0.1/32"]', "[]", "a peer that sends needs allow_from"),
+            ('"demo"', '"Demo Hospital"', "slug 'Demo Hospital' may hold"),
+            ('"admin@example.org"', '"admin"', "'admin' is not an e-mail address"),
+            ('role = "admin"', 'role = "boss"', "'admin', 'radiologist', 'technologist' or 'specialist'"),
+        ],
+    )
+    def test_what_is_wrong_is_said_with_file_entry_and_fix(self, tmp_path, was, becomes, told):
+        assert was in EXAMPLE
+        said = complaint(tmp_path, EXAMPLE.replace(was, becomes, 1))
+        assert said.startswith(str(tmp_path / "site.toml"))
+        assert told in said
+
+    def test_two_institutions_cannot_answer_to_one_title(self, tmp_path):
+        other = '[[institutions]]\nslug = "other"\nname = "Other"\ncalled_ae_titles = ["BONECRAFT"]\n'
+        assert "called AE title 'BONECRAFT' is named twice" in complaint(tmp_path, EXAMPLE + other)
+
+    def test_a_missing_file_says_what_to_do(self, tmp_path):
+        with pytest.raises(ConfigurationError, match="create it or leave out --site"):
+            load_site(tmp_path / "site.toml")
+
+    def test_a_file_that_is_no_toml_says_where(self, tmp_path):
+        assert "line 1" in complaint(tmp_path, "institutions = oops\n")
+
+    def test_spaces_around_an_ae_title_mean_nothing(self, tmp_path):
+        assert PACS in load_site(site_file(tmp_path, EXAMPLE.replace('"PACS"', '" PACS "'))).wanted
+
+    def test_a_password_file_loses_its_line_end_only(self, tmp_path):
+        (tmp_path / "secret").write_text(" correct horse \n")
+        assert read_password(tmp_path / "secret") == " correct horse "
+
+    def test_a_password_file_of_two_lines_is_refused(self, tmp_path):
+        (tmp_path / "secret").write_text("one\ntwo\n")
+        with pytest.raises(ConfigurationError, match="must hold one line"):
+            read_password(tmp_path / "secret")
+
+
+class TestSubjects:
+    @pytest.mark.parametrize("text", ["institution demo", "peer demo/PACS", "peer demo/A/B C", "user demo/a@b.org"])
+    def test_a_subject_reads_back_what_it_writes(self, text):
+        assert str(Subject.parse(text)) == text
+
+    def test_differences_are_lines_as_one_would_write_them(self):
+        assert differences(OLD, NEW) == ("- port = 104", "+ port = 11112")
+        assert differences(None, UserValue(role="admin")) == (
+            '+ role = "admin"',
+            "+ verified = true",
+            "+ disabled = false",
+        )
+
+
+class TestThreeWays:
+    """`plan` compares what the file says, what it said last, and what the database holds."""
+
+    @staticmethod
+    def verdicts(wanted, seeded, current, *, force=False):
+        versions = {"wanted": wanted, "seeded": seeded, "current": current}
+        as_maps = {name: {} if value is None else {PACS: value} for name, value in versions.items()}
+        return [step.verdict for step in plan(**as_maps, force=force)]
+
+    def test_nothing_to_do_when_file_and_database_agree(self):
+        assert self.verdicts(NEW, OLD, NEW) == []
+
+    def test_a_new_entry_is_added(self):
+        assert self.verdicts(NEW, None, None) == [Verdict.ADDED]
+
+    def test_an_edit_of_the_file_is_applied(self):
+        assert self.verdicts(NEW, OLD, OLD) == [Verdict.UPDATED]
+
+    def test_an_entry_taken_from_the_file_is_removed(self):
+        assert self.verdicts(None, OLD, OLD) == [Verdict.REMOVED]
+
+    @pytest.mark.parametrize(
+        ("wanted", "seeded", "current"),
+        [
+            (OLD, OLD, BY_HAND),  # changed by hand
+            (NEW, OLD, BY_HAND),  # changed by hand, and the file was edited
+            (NEW, None, BY_HAND),  # set by hand before the file named it
+            (OLD, OLD, None),  # removed by hand
+            (None, OLD, BY_HAND),  # changed by hand, and taken from the file
+        ],
+    )
+    def test_what_was_changed_by_hand_is_kept_unless_forced(self, wanted, seeded, current):
+        assert self.verdicts(wanted, seeded, current) == [Verdict.KEPT]
+        assert Verdict.KEPT not in self.verdicts(wanted, seeded, current, force=True)
+
+    def test_what_is_kept_says_why_and_what_to_do(self):
+        (step,) = plan(wanted={PACS: NEW}, seeded={PACS: OLD}, current={PACS: BY_HAND})
+        headline, *difference = step.lines()
+        assert headline == (
+            "kept peer demo/PACS: it was changed by hand, and the file was edited too; "
+            "write what shall hold into the file, or overwrite with `bonecraft site apply --force`"
+        )
+        assert '  - host = "10.0.0.9"' in difference
+
+    def test_what_only_people_made_is_none_of_the_files_business(self):
+        assert plan(wanted={}, seeded={}, current={PACS: BY_HAND}) == ()
+
+    def test_an_institution_comes_before_its_peers_and_leaves_after_them(self):
+        institution, value = Subject.of_institution("demo"), InstitutionValue(name="Demo")
+        both = {PACS: OLD, institution: value}
+        assert [step.subject for step in plan(wanted=both, seeded={}, current={})] == [institution, PACS]
+        assert [step.subject for step in plan(wanted={}, seeded=both, current=both)] == [PACS, institution]
