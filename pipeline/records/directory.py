@@ -1,0 +1,72 @@
+"""Who may call: institutions by their called AE titles, and their peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from pipeline.records.tables import called_ae_titles, peers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One application entity of an institution.
+
+    Attributes:
+        id: Its row.
+        institution_id: Whose it is.
+        ae_title: Its AE title.
+        host: Where it listens.
+        port: Where it listens.
+        allow_from: Networks (CIDR) or addresses that it may call from; empty: only from `host`.
+        sends: Whether it may store instances here.
+        receives: Whether it gets the results.
+    """
+
+    id: UUID
+    institution_id: UUID
+    ae_title: str
+    host: str
+    port: int
+    allow_from: tuple[str, ...] = ()
+    sends: bool = False
+    receives: bool = False
+
+
+def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:
+    """The institution that answers to this AE title."""
+    found = select(called_ae_titles.c.institution_id).where(called_ae_titles.c.ae_title == called_ae_title)
+    institution: UUID | None = connection.execute(found).scalar_one_or_none()
+    return institution
+
+
+def find_peer(connection: Connection, institution_id: UUID, ae_title: str) -> Peer | None:
+    """The institution's peer of this AE title."""
+    wanted = (peers.c.institution_id == institution_id) & (peers.c.ae_title == ae_title)
+    row = connection.execute(select(peers).where(wanted)).mappings().one_or_none()
+    return None if row is None else _peer(dict(row))
+
+
+def get_peer(connection: Connection, peer_id: UUID) -> Peer | None:
+    """The peer of this row; None where it was removed."""
+    row = connection.execute(select(peers).where(peers.c.id == peer_id)).mappings().one_or_none()
+    return None if row is None else _peer(dict(row))
+
+
+def first_called_ae_title(connection: Connection, institution_id: UUID) -> str:
+    """The AE title under which the node calls this institution's peers: the first of those it answers to.
+
+    Raises:
+        LookupError: The institution has none.
+    """
+    found = select(called_ae_titles.c.ae_title).where(called_ae_titles.c.institution_id == institution_id)
+    title: str | None = connection.execute(found.order_by(called_ae_titles.c.ae_title).limit(1)).scalar_one_or_none()
+    if title is None:
+        raise LookupError("this institution answers to no AE title; add one: bonecraft institutions set")
+    return title
+
+
+def _peer(row: dict[str, object]) -> Peer:
+    return Peer(**{**row, "allow_from": tuple(row["allow_from"])})  # type: ignore[arg-type]

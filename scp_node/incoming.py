@@ -1,0 +1,108 @@
+"""Where a dataset is while it comes in: a file on the store's file system, thrown away unless it was accepted.
+
+pynetdicom writes each dataset to a `NamedTemporaryFile`. `receive_into` gives it one of ours instead, which lies in the
+data folder (so that the store takes it over by a link) and which survives a full disk: pynetdicom would abort the
+association without a word, the sender deserves 0xA700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Final
+
+from pynetdicom import _config, dimse_messages
+
+SUFFIX: Final = ".incoming"
+BYTES_PER_MEGABYTE: Final = 1_000_000
+ABANDONED_SECONDS: Final = 600
+"""An association that is silent for a tenth of that is closed, so no living one leaves its file alone for so long."""
+
+
+class IncomingFile:
+    """A dataset on its way in. Once a write has failed, the rest of the dataset is dropped and `problem` says why."""
+
+    def __init__(self, folder: Path) -> None:
+        """Create an empty file in `folder`."""
+        self._file: IO[bytes] = NamedTemporaryFile(dir=folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed by close()
+        self.problem: OSError | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return self._file.name
+
+    @property
+    def file(self) -> IncomingFile:
+        """What pynetdicom calls `flush()` on."""
+        return self
+
+    def write(self, data: bytes) -> int:
+        """Append `data`, unless a write has failed before."""
+        if self.problem is None:
+            try:
+                self._file.write(data)
+            except OSError as problem:
+                self.problem = problem
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: the store flushes and syncs the whole file once."""
+
+    def tell(self) -> int:
+        """Position, for the writer of the file meta information."""
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, for the writer of the file meta information."""
+        return self._file.seek(offset, whence)
+
+    def close(self) -> None:
+        """Hand everything to the operating system; a full disk shows here at the latest."""
+        try:
+            self._file.close()
+        except OSError as problem:
+            self.problem = self.problem or problem
+
+
+def receive_into(folder: Path) -> None:
+    """Make pynetdicom stream datasets to files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    vars(dimse_messages)["NamedTemporaryFile"] = lambda **_options: IncomingFile(folder)
+
+
+def sweep(folder: Path, *, now: float) -> int:
+    """Remove what senders or listeners that died left half-written: nothing of it was acknowledged.
+
+    Args:
+        folder: Where datasets come in; several listeners may share it.
+        now: Seconds since the epoch.
+
+    Returns:
+        The number of files removed.
+    """
+    leftovers = [path for path in folder.glob(f"*{SUFFIX}") if _is_abandoned(path, now)]
+    for path in leftovers:
+        discard(path)
+    return len(leftovers)
+
+
+def _is_abandoned(path: Path, now: float) -> bool:
+    try:
+        return now - path.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def discard(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def has_room(folder: Path, *, minimum_free_megabytes: int) -> bool:
+    """Whether the file system of `folder` has more than the minimum left."""
+    return shutil.disk_usage(folder).free >= minimum_free_megabytes * BYTES_PER_MEGABYTE

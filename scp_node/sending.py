@@ -1,0 +1,121 @@
+"""Sending files by C-STORE: one association for a batch, one outcome for each file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from pipeline.errors import InputError
+from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, contexts_for
+from scp_node.peer import Target, open_association
+
+FILES_PER_ASSOCIATION: Final = 60
+"""Each file needs two presentation contexts at the most, and an association has 128 (PS3.8 9.3.2.2)."""
+
+SUCCESS: Final = 0x0000
+WARNINGS: Final = range(0xB000, 0xC000)
+"""Stored, but changed or not checked: PS3.4 Table B.2-1, Bxxx."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutgoingFile:
+    """A DICOM file to send, with what its file meta information says (PS3.10 7.1)."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+    @classmethod
+    def read(cls, path: Path) -> OutgoingFile:
+        """The file at `path`.
+
+        Raises:
+            InputError: It is no DICOM file, or its file meta information is incomplete.
+        """
+        try:
+            meta = read_file_meta_info(path)
+            return cls(
+                path=path,
+                sop_class_uid=str(meta.MediaStorageSOPClassUID),
+                sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+                transfer_syntax_uid=str(meta.TransferSyntaxUID),
+            )
+        except (InvalidDicomError, AttributeError, OSError) as error:
+            raise InputError(f"{path} is not a complete DICOM file (PS3.10): {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one file; `problem` is empty when the peer has stored it."""
+
+    file: OutgoingFile
+    problem: str = ""
+
+
+def send_files(files: Iterable[OutgoingFile], target: Target, *, calling: str) -> Iterator[Outcome]:
+    """Send files, and tell each one's outcome as it is known.
+
+    Raises:
+        ConnectionProblem: The peer takes no association; files already told of are stored.
+    """
+    waiting = iter(files)
+    while batch := tuple(itertools.islice(waiting, FILES_PER_ASSOCIATION)):
+        with open_association(target, calling=calling, contexts=_proposed(batch)) as association:
+            for file in batch:
+                yield Outcome(file=file, problem=_store(association, file, target))
+
+
+def _proposed(files: Sequence[OutgoingFile]) -> list[PresentationContext]:
+    """Each file as it is; an Explicit VR one as Implicit VR too, which every peer must take (PS3.5 10.1)."""
+    exact = {(file.sop_class_uid, file.transfer_syntax_uid) for file in files}
+    fallback = {(sop_class, IMPLICIT_LITTLE) for sop_class, syntax in exact if syntax == EXPLICIT_LITTLE}
+    return contexts_for(exact | fallback)
+
+
+def _store(association: Association, file: OutgoingFile, target: Target) -> str:
+    """C-STORE one file; gives what went wrong."""
+    if not association.is_established:
+        return f"{target} closed the association before this file's turn"
+    accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
+    if (file.sop_class_uid, file.transfer_syntax_uid) in accepted:
+        answer = association.send_c_store(file.path)
+    elif file.transfer_syntax_uid == EXPLICIT_LITTLE and (file.sop_class_uid, IMPLICIT_LITTLE) in accepted:
+        answer = association.send_c_store(dcmread(file.path))
+    else:
+        return _not_accepted(file, accepted, target)
+    return _problem(getattr(answer, "Status", None), file, target)
+
+
+def _not_accepted(file: OutgoingFile, accepted: set[tuple[str, str]], target: Target) -> str:
+    sop_class, syntax = UID(file.sop_class_uid).name, UID(file.transfer_syntax_uid).name
+    if any(file.sop_class_uid == accepted_class for accepted_class, _ in accepted):
+        return f"{target} does not accept {sop_class} as {syntax}: enable that transfer syntax there"
+    return f"{target} does not accept {sop_class} ({file.sop_class_uid}): enable that SOP class there"
+
+
+def _problem(status: int | None, file: OutgoingFile, target: Target) -> str:
+    """A C-STORE answer in words; empty when the peer has stored the file."""
+    if status is None:
+        return f"{target} gave no answer: the connection broke, or it took too long"
+    if status == SUCCESS or status in WARNINGS:
+        return ""
+    families = (
+        (range(0xA700, 0xA800), "is out of resources: free space there"),
+        (range(0xA900, 0xAA00), f"says that the dataset does not match {UID(file.sop_class_uid).name}"),
+        (range(0xC000, 0xD000), "says that it cannot understand the dataset"),
+        (range(0x0122, 0x0123), f"does not store {UID(file.sop_class_uid).name}: enable that SOP class there"),
+        (range(0x0124, 0x0125), "does not allow us to send: grant that there"),
+    )
+    meaning = next((words for codes, words in families if status in codes), "failed to store it")
+    return f"{target} {meaning} (status 0x{status:04X})"
