@@ -38,8 +38,9 @@ metadata = MetaData(
 )
 
 STUDY_STATES: Final = ("receiving", "queued", "running", "reconstructed", "refused", "failed", "out-of-scope")
-RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed")
+RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
 DELIVERY_STATES: Final = ("pending", "delivered", "dead")
+QUARANTINE_PROBLEMS: Final = ("unreadable", "identity-mismatch")
 INSTANCE_ROLES: Final = ("radiograph", "out-of-scope", "own-result")
 ROLES: Final = ("admin", "radiologist", "technologist", "specialist")
 
@@ -201,8 +202,8 @@ quarantine = Table(
     metadata,
     _id(),
     _institution(nullable=True),
+    Column("problem", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("status", Integer, nullable=False),
     Column("sop_class_uid", Text, nullable=False, server_default=""),
     Column("sop_instance_uid", Text, nullable=False, server_default=""),
     Column("calling_ae_title", Text, nullable=False),
@@ -211,7 +212,9 @@ quarantine = Table(
     Column("blob_key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     _when("received_at", now=True),
+    _one_of("problem", QUARANTINE_PROBLEMS),
 )
+"""What was received but could not be taken in, kept with the reason (`reason` is a sentence without patient data)."""
 
 reconstructions = Table(
     "reconstructions",

@@ -1,0 +1,74 @@
+"""A real PostgreSQL for the tests: one embedded server per session, one migrated database per test."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import insert
+
+from pipeline.database import Database, open_url
+from pipeline.embedded_postgres import ROLE, EmbeddedPostgres
+from pipeline.migrations import upgrade
+from pipeline.records import tables
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL whose own database is migrated and otherwise empty."""
+    folder = Path(tempfile.mkdtemp(prefix="bonecraft-postgres-"))  # short: the path of a socket holds 107 bytes
+    server = EmbeddedPostgres(folder)
+    try:
+        template = open_url(server.start())
+        upgrade(template.engine)
+        template.close()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a new, migrated database that belongs to this test alone."""
+    name = f"test_{uuid4().hex}"
+    admin_url = postgres.superuser_url.replace("+psycopg", "", 1)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*map(sql.Identifier, (name, ROLE, ROLE)))
+        )
+        yield postgres.superuser_url.replace("://postgres@/postgres", f"://{ROLE}@/{name}", 1)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open, migrated, empty database that belongs to this test alone."""
+    opened = open_url(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def institution_id(database: Database) -> UUID:
+    """An institution, "Demo Hospital" (`demo`), called as BONECRAFT."""
+    with database.begin() as connection:
+        demo = connection.execute(
+            insert(tables.institutions).values(slug="demo", name="Demo Hospital").returning(tables.institutions.c.id)
+        ).scalar_one()
+        connection.execute(insert(tables.called_ae_titles).values(ae_title="BONECRAFT", institution_id=demo))
+    return demo
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A data folder with a short path, for an embedded PostgreSQL of the test's own."""
+    folder = Path(tempfile.mkdtemp(prefix="bonecraft-"))
+    yield folder
+    shutil.rmtree(folder)

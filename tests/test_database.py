@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import text
+
+from pipeline.database import Database, DatabaseUnavailable, open_database, open_url
+from pipeline.embedded_postgres import EmbeddedPostgresNotRunning, embedded_url
+from pipeline.errors import ConfigurationError
+from pipeline.migrations import alembic_config, upgrade
+from pipeline.settings import NodeSettings
+
+KEEPER = (
+    "import sys; from pathlib import Path; from pipeline.embedded_postgres import run_embedded_postgres;"
+    "sys.exit(run_embedded_postgres(Path(sys.argv[1]), lambda url: print(url, flush=True)))"
+)
+
+
+@contextmanager
+def running_keeper(data_folder: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEPER, str(data_folder)], stdout=subprocess.PIPE, text=True
+    ) as keeper:
+        try:
+            assert any(line.startswith("postgresql+psycopg://bonecraft@/bonecraft?host=") for line in keeper.stdout)
+            yield keeper
+        finally:
+            keeper.terminate()
+
+
+def postmaster_pid(data_folder: Path) -> int:
+    return int((data_folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def test_the_product_is_no_superuser_and_owns_its_database(database: Database) -> None:
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT current_setting('is_superuser')")).scalar() == "off"
+        connection.execute(text("CREATE TABLE scratch (a int)"))
+
+
+def test_tables_and_migrations_agree(database: Database) -> None:
+    with database.engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.check(config)
+
+
+def test_processes_that_migrate_at_once_wait_for_each_other(database: Database, database_url: str) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+
+    def migrate(_process: int) -> None:
+        opened = open_url(database_url)
+        upgrade(opened.engine)
+        opened.close()
+
+    with ThreadPoolExecutor() as processes:
+        list(processes.map(migrate, range(3)))  # raises what any of them raised
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM studies")).scalar() == 0
+
+
+def test_another_process_finds_the_server_of_a_data_folder_and_it_survives_kill_9(short_folder: Path) -> None:
+    with running_keeper(short_folder) as keeper:
+        database = open_database(NodeSettings(data_folder=short_folder))
+        with database.begin() as connection:
+            connection.execute(text("CREATE TABLE remembered AS SELECT 42 AS answer"))
+        os.kill(postmaster_pid(short_folder), signal.SIGKILL)
+        assert keeper.wait(30) == 1
+    with pytest.raises(EmbeddedPostgresNotRunning, match="bonecraft serve"):
+        embedded_url(short_folder)
+    with running_keeper(short_folder) as keeper:
+        with database.begin() as connection:  # the same pool: its dead connections are replaced
+            assert connection.execute(text("SELECT answer FROM remembered")).scalar() == 42
+        database.close()
+        keeper.terminate()
+        assert keeper.wait(30) == 0
+
+
+def test_a_server_whose_keeper_was_killed_ends_and_a_new_keeper_takes_its_place(short_folder: Path) -> None:
+    with running_keeper(short_folder) as keeper:
+        keeper.kill()
+    with running_keeper(short_folder) as keeper:
+        assert embedded_url(short_folder)
+        keeper.terminate()
+        assert keeper.wait(30) == 0
+
+
+def test_a_data_folder_too_deep_for_a_socket_works_too(short_folder: Path) -> None:
+    deep = short_folder / ("x" * 60) / ("y" * 60)
+    with running_keeper(deep):
+        database = open_database(NodeSettings(data_folder=deep))
+        with database.begin() as connection:
+            assert connection.execute(text("SELECT 1")).scalar() == 1
+        database.close()
+
+
+def test_a_server_that_does_not_answer_is_a_transient_problem_in_plain_words() -> None:
+    nobody = open_url("postgresql://bonecraft@127.0.0.1:9/bonecraft")
+    with pytest.raises(DatabaseUnavailable, match="is it running"), nobody.begin():
+        pass
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "localhost/bonecraft"])
+def test_a_url_that_is_not_postgresqls_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="postgresql://user:password@host/name"):
+        open_database(NodeSettings(database_url=url))
