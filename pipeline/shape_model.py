@@ -21,6 +21,33 @@ from pipeline.radiograph import Side
 
 IntArray = npt.NDArray[np.int64]
 
+WEIGHT_TOLERANCE = 1e-6
+
+STORED_STEP_MM = 0.002
+"""Modes are stored as whole multiples of this: far below any error, and small modes compress well."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Landmark:
+    """A point that moves with the surface: a weighted mean of vertices. The centre of the head lies on none of them.
+
+    Attributes:
+        indices: (n,) vertices.
+        weights: (n,) adding up to 1.
+    """
+
+    indices: IntArray
+    weights: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", read_only(self.weights, shape=(len(self.indices),)))
+        if abs(self.weights.sum() - 1) > WEIGHT_TOLERANCE:
+            raise ValueError("a landmark's weights must add up to 1")
+
+    def position(self, vertices: FloatArray) -> FloatArray:
+        """The landmark on a surface; `vertices` are (..., V, 3)."""
+        return np.asarray(np.tensordot(vertices[..., self.indices, :], self.weights, axes=([-2], [0])))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShapeModel:
@@ -34,8 +61,8 @@ class ShapeModel:
         modes: (K, V, 3) mm per standard deviation.
         triangles: (T, 3) int32, outward on the right bone.
         residual_sd: (V,) mm along the normal, what people's bones keep that no mode explains.
-        landmarks: Vertex index by landmark name.
-        regions: Vertex indices by region name.
+        landmarks: By name: `head_centre`, `greater_trochanter`, `lesser_trochanter`, `medial_epicondyle`, ...
+        regions: Vertex indices by name: `head`, `neck`, `trochanters`, `shaft`, `distal`.
         interval_factor: Widens the predicted standard deviation to a calibrated 90 % interval.
     """
 
@@ -46,7 +73,7 @@ class ShapeModel:
     modes: FloatArray
     triangles: npt.NDArray[np.int32]
     residual_sd: FloatArray
-    landmarks: Mapping[str, int]
+    landmarks: Mapping[str, Landmark]
     regions: Mapping[str, IntArray]
     interval_factor: float
 
@@ -109,23 +136,27 @@ def load(path: Path) -> ShapeModel:
             version=header["version"],
             licence=header["licence"],
             mean=file["mean"].astype(np.float64),
-            modes=file["modes"].astype(np.float64) * file["mode_scales"][:, None, None],
+            modes=file["modes"].astype(np.float64) * STORED_STEP_MM,
             triangles=file["triangles"].astype(np.int32),
             residual_sd=file["residual_sd"].astype(np.float64),
-            landmarks=header["landmarks"],
+            landmarks={
+                name: Landmark(indices=np.array(indices, dtype=np.int64), weights=np.array(weights))
+                for name, (indices, weights) in header["landmarks"].items()
+            },
             regions={name: np.array(indices, dtype=np.int64) for name, indices in header["regions"].items()},
             interval_factor=header["interval_factor"],
         )
 
 
 def save(model: ShapeModel, path: Path) -> None:
-    """Write a model as a compressed NumPy archive; modes are kept as 16-bit integers of their largest value."""
-    scales = np.abs(model.modes).max(axis=(1, 2)) / np.iinfo(np.int16).max
+    """Write a model as a compressed NumPy archive, its modes rounded to `STORED_STEP_MM`."""
     header = {
         "name": model.name,
         "version": model.version,
         "licence": model.licence,
-        "landmarks": dict(model.landmarks),
+        "landmarks": {
+            name: (landmark.indices.tolist(), landmark.weights.tolist()) for name, landmark in model.landmarks.items()
+        },
         "regions": {name: indices.tolist() for name, indices in model.regions.items()},
         "interval_factor": model.interval_factor,
     }
@@ -133,8 +164,7 @@ def save(model: ShapeModel, path: Path) -> None:
         path,
         header=np.array(json.dumps(header)),
         mean=model.mean.astype(np.float32),
-        modes=np.round(model.modes / scales[:, None, None]).astype(np.int16),
-        mode_scales=scales,
+        modes=np.round(model.modes / STORED_STEP_MM).astype(np.int16),
         triangles=model.triangles.astype(np.uint16 if len(model.mean) < 2**16 else np.int32),
         residual_sd=model.residual_sd.astype(np.float32),
     )

@@ -1,22 +1,24 @@
 """Dense correspondence: one template's vertices on every bone.
 
-Registration is non-rigid iterative closest points, regularised by a Gaussian process: the deformation is a smooth random
-field over the template, a sum of squared-exponential kernels from bending of the shaft down to bumps on a condyle
+Registration is non-rigid iterative closest points, regularised by a Gaussian process: the deformation is a smooth
+random field over the template, a sum of squared-exponential kernels from bending of the shaft to bumps on a condyle
 (Lüthi 2018, IEEE TPAMI 40:1860). With the low-rank basis of the kernel, each iteration is one ridge regression.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import open3d as o3d
 import trimesh
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 
 from models.training.bones import Bone, FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
 
 TEMPLATE_TRIANGLES = 9000
 """About 4500 vertices, 4 mm apart on the shaft: 0.1 mm from the surface between vertices on a femoral head."""
@@ -64,7 +66,7 @@ class Registered:
 
     bone: Bone
     vertices: FloatArray
-    seen: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    seen: BoolArray
     residual_mm: float
 
 
@@ -95,7 +97,7 @@ def deformation_basis(points: FloatArray, kernels: tuple[tuple[float, float], ..
     values, vectors = np.linalg.eigh(_kernel(chosen, chosen, kernels))
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
     kept = values > values[0] * 1e-9
-    return _kernel(points, chosen, kernels) @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return np.asarray(_kernel(points, chosen, kernels) @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
 def farthest_points(points: FloatArray, count: int) -> IntArray:
@@ -134,14 +136,14 @@ def register(template: Template, basis: FloatArray, bone: Bone) -> Registered:
         weighted = basis * weight[:, None]
         system = basis.T @ weighted + np.eye(basis.shape[1])
         moved = start + basis @ cho_solve(cho_factor(system), weighted.T @ offset)
-    snapped, residual = _snap(moved, template, target, seen)
+    snapped, residual = _snap(moved, target, seen)
     return Registered(bone=bone, vertices=snapped, seen=seen, residual_mm=residual)
 
 
 def _pull(
     moved: FloatArray, normals: FloatArray, target: trimesh.Trimesh, tree: cKDTree
 ) -> tuple[FloatArray, FloatArray]:
-    """Vectors (V, 3) to the bone's tangent plane at the closest vertex plus half of the way along it, and weights (V,)."""
+    """Vectors (V, 3) to the tangent plane at the closest vertex plus half of the way along it, and weights (V,)."""
     distance, index = tree.query(moved)
     closest, closest_normals = np.asarray(target.vertices)[index], np.asarray(target.vertex_normals)[index]
     gap = closest - moved
@@ -151,18 +153,25 @@ def _pull(
     return across + 0.5 * (gap - across), (agrees & near).astype(np.float64)
 
 
-def _snap(
-    moved: FloatArray, template: Template, target: trimesh.Trimesh, seen: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> tuple[FloatArray, float]:
+def _snap(moved: FloatArray, target: trimesh.Trimesh, seen: BoolArray) -> tuple[FloatArray, float]:
     """Put vertices that are within 1 mm of the surface onto it; the mean distance before that."""
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(np.asarray(target.vertices, np.float32), np.asarray(target.faces, np.uint32))
-    closest = scene.compute_closest_points(o3d.core.Tensor(moved.astype(np.float32)))["points"].numpy()
+    closest = closest_points(target.vertices, target.faces, moved)
     distance = np.linalg.norm(closest - moved, axis=1)
     return np.where(((distance < 1.0) & seen)[:, None], closest, moved), float(distance[seen].mean())
 
 
-def _similarity_start(template: Template, bone: Bone) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def closest_points(vertices: npt.ArrayLike, triangles: npt.ArrayLike, points: FloatArray) -> FloatArray:
+    """The points (N, 3) of a surface that are closest to `points` (N, 3)."""
+    scene = o3d.t.geometry.RaycastingScene()
+    tensor = o3d.core.Tensor.from_numpy
+    scene.add_triangles(
+        tensor(np.ascontiguousarray(vertices, np.float32)), tensor(np.ascontiguousarray(triangles, np.uint32))
+    )
+    found = scene.compute_closest_points(tensor(points.astype(np.float32)))
+    return np.asarray(found["points"].numpy(), dtype=np.float64)
+
+
+def _similarity_start(template: Template, bone: Bone) -> tuple[FloatArray, BoolArray]:
     """The template laid onto the bone by a similarity, and which of its vertices the bone has at all."""
     seen = np.ones(len(template.vertices), dtype=np.bool_)
     if bone.part == "whole":
@@ -183,15 +192,13 @@ def _top(vertices: FloatArray, height: float = 80.0) -> FloatArray:
     return np.array([*upper[:, :2].mean(axis=0), highest])
 
 
-def _similarity_icp(
-    moving: FloatArray, fixed: FloatArray, seen: np.ndarray[tuple[int], np.dtype[np.bool_]], iterations: int = 40
-) -> FloatArray:
+def _similarity_icp(moving: FloatArray, fixed: FloatArray, seen: BoolArray, iterations: int = 40) -> FloatArray:
     """`moving` rotated, shifted and scaled as a whole onto `fixed`; only the `seen` part is compared."""
     whole = bool(seen.all())
     moved = _length_scaled(moving, fixed) if whole else moving
     tree = cKDTree(fixed)
     for _ in range(iterations):
-        distance, index = tree.query(moved[seen])
+        distance, index = (np.asarray(found) for found in tree.query(moved[seen]))
         near = distance <= np.quantile(distance, 0.9)
         scale, rotation, shift = similarity(moved[seen][near], fixed[index[near]])
         moved = scale * moved @ rotation.T + shift
@@ -228,4 +235,4 @@ def similarity(moving: FloatArray, fixed: FloatArray) -> tuple[float, FloatArray
 def rigid(moving: FloatArray, fixed: FloatArray) -> FloatArray:
     """`moving` (V, 3) rotated and shifted onto its corresponding points `fixed` (Kabsch 1976)."""
     _, rotation, _ = similarity(moving, fixed)
-    return (moving - moving.mean(axis=0)) @ rotation.T + fixed.mean(axis=0)
+    return np.asarray((moving - moving.mean(axis=0)) @ rotation.T + fixed.mean(axis=0))
