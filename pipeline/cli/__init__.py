@@ -34,7 +34,9 @@ COMMANDS: Final = {
     "echo": ("pipeline.cli.network:echo_app", "Ask a DICOM peer whether it is there (C-ECHO)."),
     "institutions": ("pipeline.cli.admin:institutions", "List, add, change and remove institutions."),
     "peers": ("pipeline.cli.admin:peers", "List, add, change and remove DICOM peers."),
-    "users": ("pipeline.cli.admin:users", "List, add, change and remove users."),
+    "users": ("pipeline.cli.admin_users:users", "List, add, change and remove users."),
+    "changes": ("pipeline.cli.admin_changes:changes", "Show what administrators changed, and take it back."),
+    "site": ("pipeline.cli.admin_changes:site", "Bring what site.toml says into the database."),
 }
 """Name: where its Typer app is (`module` or `module:attribute`), and its line in the help."""
 

@@ -1,0 +1,146 @@
+"""`bonecraft institutions` and `bonecraft peers`: whom the node listens to, and to whom it sends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.administration import (
+    AsJson,
+    Config,
+    DryRun,
+    Institution,
+    OneInstitution,
+    added,
+    edited,
+    removed,
+    set_value,
+    show_values,
+    transaction,
+)
+from pipeline.records import admin
+from pipeline.site_values import Subject, SubjectKind
+
+institutions = typer.Typer(add_completion=False, no_args_is_help=True, help="The institutions that this node serves.")
+peers = typer.Typer(add_completion=False, no_args_is_help=True, help="An institution's DICOM peers.")
+
+Slug = Annotated[str, typer.Option("--slug", help="Its short name: a-z, 0-9 and hyphens.")]
+Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
+CalledAeTitles = Annotated[
+    list[str] | None, typer.Option("--called-ae-title", help="An AE title that modalities call; may be repeated.")
+]
+QuietSeconds = Annotated[
+    int | None, typer.Option("--quiet-seconds", help="So long without a new image and a study counts as complete.")
+]
+AeTitle = Annotated[str, typer.Option("--ae-title", help="The peer's AE title: 1 to 16 characters.")]
+Host = Annotated[str | None, typer.Option("--host", help="Where we call it: a name or an IP address.")]
+Port = Annotated[int | None, typer.Option("--port", help="Where we call it.")]
+AllowFrom = Annotated[
+    list[str] | None, typer.Option("--allow-from", help="Addresses it may call from, 10.0.0.0/24; may be repeated.")
+]
+Sends = Annotated[bool | None, typer.Option("--sends/--no-sends", help="May send to us.")]
+Receives = Annotated[bool | None, typer.Option("--receives/--no-receives", help="Gets the results.")]
+
+
+@institutions.command("list")
+def list_institutions(config: Config = None, as_json: AsJson = False) -> None:
+    """List the institutions and the AE titles they answer to."""
+    _show(SubjectKind.INSTITUTION, None, config, as_json=as_json)
+
+
+@institutions.command("add")
+def add_institution(
+    slug: Slug,
+    name: Name = None,
+    called_ae_title: CalledAeTitles = None,
+    quiet_seconds: QuietSeconds = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Add an institution."""
+    subject = Subject.of_institution(slug)
+    said = _said(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
+
+
+@institutions.command("set")
+def set_institution(
+    slug: Slug,
+    name: Name = None,
+    called_ae_title: CalledAeTitles = None,
+    quiet_seconds: QuietSeconds = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Change what is said of an institution; called AE titles are replaced as a whole."""
+    subject = Subject.of_institution(slug)
+    said = _said(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    set_value(config, subject, edited(subject, said), dry_run=dry_run)
+
+
+@institutions.command("remove")
+def remove_institution(slug: Slug, config: Config = None, dry_run: DryRun = False) -> None:
+    """Remove an institution that has no peers, users or studies."""
+    subject = Subject.of_institution(slug)
+    set_value(config, subject, removed(subject), dry_run=dry_run)
+
+
+@peers.command("list")
+def list_peers(institution: OneInstitution = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the DICOM peers."""
+    _show(SubjectKind.PEER, institution, config, as_json=as_json)
+
+
+@peers.command("add")
+def add_peer(
+    institution: Institution,
+    ae_title: AeTitle,
+    host: Host = None,
+    port: Port = None,
+    allow_from: AllowFrom = None,
+    sends: Sends = None,
+    receives: Receives = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Add a DICOM peer."""
+    subject = Subject.of_peer(institution, ae_title)
+    said = _said(host=host, port=port, allow_from=allow_from, sends=sends, receives=receives)
+    set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
+
+
+@peers.command("set")
+def set_peer(
+    institution: Institution,
+    ae_title: AeTitle,
+    host: Host = None,
+    port: Port = None,
+    allow_from: AllowFrom = None,
+    sends: Sends = None,
+    receives: Receives = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Change what is said of a peer; the addresses it may call from are replaced as a whole."""
+    subject = Subject.of_peer(institution, ae_title)
+    said = _said(host=host, port=port, allow_from=allow_from, sends=sends, receives=receives)
+    set_value(config, subject, edited(subject, said), dry_run=dry_run)
+
+
+@peers.command("remove")
+def remove_peer(institution: Institution, ae_title: AeTitle, config: Config = None, dry_run: DryRun = False) -> None:
+    """Remove a peer for which no result is waiting."""
+    subject = Subject.of_peer(institution, ae_title)
+    set_value(config, subject, removed(subject), dry_run=dry_run)
+
+
+def _said(**options: object) -> dict[str, object]:
+    """The options that were given."""
+    return {entry: value for entry, value in options.items() if value is not None}
+
+
+def _show(kind: SubjectKind, institution: str | None, config: Config, *, as_json: bool) -> None:
+    with transaction(config) as connection:
+        current = admin.current_values(connection, institution=institution)
+    show_values({s: v for s, v in current.items() if s.kind is kind}, f"{kind}s", as_json=as_json)
