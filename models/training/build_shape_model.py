@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from models.training.bones import Bone, FloatArray, read_femora, read_landmarks
+from models.training.bones import Bone, FloatArray, IntArray, read_femora, read_landmarks
 from models.training.correspondence import (
     KERNELS,
     RANK,
     BoolArray,
-    IntArray,
     Registered,
     Template,
     deformation_basis,
