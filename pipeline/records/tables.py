@@ -284,6 +284,20 @@ deliveries = Table(
     _one_of("state", DELIVERY_STATES),
 )
 
+connection_checks = Table(
+    "connection_checks",
+    metadata,
+    _id(),
+    _institution(),
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), nullable=False),
+    Column("ok", Boolean),
+    Column("sentence", Text, nullable=False, server_default=""),
+    _when("requested_at", now=True),
+    _when("claimed_at", nullable=True),
+    _when("finished_at", nullable=True),
+)
+"""A C-ECHO that the web asked the DICOM door for; `sentence` tells an administrator what to change where."""
+
 Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=deliveries.c.state == "pending")
 Index("ix_instances_study", instances.c.study_id)
 Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())
