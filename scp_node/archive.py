@@ -1,6 +1,6 @@
 """A small archive for demonstrations: keeps what it is sent in a folder, and answers C-ECHO. Not for hospitals.
 
-`python -m scp_node.archive --folder DIR [--port 4242] [--ae-title PACS]` prints its port once it listens; 0: a free one.
+`python -m scp_node.archive --folder DIR [--port 4242] [--ae-title PACS]` prints its port; 0 takes a free one.
 """
 
 from __future__ import annotations
