@@ -25,6 +25,8 @@ _PICKED: dict[Landmark, str] = {
 }
 _HEAD_SURFACE = tuple(f"{where} Femoral Head" for where in ("Superior", "Anterior", "Lateral", "Medial", "Inferior"))
 _PROXIMAL = (Landmark.HEAD_CENTRE, Landmark.GREATER_TROCHANTER, Landmark.LESSER_TROCHANTER)
+_SHORTEST_FEMUR_MM = 300.0
+"""A surface that is shorter is a femur cut in the shaft."""
 _TEMPLATE_SUBJECT = "z062"
 """Whose landmarks are carried over to femora that nobody has marked: a man of middle age and size."""
 
@@ -132,7 +134,7 @@ class Collection:
     ) -> tuple[dict[Landmark, FloatArray], float]:
         picked = self._picked(person, side)
         if not picked:
-            picked = self._carried_over(side, femur, whole=whole)
+            picked = self._carried_over(person, side, femur, whole=whole)
         names = tuple(picked) if whole else _PROXIMAL
         centre, radius = _refine_head(picked[Landmark.HEAD_CENTRE], femur)
         return {name: picked[name] for name in names} | {Landmark.HEAD_CENTRE: centre}, radius
@@ -145,11 +147,9 @@ class Collection:
         head = np.array([point for name, point in points.items() if name.startswith(_HEAD_SURFACE)])
         return {Landmark.HEAD_CENTRE: head.mean(axis=0)} | {name: points[pick] for name, pick in _PICKED.items()}
 
-    def _carried_over(self, side: Side, femur: Mesh, *, whole: bool) -> dict[Landmark, FloatArray]:
-        """The template's landmarks, carried by an affine fit of the template's surface onto this one."""
-        rows = {f"{row['bone']}_{row['side']}": row for row in self._rows_of(_TEMPLATE_SUBJECT)}
-        template = self._mesh(rows[f"femur_{side}"]).vertices
-        picked = self._picked(_TEMPLATE_SUBJECT, side)
+    def _carried_over(self, person: str, side: Side, femur: Mesh, *, whole: bool) -> dict[Landmark, FloatArray]:
+        """A template's landmarks, carried by an affine fit of the template's surface onto this one."""
+        template, picked = self._template(person, side)
         if not whole:
             depth = np.ptp(femur.vertices[:, 2])
             template = template[template[:, 2] > template[:, 2].max() - depth]
@@ -160,6 +160,43 @@ class Collection:
         return {Landmark.HEAD_CENTRE: head} | {
             name: femur.vertices[nearest.query(point)[1]] for name, point in moved.items()
         }
+
+    def _template(self, person: str, side: Side) -> tuple[FloatArray, dict[Landmark, FloatArray]]:
+        """Vertices and landmarks of the person's other femur, else of the template's, as a femur of `side`."""
+        for candidate in (person, _TEMPLATE_SUBJECT):
+            rows = {f"{row['bone']}_{row['side']}": row for row in self._rows_of(candidate)}
+            for marked in Side:
+                picked = self._picked(candidate, marked)
+                if picked and f"femur_{marked}" in rows:
+                    flip = np.array([1.0 if marked is side else -1.0, 1.0, 1.0])
+                    vertices = self._mesh(rows[f"femur_{marked}"]).vertices
+                    return vertices * flip, {name: point * flip for name, point in picked.items()}
+        raise KeyError(f"nobody marked landmarks on a femur of {_TEMPLATE_SUBJECT}")
+
+
+def from_surface(path: Path, side: Side) -> Anatomy:
+    """A femur of which nothing but its surface is known: head and knee are found by their place, mm LPS.
+
+    Args:
+        path: Closed surface, whole or cut in the shaft, upright along z.
+        side: Which femur it is.
+    """
+    femur = load_mesh(path)
+    vertices = femur.vertices
+    medial = 1.0 if side is Side.RIGHT else -1.0
+    upper = vertices[vertices[:, 2] > vertices[:, 2].max() - 50]
+    inner = upper[upper[:, 0] * medial > np.quantile(upper[:, 0] * medial, 0.75)]
+    centre, radius = _refine_head(inner.mean(axis=0) - [12.0 * medial, 0, 0], femur)
+    landmarks = {Landmark.HEAD_CENTRE: centre}
+    whole = bool(np.ptp(vertices[:, 2]) > _SHORTEST_FEMUR_MM)
+    if whole:
+        knee = vertices[vertices[:, 2] < vertices[:, 2].min() + 30]
+        landmarks[Landmark.INTERCONDYLAR_NOTCH] = np.r_[
+            (knee.min(axis=0) + knee.max(axis=0))[:2] / 2, knee[:, 2].mean()
+        ]
+    return Anatomy(
+        person=path.stem, side=side, femur=femur, whole=whole, landmarks=landmarks, head_radius=radius, neighbours={}
+    )
 
 
 def _is_neighbour(name: str, row: dict[str, str]) -> bool:

@@ -31,6 +31,10 @@ class Layer(StrEnum):
     TRUNK = "trunk"
 
 
+_FARTHEST_MM = 1e4
+"""Beyond any detector; Open3D reports the crossings of a ray mostly, but not always, in order of distance."""
+
+
 def path_lengths(
     meshes: Mapping[Layer, Sequence[Mesh]], geometry: ProjectionGeometry, *, threads: int = 0
 ) -> dict[Layer, FloatImage]:
@@ -63,13 +67,16 @@ def _layer_lengths(meshes: Sequence[Mesh], rays: FloatImage, threads: int) -> Fl
     scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
     normals = []
     for mesh in meshes:
-        scene.add_triangles(mesh.vertices.astype(np.float32), mesh.triangles.astype(np.uint32))
+        vertices, triangles = mesh.vertices.astype(np.float32), mesh.triangles.astype(np.uint32)
+        scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles))
         corners = mesh.vertices[mesh.triangles]
         normals.append(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     offsets = np.cumsum([0, *(len(mesh.triangles) for mesh in meshes)])
     hits = scene.list_intersections(o3d.core.Tensor(rays))
     ray, distance = hits["ray_ids"].numpy().astype(np.int64), hits["t_hit"].numpy().astype(np.float64)
     triangle = offsets[hits["geometry_ids"].numpy()] + hits["primitive_ids"].numpy()
+    order = np.argsort(ray * _FARTHEST_MM + distance, kind="stable")
+    ray, distance, triangle = ray[order], distance[order], triangle[order]
     leaving = np.einsum("ij,ij->i", rays[ray, 3:], np.concatenate(normals)[triangle]) > 0
     return _union_length(ray, distance, np.where(leaving, -1, 1), len(rays))
 

@@ -116,7 +116,7 @@ def _locate(heat: FloatImage, working_to_pixel: FloatArray) -> SeenLandmark:
     rows, columns = np.mgrid[: patch.shape[0], : patch.shape[1]]
     centre = np.array([(weight * columns).sum(), (weight * rows).sum()])
     variance = (weight * ((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2)).sum() / 2
-    working = centre + [left, top]
+    working = centre + np.array([left, top])
     scale = float(np.sqrt(abs(np.linalg.det(working_to_pixel[:, :2]))))
     return SeenLandmark(
         pixel=np.asarray(working_to_pixel[:, :2] @ working + working_to_pixel[:, 2]),
