@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigurationError
-from pipeline.site import Verdict, plan
+from pipeline.records import admin, users
+from pipeline.site import Verdict, apply_site, plan
 from pipeline.site_file import load_site, read_password
 from pipeline.site_values import InstitutionValue, PeerValue, Subject, UserValue, differences
 
@@ -179,3 +181,162 @@ class TestThreeWays:
         both = {PACS: OLD, institution: value}
         assert [step.subject for step in plan(wanted=both, seeded={}, current={})] == [institution, PACS]
         assert [step.subject for step in plan(wanted={}, seeded=both, current=both)] == [PACS, institution]
+
+
+class TestApplying:
+    """The same, on a real PostgreSQL."""
+
+    @pytest.fixture
+    def site(self, tmp_path):
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/admin").write_text("correct horse battery\n")
+        return load_site(site_file(tmp_path, EXAMPLE))
+
+    @staticmethod
+    def apply(database, site, **options):
+        with database.begin() as connection:
+            return apply_site(connection, site, who="site.toml", **options)
+
+    @staticmethod
+    def by_hand(database, subject, value):
+        with database.begin() as connection:
+            return admin.change(connection, subject, value, who="admin@example.org", source="web")
+
+    @staticmethod
+    def current(database):
+        with database.begin() as connection:
+            return admin.current_values(connection)
+
+    def edited(self, tmp_path, was, becomes):
+        return load_site(site_file(tmp_path, EXAMPLE.replace(was, becomes)))
+
+    def test_an_empty_database_holds_afterwards_what_the_file_says(self, database, site):
+        steps = self.apply(database, site)
+        assert [step.verdict for step in steps] == [Verdict.ADDED] * 3
+        assert self.current(database) == dict(site.wanted)
+
+    def test_applying_again_changes_and_records_nothing(self, database, site):
+        self.apply(database, site)
+        assert self.apply(database, site) == ()
+        with database.begin() as connection:
+            assert len(admin.list_changes(connection)) == 3
+
+    def test_a_seeded_user_logs_in_with_the_password_of_the_file(self, database, site):
+        self.apply(database, site)
+        with database.begin() as connection:
+            found = users.check_login(
+                connection, email="admin@example.org", password="correct horse battery", now=datetime.now(UTC)
+            )
+        assert isinstance(found, users.User)
+
+    def test_an_edit_of_the_file_reaches_the_database(self, database, site, tmp_path):
+        self.apply(database, site)
+        (step,) = self.apply(database, self.edited(tmp_path, "port = 4242", "port = 104"))
+        assert step.lines() == ("updated peer demo/PACS", "  - port = 4242", "  + port = 104")
+        assert self.current(database)[PACS].port == 104
+
+    def test_what_was_changed_by_hand_is_kept_and_told_at_every_start(self, database, site, tmp_path):
+        self.apply(database, site)
+        self.by_hand(database, PACS, BY_HAND)
+        for file in (site, self.edited(tmp_path, "port = 4242", "port = 104")):
+            (step,) = self.apply(database, file)
+            assert step.verdict is Verdict.KEPT
+            assert self.current(database)[PACS] == BY_HAND
+
+    def test_what_was_changed_by_hand_is_overwritten_when_forced(self, database, site):
+        self.apply(database, site)
+        self.by_hand(database, PACS, BY_HAND)
+        self.apply(database, site, force=True)
+        assert self.current(database) == dict(site.wanted)
+
+    def test_a_change_by_hand_that_the_file_catches_up_with_is_the_new_seed(self, database, site, tmp_path):
+        self.apply(database, site)
+        self.by_hand(database, PACS, site.wanted[PACS].model_copy(update={"port": 104}))
+        assert self.apply(database, self.edited(tmp_path, "port = 4242", "port = 104")) == ()
+        (step,) = self.apply(database, self.edited(tmp_path, "port = 4242", "port = 105"))
+        assert step.verdict is Verdict.UPDATED
+
+    def test_what_leaves_the_file_leaves_the_database(self, database, site, tmp_path):
+        self.apply(database, site)
+        self.apply(database, load_site(site_file(tmp_path, EXAMPLE[: EXAMPLE.index("[[institutions.peers]]")])))
+        assert list(self.current(database)) == [Subject.of_institution("demo")]
+
+    def test_an_institution_with_peers_of_people_does_not_leave_with_the_file(self, database, site, tmp_path):
+        self.apply(database, site)
+        self.by_hand(database, Subject.of_peer("demo", "OTHER"), OLD)
+        steps = self.apply(database, load_site(site_file(tmp_path, "institutions = []\n")))
+        assert [(step.subject.kind, step.verdict) for step in steps] == [
+            ("user", Verdict.REMOVED),
+            ("peer", Verdict.REMOVED),
+            ("institution", Verdict.KEPT),
+        ]
+        assert "still has peers" in steps[-1].reason
+
+    def test_a_file_that_cannot_be_carried_out_changes_nothing(self, database, site, tmp_path):
+        missing = self.edited(tmp_path, "secrets/admin", "secrets/nobody")
+        with pytest.raises(ConfigurationError, match=r"password file .*nobody cannot be read: No such file"):
+            self.apply(database, missing)
+        assert self.current(database) == {}
+
+
+class TestHistory:
+    """Every change is recorded and can be taken back."""
+
+    @pytest.fixture(autouse=True)
+    def _demo(self, institution_id):
+        """There is an institution `demo`."""
+
+    @staticmethod
+    def change(connection, value, subject=PACS):
+        return admin.change(connection, subject, value, who="root@host", source="command line")
+
+    def test_a_change_says_what_was_before(self, database):
+        with database.begin() as connection:
+            self.change(connection, OLD)
+            self.change(connection, NEW)
+            newest, first = admin.list_changes(connection)
+        assert (first.before, first.after) == (None, OLD)
+        assert (newest.before, newest.after, newest.who) == (OLD, NEW, "root@host")
+
+    def test_setting_what_is_set_is_no_change(self, database):
+        with database.begin() as connection:
+            assert self.change(connection, OLD) is not None
+            assert self.change(connection, OLD) is None
+
+    @pytest.mark.parametrize(("before", "after"), [(None, OLD), (OLD, NEW), (OLD, None)])
+    def test_an_undo_puts_back_what_was_and_can_itself_be_undone(self, database, before, after):
+        with database.begin() as connection:
+            self.change(connection, before)
+            change = self.change(connection, after)
+            undone = admin.undo(connection, change.id, who="root@host", source="command line")
+            assert undone.undoes == change.id
+            assert admin.current_value(connection, PACS) == before
+            admin.undo(connection, undone.id, who="root@host", source="command line")
+            assert admin.current_value(connection, PACS) == after
+
+    def test_a_change_below_a_later_one_cannot_be_undone(self, database):
+        with database.begin() as connection:
+            first = self.change(connection, OLD)
+            self.change(connection, NEW)
+            with pytest.raises(ConfigurationError, match="was changed again after change"):
+                admin.undo(connection, first.id, who="root@host", source="command line")
+
+    def test_a_called_ae_title_answers_for_one_institution_only(self, database):
+        other = Subject.of_institution("other")
+        with database.begin() as connection:
+            with pytest.raises(ConfigurationError, match="BONECRAFT belongs to another institution"):
+                self.change(connection, InstitutionValue(name="Other", called_ae_titles=("BONECRAFT",)), other)
+            assert admin.current_value(connection, other) is None
+
+    def test_a_peer_needs_its_institution_first(self, database):
+        with database.begin() as connection, pytest.raises(ConfigurationError, match="there is no institution 'nope'"):
+            self.change(connection, OLD, Subject.of_peer("nope", "PACS"))
+
+    def test_a_user_is_shut_out_and_let_in_again(self, database):
+        subject = Subject.of_user("demo", "r@example.org")
+        with database.begin() as connection:
+            self.change(connection, UserValue(role="radiologist"), subject)
+            shut = self.change(connection, UserValue(role="radiologist", disabled=True), subject)
+            assert users.find_user(connection, email="r@example.org").disabled
+            admin.undo(connection, shut.id, who="root@host", source="command line")
+            assert not users.find_user(connection, email="r@example.org").disabled

@@ -72,6 +72,11 @@ def undo_change(
     show_change(change, change.subject)
 
 
+@site.callback()
+def _site() -> None:
+    """Keep `apply` a word of its own: Typer would drop the name of an only command."""
+
+
 @site.command("apply")
 def apply(
     file: Annotated[Path, typer.Argument(help="The site file, site.toml.")],

@@ -1,0 +1,173 @@
+"""An administrator sets institutions, peers and users by command line, sees what changes, and takes it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli.admin import institutions, peers
+from pipeline.cli.admin_changes import changes, site
+from pipeline.cli.admin_users import users
+from pipeline.errors import BonecraftError
+
+APPS = {"institutions": institutions, "peers": peers, "users": users, "changes": changes, "site": site}
+SENDER = ("--allow-from", "10.0.0.0/24", "--sends")
+
+
+@pytest.fixture
+def bonecraft(database_url, monkeypatch):
+    """Call a command; the errors that `main` would turn into an exit code are raised."""
+    monkeypatch.setenv("BONECRAFT_DATABASE_URL", database_url)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(command: str, *arguments: str, given: str | None = None) -> str:
+        result = CliRunner().invoke(APPS[command], arguments, input=given)
+        if isinstance(result.exception, BonecraftError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return call
+
+
+@pytest.fixture
+def demo(bonecraft):
+    """An institution `demo` with a peer PACS."""
+    bonecraft("institutions", "add", "--slug", "demo", "--name", "Demo Hospital", "--called-ae-title", "BONECRAFT")
+    bonecraft("peers", "add", *PACS, "--host", "10.0.0.1", "--port", "104", *SENDER)
+    return bonecraft
+
+
+PACS = ("--institution", "demo", "--ae-title", "PACS")
+USER = ("--institution", "demo", "--email", "r@example.org")
+
+
+def test_adding_a_peer_shows_what_is_new_and_how_to_take_it_back(demo):
+    shown = demo("peers", "add", "--institution", "demo", "--ae-title", "VIEWER", "--host", "viewer", "--port", "11112")
+    assert "added peer demo/VIEWER" in shown
+    assert '+ host = "viewer"' in shown
+    assert "bonecraft changes undo 3" in shown
+
+
+def test_changing_a_peer_changes_only_what_was_said(demo):
+    shown = demo("peers", "set", *PACS, "--port", "11112", "--receives")
+    assert "changed peer demo/PACS" in shown
+    listed = json.loads(demo("peers", "list", "--json"))
+    assert listed == {
+        "peer demo/PACS": {
+            "host": "10.0.0.1",
+            "port": 11112,
+            "allow_from": ["10.0.0.0/24"],
+            "sends": True,
+            "receives": True,
+        }
+    }
+
+
+def test_a_dry_run_shows_the_change_and_makes_none(demo):
+    shown = demo("peers", "set", *PACS, "--port", "4242", "--dry-run")
+    assert "would change peer demo/PACS" in shown
+    assert "+ port = 4242" in shown
+    assert "4242" not in demo("peers", "list")
+
+
+def test_a_removed_peer_comes_back_by_undo(demo):
+    before = demo("peers", "list")
+    removed = demo("peers", "remove", *PACS)
+    assert "no peers yet" in demo("peers", "list")
+    demo("changes", "undo", removed.split()[-1])
+    assert demo("peers", "list") == before
+
+
+def test_the_history_says_who_and_what(demo):
+    demo("peers", "set", *PACS, "--port", "11112")
+    shown = demo("changes", "list")
+    assert "changed peer demo/PACS" in shown
+    assert "- port = 104" in shown
+    assert "command line" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--port", "70000"), "port: Input should be less than or equal to 65535"),
+        (("--host", "dicom://pacs"), "neither a host name nor an IP address"),
+        (("--allow-from", "10.0.0.300"), "is not a range of addresses"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_reason(demo, arguments, told):
+    with pytest.raises(BonecraftError, match=told):
+        demo("peers", "set", *PACS, *arguments)
+
+
+def test_adding_twice_is_refused(demo):
+    with pytest.raises(BonecraftError, match="is there already; change it with `set`"):
+        demo("peers", "add", *PACS, "--host", "10.0.0.2", "--port", "104")
+
+
+def test_removing_what_is_not_there_is_refused(demo):
+    with pytest.raises(BonecraftError, match="there is no peer demo/NOBODY"):
+        demo("peers", "remove", "--institution", "demo", "--ae-title", "NOBODY")
+
+
+def test_an_institution_with_peers_stays(demo):
+    with pytest.raises(BonecraftError, match="remove peers and users first"):
+        demo("institutions", "remove", "--slug", "demo")
+    assert "Demo Hospital" in demo("institutions", "list")
+
+
+def test_a_new_user_without_a_password_gets_a_one_time_link(demo):
+    shown = demo("users", "add", *USER, "--role", "radiologist")
+    assert "added user demo/r@example.org" in shown
+    assert "http://127.0.0.1:8080/login/once#" in shown
+
+
+def test_a_password_is_asked_for_unseen(demo):
+    shown = demo("users", "add", *USER, "--role", "admin", "--ask-password", given="correct horse 1\ncorrect horse 1\n")
+    assert "set the password" in shown
+    assert "correct horse" not in shown
+    assert "correct horse" not in demo("changes", "list")
+
+
+def test_a_password_comes_from_a_file(demo, tmp_path):
+    (tmp_path / "secret").write_text("correct horse battery\n")
+    shown = demo("users", "add", *USER, "--role", "admin", "--password-file", str(tmp_path / "secret"))
+    assert "set the password" in shown
+    assert "login/once" not in shown
+
+
+def test_a_short_password_adds_nobody(demo, tmp_path):
+    (tmp_path / "secret").write_text("short\n")
+    with pytest.raises(BonecraftError, match="a password has 12 to"):
+        demo("users", "add", *USER, "--role", "admin", "--password-file", str(tmp_path / "secret"))
+    assert "no users yet" in demo("users", "list")
+
+
+def test_a_site_file_is_shown_before_it_is_applied(demo, tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('[[institutions]]\nslug = "north"\nname = "North"\n')
+    assert "added institution north" in demo("site", "apply", str(file), "--dry-run")
+    assert "north" not in demo("institutions", "list")
+    demo("site", "apply", str(file))
+    assert "north" in demo("institutions", "list")
+    assert "the database holds what" in demo("site", "apply", str(file))
+
+
+def test_an_error_of_ours_is_one_line_and_exit_code_2(database_url):
+    bonecraft = Path(sys.executable).with_name("bonecraft")
+    done = subprocess.run(
+        [bonecraft, "peers", "add", "--institution", "nope", "--ae-title", "PACS", "--host", "h", "--port", "104"],
+        env=os.environ | {"BONECRAFT_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("bonecraft: there is no institution 'nope'; add it first")
+    assert len(done.stderr.splitlines()) == 1
