@@ -1,0 +1,140 @@
+"""Deliveries: the outbox. One row per DICOM result and receiving peer, committed together with the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.records.tables import called_ae_titles, deliveries, peers, result_files
+from pipeline.results import FileKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueDelivery:
+    """A file to be sent now.
+
+    Attributes:
+        id: Of the delivery.
+        attempts: How often it was tried, this time included.
+        peer_id: To whom.
+        peer_ae_title: The peer's AE title (called).
+        host: The peer's host.
+        port: The peer's port.
+        calling_ae_title: The AE title the institution knows us by.
+        sop_class_uid: Of the file.
+        sop_instance_uid: Of the file.
+        blob_key: Where the file lies in the store.
+    """
+
+    id: UUID
+    attempts: int
+    peer_id: UUID
+    peer_ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    blob_key: str
+
+
+def plan(connection: Connection, *, result_set_id: UUID) -> int:
+    """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
+
+    Returns:
+        How many deliveries that makes.
+    """
+    wanted = (
+        select(result_files.c.institution_id, result_files.c.id, peers.c.id, literal("pending"))
+        .join_from(result_files, peers, peers.c.institution_id == result_files.c.institution_id)
+        .where(
+            result_files.c.result_set_id == result_set_id,
+            result_files.c.kind.in_([kind.value for kind in FileKind if kind.is_dicom]),
+            peers.c.receives,
+        )
+    )
+    columns = ["institution_id", "result_file_id", "peer_id", "state"]
+    planned = connection.execute(
+        insert(deliveries).from_select(columns, wanted).on_conflict_do_nothing().returning(deliveries.c.id)
+    )
+    return len(planned.all())
+
+
+def claim_due(
+    connection: Connection, *, now: datetime, limit: int = 20, lease: timedelta = timedelta(minutes=5)
+) -> tuple[DueDelivery, ...]:
+    """Take deliveries whose time has come; nobody else gets them before the lease ends.
+
+    Commit right away: the lease, not the transaction, keeps others off. A sender that dies leaves its deliveries to
+    be claimed again when the lease is over.
+    """
+    due = (
+        select(deliveries.c.id)
+        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now)
+        .order_by(deliveries.c.next_attempt_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(due.scalar_subquery()))
+        .values(next_attempt_at=now + lease, attempts=deliveries.c.attempts + 1)
+        .returning(deliveries.c.id)
+    ).scalars()
+    return _read(connection, list(claimed))
+
+
+def mark_delivered(connection: Connection, delivery_id: UUID, *, now: datetime) -> None:
+    """The peer confirmed it."""
+    _update(connection, delivery_id, state="delivered", delivered_at=now, problem="")
+
+
+def mark_failed(connection: Connection, delivery_id: UUID, *, problem: str, next_attempt_at: datetime | None) -> None:
+    """The attempt failed; None: there will be no other, it is a dead letter."""
+    if next_attempt_at is None:
+        _update(connection, delivery_id, state="dead", problem=problem)
+    else:
+        _update(connection, delivery_id, next_attempt_at=next_attempt_at, problem=problem)
+
+
+def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
+    """Send (again): as if it had never been tried. False where there is no such delivery."""
+    return _update(
+        connection, delivery_id, state="pending", attempts=0, problem="", next_attempt_at=now, delivered_at=None
+    )
+
+
+def _update(connection: Connection, delivery_id: UUID, **values: object) -> bool:
+    changed = connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**values))
+    return changed.rowcount == 1
+
+
+def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
+    our_title = (
+        select(func.min(called_ae_titles.c.ae_title))
+        .where(called_ae_titles.c.institution_id == deliveries.c.institution_id)
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(
+            deliveries.c.id,
+            deliveries.c.attempts,
+            deliveries.c.peer_id,
+            peers.c.ae_title.label("peer_ae_title"),
+            peers.c.host,
+            peers.c.port,
+            func.coalesce(our_title, "BONECRAFT").label("calling_ae_title"),
+            result_files.c.sop_class_uid,
+            result_files.c.sop_instance_uid,
+            result_files.c.blob_key,
+        )
+        .join_from(deliveries, peers)
+        .join(result_files, result_files.c.id == deliveries.c.result_file_id)
+        .where(deliveries.c.id.in_(ids))
+        .order_by(deliveries.c.peer_id, result_files.c.path)
+    )
+    return tuple(DueDelivery(**row) for row in rows.mappings())

@@ -1,0 +1,152 @@
+"""Instances: every file that was received, what it is, and where its bytes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, exists, select
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.records.studies import StudyScope, in_scope
+from pipeline.records.tables import instances
+
+
+class InstanceRole(StrEnum):
+    """What an instance is to us."""
+
+    RADIOGRAPH = "radiograph"
+    OUT_OF_SCOPE = "out-of-scope"
+    OWN_RESULT = "own-result"
+
+
+class Addition(StrEnum):
+    """What became of an instance that was handed in."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    """Same UID, same bytes: nothing to do."""
+    SUPERSEDED = "superseded"
+    """Same UID, other bytes: kept, but the first stays in use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewInstance:
+    """An instance to be remembered.
+
+    Attributes:
+        institution_id: Whose.
+        study_id: Of which study.
+        sop_instance_uid: SOPInstanceUID.
+        sop_class_uid: SOPClassUID.
+        series_instance_uid: SeriesInstanceUID.
+        transfer_syntax_uid: Of the stored file.
+        digest: SHA-256 of the stored file, hexadecimal.
+        size: In bytes.
+        blob_key: Where in the store.
+        role: What it is to us.
+        facts: What settling and lists need: see `pipeline.dicom_header.Facts`.
+        calling_ae_title: Who sent it ("WEB" for an upload).
+        called_ae_title: As whom we were called.
+        received_from: The sender's address.
+        received_at: When.
+    """
+
+    institution_id: UUID
+    study_id: UUID
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    size: int
+    blob_key: str
+    role: InstanceRole
+    facts: Mapping[str, Any]
+    calling_ae_title: str
+    called_ae_title: str
+    received_from: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A remembered instance; the fields are those of `NewInstance`."""
+
+    id: UUID
+    study_id: UUID
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    size: int
+    blob_key: str
+    role: InstanceRole
+    facts: Mapping[str, Any]
+    superseded: bool
+    received_at: datetime
+
+
+def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
+    """Remember an instance, once. The caller holds the study's lock, so no twin can slip in between.
+
+    Returns:
+        The ID of its row (a duplicate's is the first one's) and what became of it.
+    """
+    same_uid = (
+        instances.c.institution_id == new.institution_id,
+        instances.c.sop_instance_uid == new.sop_instance_uid,
+    )
+    twin = connection.execute(select(instances.c.id).where(*same_uid, instances.c.digest == new.digest)).scalar()
+    if twin is not None:
+        return twin, Addition.DUPLICATE
+    superseded = bool(connection.execute(select(exists().where(*same_uid))).scalar_one())
+    values = {name: getattr(new, name) for name in NewInstance.__dataclass_fields__ if name != "facts"}
+    created: UUID = connection.execute(
+        insert(instances).values(**values, header=dict(new.facts), superseded=superseded).returning(instances.c.id)
+    ).scalar_one()
+    return created, Addition.SUPERSEDED if superseded else Addition.NEW
+
+
+def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:
+    """The radiographs of a study that are in use, in order of SOPInstanceUID."""
+    return _read(
+        connection,
+        instances.c.study_id == study_id,
+        instances.c.role == InstanceRole.RADIOGRAPH,
+        ~instances.c.superseded,
+    )
+
+
+def instances_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[Instance, ...]:
+    """Everything received for a study of the scope; nothing where it is somebody else's."""
+    return _read(connection, instances.c.study_id == study_id, in_scope(scope, instances.c.study_id))
+
+
+def get_instance(connection: Connection, scope: StudyScope, instance_id: UUID) -> Instance | None:
+    """One instance of the scope, or None."""
+    found = _read(connection, instances.c.id == instance_id, in_scope(scope, instances.c.study_id))
+    return found[0] if found else None
+
+
+def by_ids(connection: Connection, ids: Sequence[UUID]) -> tuple[Instance, ...]:
+    """The instances with these IDs, in order of SOPInstanceUID."""
+    return _read(connection, instances.c.id.in_(ids))
+
+
+def _read(connection: Connection, *conditions: Any) -> tuple[Instance, ...]:  # noqa: ANN401 - SQL expressions
+    names = [name for name in Instance.__dataclass_fields__ if name not in ("facts", "role")]
+    rows = connection.execute(
+        select(*(instances.c[name] for name in names), instances.c.role, instances.c.header)
+        .where(*conditions)
+        .order_by(instances.c.sop_instance_uid, instances.c.received_at)
+    )
+    return tuple(
+        Instance(role=InstanceRole(row["role"]), facts=row["header"], **{name: row[name] for name in names})
+        for row in rows.mappings()
+    )

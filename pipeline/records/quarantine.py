@@ -1,0 +1,69 @@
+"""Quarantine: what was received but could not be taken in, kept with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.records.tables import quarantine
+
+
+class QuarantineProblem(StrEnum):
+    """What is the matter with a quarantined file."""
+
+    UNREADABLE = "unreadable"
+    IDENTITY_MISMATCH = "identity-mismatch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """A file in quarantine.
+
+    Attributes:
+        institution_id: Whose, where known.
+        problem: What is the matter, for programs.
+        reason: What is the matter, a sentence without patient data.
+        sop_class_uid: As the command said; empty if unknown.
+        sop_instance_uid: As the command said; empty if unknown.
+        calling_ae_title: Who sent it.
+        called_ae_title: As whom we were called.
+        received_from: The sender's address.
+        blob_key: Where its bytes lie.
+        size: In bytes.
+        received_at: When.
+    """
+
+    institution_id: UUID | None
+    problem: QuarantineProblem
+    reason: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    received_from: str
+    blob_key: str
+    size: int
+    received_at: datetime
+
+
+def add(connection: Connection, entry: Quarantined) -> UUID:
+    """Keep it; returns its ID."""
+    values = {name: getattr(entry, name) for name in Quarantined.__dataclass_fields__}
+    created: UUID = connection.execute(insert(quarantine).values(**values).returning(quarantine.c.id)).scalar_one()
+    return created
+
+
+def list_quarantined(connection: Connection, institution_id: UUID, *, limit: int = 100) -> tuple[Quarantined, ...]:
+    """An institution's quarantine, the newest first."""
+    rows = connection.execute(
+        select(*(quarantine.c[name] for name in Quarantined.__dataclass_fields__))
+        .where(quarantine.c.institution_id == institution_id)
+        .order_by(quarantine.c.received_at.desc())
+        .limit(limit)
+    )
+    return tuple(Quarantined(**{**row, "problem": QuarantineProblem(row["problem"])}) for row in rows.mappings())

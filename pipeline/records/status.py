@@ -1,0 +1,117 @@
+"""How the node is doing: queue, deliveries, dead letters. No patient data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, Table, func, select
+
+from pipeline.records.tables import deliveries, peers, quarantine, reconstructions, result_files, studies
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyLine:
+    """A study received lately."""
+
+    id: UUID
+    state: str
+    last_received_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedReconstruction:
+    """A dead letter of the workers; run it again with `pipeline.jobs.rerun`."""
+
+    id: UUID
+    study_id: UUID
+    attempts: int
+    problem: str
+    traceback: str
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedDelivery:
+    """A dead letter of the delivery; send it again with `pipeline.records.deliveries.resend`."""
+
+    id: UUID
+    peer: str
+    sop_class_uid: str | None
+    attempts: int
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Everything at one moment. The mappings count rows by state; states without rows are missing."""
+
+    studies: Mapping[str, int]
+    reconstructions: Mapping[str, int]
+    deliveries: Mapping[str, int]
+    quarantined: int
+    oldest_queued_at: datetime | None
+    last_studies: tuple[StudyLine, ...]
+    failed_reconstructions: tuple[FailedReconstruction, ...]
+    failed_deliveries: tuple[FailedDelivery, ...]
+
+
+def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
+    """How the node is doing now, with its `last` studies and dead letters."""
+    queued = select(func.min(reconstructions.c.queued_at)).where(reconstructions.c.state == "queued")
+    return Snapshot(
+        studies=_count_by(connection, studies.c.state),
+        reconstructions=_count_by(connection, reconstructions.c.state),
+        deliveries=_count_by(connection, deliveries.c.state),
+        quarantined=int(connection.execute(select(func.count()).select_from(quarantine)).scalar_one()),
+        oldest_queued_at=connection.execute(queued).scalar(),
+        last_studies=_last_studies(connection, last),
+        failed_reconstructions=_failed_reconstructions(connection, last),
+        failed_deliveries=_failed_deliveries(connection, last),
+    )
+
+
+def _count_by(connection: Connection, column: Column[Any]) -> dict[str, int]:
+    table: Table = column.table
+    rows = connection.execute(select(column, func.count()).select_from(table).group_by(column))
+    return {state: int(count) for state, count in rows}
+
+
+def _last_studies(connection: Connection, last: int) -> tuple[StudyLine, ...]:
+    rows = connection.execute(
+        select(studies.c.id, studies.c.state, studies.c.last_received_at)
+        .order_by(studies.c.last_received_at.desc())
+        .limit(last)
+    )
+    return tuple(StudyLine(**row) for row in rows.mappings())
+
+
+def _failed_reconstructions(connection: Connection, last: int) -> tuple[FailedReconstruction, ...]:
+    rows = connection.execute(
+        select(*(reconstructions.c[name] for name in FailedReconstruction.__dataclass_fields__))
+        .where(reconstructions.c.state == "failed")
+        .order_by(reconstructions.c.finished_at.desc())
+        .limit(last)
+    )
+    return tuple(FailedReconstruction(**row) for row in rows.mappings())
+
+
+def _failed_deliveries(connection: Connection, last: int) -> tuple[FailedDelivery, ...]:
+    rows = connection.execute(
+        select(
+            deliveries.c.id,
+            peers.c.ae_title.label("peer"),
+            result_files.c.sop_class_uid,
+            deliveries.c.attempts,
+            deliveries.c.problem,
+        )
+        .join_from(deliveries, peers)
+        .join(result_files, result_files.c.id == deliveries.c.result_file_id)
+        .where(deliveries.c.state == "dead")
+        .order_by(deliveries.c.next_attempt_at.desc())
+        .limit(last)
+    )
+    return tuple(FailedDelivery(**row) for row in rows.mappings())

@@ -1,0 +1,268 @@
+"""Studies: what an institution received or somebody uploaded, and how far it has come.
+
+A study's `state` follows its newest views: `receiving` from the first radiograph on (and again with each further one),
+then whatever its newest reconstruction is. Objects that are no radiographs never change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.records.tables import instances, institutions, reconstructions, studies
+
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyScope:
+    """Whose studies may be seen: an institution's, or of these only what one person uploaded."""
+
+    institution_id: UUID
+    uploaded_by: UUID | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """As SQL on `studies`."""
+        own = studies.c.institution_id == self.institution_id
+        return own if self.uploaded_by is None else and_(own, studies.c.uploaded_by == self.uploaded_by)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyHeader:
+    """What the first instance of a study says of it; patient data, never for logs or addresses."""
+
+    study_instance_uid: str
+    patient_id: str = ""
+    patient_name: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    study_description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the newest reconstruction of a study is.
+
+    Attributes:
+        reconstruction_id: Which one.
+        state: One of `RECONSTRUCTION_STATES`.
+        stage: Name of the stage at work.
+        percent: 0 to 100.
+        sentence: What is being done.
+        problem: Why it was refused or failed, for people.
+        attempts: How often it was begun.
+    """
+
+    reconstruction_id: UUID
+    state: str
+    stage: str
+    percent: int
+    sentence: str
+    problem: str
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study as lists and pages show it."""
+
+    id: UUID
+    institution_id: UUID
+    header: StudyHeader
+    uploaded_by: UUID | None
+    state: str
+    first_received_at: datetime
+    last_received_at: datetime
+    radiographs: int
+    progress: Progress | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedStudy:
+    """A study's row, locked until the end of the transaction."""
+
+    id: UUID
+    institution_id: UUID
+    state: str
+    uploaded_by: UUID | None
+    last_received_at: datetime
+    quiet_seconds: int
+
+
+def lock_or_create(
+    connection: Connection, *, institution_id: UUID, header: StudyHeader, uploaded_by: UUID | None
+) -> LockedStudy:
+    """The institution's study with that StudyInstanceUID, made where there is none; others wait for our commit.
+
+    A new study is `out-of-scope` until a radiograph arrives.
+    """
+    connection.execute(
+        insert(studies)
+        .values(
+            institution_id=institution_id,
+            study_instance_uid=header.study_instance_uid,
+            patient_id=header.patient_id,
+            patient_name=header.patient_name,
+            accession_number=header.accession_number,
+            study_date=header.study_date,
+            study_description=header.study_description,
+            uploaded_by=uploaded_by,
+            state="out-of-scope",
+        )
+        .on_conflict_do_nothing()
+    )
+    is_it = and_(studies.c.institution_id == institution_id, studies.c.study_instance_uid == header.study_instance_uid)
+    return _locked(connection, is_it)[0]
+
+
+def lock_receiving(connection: Connection, *, limit: int = 20) -> tuple[LockedStudy, ...]:
+    """Studies that wait to be settled; those that somebody else holds are left to them."""
+    return _locked(connection, studies.c.state == "receiving", skip_locked=True, limit=limit)
+
+
+def _locked(
+    connection: Connection, condition: ColumnElement[bool], *, skip_locked: bool = False, limit: int | None = None
+) -> tuple[LockedStudy, ...]:
+    rows = connection.execute(
+        select(
+            studies.c.id,
+            studies.c.institution_id,
+            studies.c.state,
+            studies.c.uploaded_by,
+            studies.c.last_received_at,
+            institutions.c.quiet_seconds,
+        )
+        .join_from(studies, institutions)
+        .where(condition)
+        .order_by(studies.c.last_received_at)
+        .limit(limit)
+        .with_for_update(of=studies, skip_locked=skip_locked)
+    )
+    return tuple(LockedStudy(**row) for row in rows.mappings())
+
+
+def note_radiograph(connection: Connection, study_id: UUID, *, now: datetime) -> None:
+    """A further radiograph is here: wait again for more."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(state="receiving", last_received_at=now))
+
+
+def set_state(connection: Connection, study_id: UUID, state: str) -> None:
+    """One of `STUDY_STATES`."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(state=state))
+
+
+def follow(connection: Connection, study_id: UUID, state: str) -> None:
+    """Take over the state of the newest reconstruction, unless newer views wait to be settled."""
+    unsettled = studies.c.state == "receiving"
+    connection.execute(update(studies).where(studies.c.id == study_id, ~unsettled).values(state=state))
+
+
+def claim_for_institution(connection: Connection, study_id: UUID) -> None:
+    """The institution's own devices sent to a study that a person had uploaded: from now on it is the institution's."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None))
+
+
+def list_studies(
+    connection: Connection, scope: StudyScope, *, search: str = "", limit: int = PAGE, offset: int = 0
+) -> tuple[Study, ...]:
+    """A page of the scope's studies, the one received last first.
+
+    Args:
+        connection: Open connection.
+        scope: Whose.
+        search: Part of a patient's name or ID, an accession number or a description; any case.
+        limit: Length of the page.
+        offset: How many to leave out.
+    """
+    rows = connection.execute(
+        _select_studies()
+        .where(scope.condition, _matches(search))
+        .order_by(studies.c.last_received_at.desc(), studies.c.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return tuple(map(_study, rows))
+
+
+def count_studies(connection: Connection, scope: StudyScope, *, search: str = "") -> int:
+    """How many studies `list_studies` has in all its pages."""
+    counted = select(func.count()).select_from(studies).where(scope.condition, _matches(search))
+    return int(connection.execute(counted).scalar_one())
+
+
+def get_study(connection: Connection, scope: StudyScope, study_id: UUID) -> Study | None:
+    """One study of the scope; None where there is none, also when it is somebody else's."""
+    row = connection.execute(_select_studies().where(scope.condition, studies.c.id == study_id)).one_or_none()
+    return None if row is None else _study(row)
+
+
+def in_scope(scope: StudyScope, study_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """SQL: the study of that ID belongs to the scope."""
+    return exists().where(studies.c.id == study_id, scope.condition)
+
+
+def _matches(search: str) -> ColumnElement[bool]:
+    pattern = f"%{search.strip()}%"
+    texts = (studies.c.patient_name, studies.c.patient_id, studies.c.accession_number, studies.c.study_description)
+    return or_(*(column.ilike(pattern) for column in texts))
+
+
+def _select_studies() -> Any:  # noqa: ANN401 - a SELECT of many columns has no short type
+    newest = (
+        select(reconstructions)
+        .where(reconstructions.c.study_id == studies.c.id)
+        .order_by(reconstructions.c.queued_at.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    radiographs = (
+        select(func.count())
+        .where(instances.c.study_id == studies.c.id, instances.c.role == "radiograph", ~instances.c.superseded)
+        .scalar_subquery()
+    )
+    columns: Sequence[Any] = (
+        newest.c.id.label("reconstruction_id"),
+        newest.c.state.label("reconstruction_state"),
+        *(newest.c[name] for name in ("stage", "fraction", "progress_sentence", "problem", "attempts")),
+    )
+    joined = studies.outerjoin(newest, newest.c.study_id == studies.c.id)
+    return select(studies, radiographs.label("radiographs"), *columns).select_from(joined)
+
+
+def _study(row: Row[Any]) -> Study:
+    progress = None
+    if row.reconstruction_id is not None:
+        progress = Progress(
+            reconstruction_id=row.reconstruction_id,
+            state=row.reconstruction_state,
+            stage=row.stage,
+            percent=row.fraction,
+            sentence=row.progress_sentence,
+            problem=row.problem,
+            attempts=row.attempts,
+        )
+    return Study(
+        id=row.id,
+        institution_id=row.institution_id,
+        header=StudyHeader(
+            study_instance_uid=row.study_instance_uid,
+            patient_id=row.patient_id,
+            patient_name=row.patient_name,
+            accession_number=row.accession_number,
+            study_date=row.study_date,
+            study_description=row.study_description,
+        ),
+        uploaded_by=row.uploaded_by,
+        state=row.state,
+        first_received_at=row.first_received_at,
+        last_received_at=row.last_received_at,
+        radiographs=row.radiographs,
+        progress=progress,
+    )
