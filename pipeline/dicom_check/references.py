@@ -1,0 +1,78 @@
+"""Do codes mean what they say, and do references lead to the radiographs?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from pipeline.dicom_check.finding import Check, Finding
+
+OWN_SEQUENCES: Final = ("ReferencedSeriesSequence", "SegmentSequence", "SourceImageSequence", "SurfaceSequence")
+"""The top-level sequences we fill. Others come from the source: their local codes are not ours to judge."""
+
+
+def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
+    """Findings on codes and on references to instances and series."""
+    known = {str(source.SOPInstanceUID): source for source in sources}
+    for item in _items(dataset):
+        if "CodeValue" in item:
+            yield from _check_code(item)
+        if "ReferencedSOPInstanceUID" in item:
+            yield from _check_instance_reference(item, known)
+        if "ReferencedInstanceSequence" in item:
+            yield from _check_series_reference(item, known)
+    if not any("ReferencedSOPInstanceUID" in item for item in _items(dataset)):
+        yield Finding(check=Check.REFERENCE, sentence="The instance refers to no radiograph.")
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    """Every item, at any depth, of the sequences that we fill."""
+    for keyword in OWN_SEQUENCES:
+        for item in dataset.get(keyword) or ():
+            yield from _with_nested(item)
+
+
+def _with_nested(item: Dataset) -> Iterator[Dataset]:
+    yield item
+    for element in item:
+        if element.VR == "SQ":
+            for nested in element.value:
+                yield from _with_nested(nested)
+
+
+def _check_code(item: Dataset) -> Iterator[Finding]:
+    scheme, value = str(item.get("CodingSchemeDesignator")), str(item.CodeValue)
+    meanings = _meanings(scheme).get(value, frozenset()) if scheme in ("SCT", "DCM") else frozenset()
+    if str(item.get("CodeMeaning")) not in meanings:
+        yield Finding(
+            check=Check.CODE, sentence=f"Code {value} of {scheme} does not mean {str(item.get('CodeMeaning'))!r}."
+        )
+
+
+@cache
+def _meanings(scheme: str) -> dict[str, frozenset[str]]:
+    """Code value to its meanings, from the tables of PS3.16 that pydicom carries."""
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for code in codes.SCT.concepts.values() if scheme == "SCT" else codes.DCM.concepts.values():
+        meanings[code.value].add(code.meaning)
+    return {value: frozenset(names) for value, names in meanings.items()}
+
+
+def _check_instance_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
+    source = known.get(str(item.ReferencedSOPInstanceUID))
+    if source is None:
+        yield Finding(check=Check.REFERENCE, sentence="A reference leads to an instance that is none of the sources.")
+    elif item.get("ReferencedSOPClassUID") != source.SOPClassUID:
+        yield Finding(check=Check.REFERENCE, sentence="A reference names another SOP class than the source's.")
+
+
+def _check_series_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
+    for reference in item.ReferencedInstanceSequence:
+        source = known.get(str(reference.get("ReferencedSOPInstanceUID")))
+        if source is not None and source.SeriesInstanceUID != item.get("SeriesInstanceUID"):
+            yield Finding(check=Check.REFERENCE, sentence="A reference names another series than the source's.")

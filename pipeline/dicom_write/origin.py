@@ -1,0 +1,135 @@
+"""What a reconstruction was made from: what its objects say of themselves, and what their UIDs derive from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.coding import Code
+from pydicom.valuerep import DA, TM
+
+from pipeline.dicom_write.inputs import WriteSettings
+from pipeline.dicom_write.source_study import copy_patient_and_study
+from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME, derive_uid
+from pipeline.errors import InputError
+from pipeline.radiograph import Scale, ScaleProvenance, Side
+from pipeline.results import ModelVersion
+
+SCALE_WORDS: Final = {
+    ScaleProvenance.CALIBRATED: "calibrated spacing",
+    ScaleProvenance.MAGNIFICATION_FACTOR: "magnification tag",
+    ScaleProvenance.SOURCE_DISTANCES: "source distances",
+    ScaleProvenance.USER: "typed by user",
+    ScaleProvenance.TYPICAL_MAGNIFICATION: "typical magnif.",
+    ScaleProvenance.NONE: "unknown",
+}
+"""The scale's provenance in at most 18 letters: ContentDescription (0070,0081) holds 64 in all."""
+
+SIDE_WORDS: Final = {Side.LEFT: "Left", Side.RIGHT: "Right"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Origin:
+    """The inputs of one reconstruction.
+
+    Attributes:
+        sources: The radiographs' headers, in the order of their SOPInstanceUIDs; all of one study.
+        models: What took part.
+        scale: Where the size in mm came from.
+        software_version: Of Bonecraft.
+        created: When the reconstruction was made, with its time zone.
+        settings: What else decides the content.
+    """
+
+    sources: tuple[Dataset, ...]
+    models: tuple[ModelVersion, ...]
+    scale: Scale
+    software_version: str
+    created: datetime
+    settings: WriteSettings
+
+    def __post_init__(self) -> None:
+        if len({source.StudyInstanceUID for source in self.sources}) != 1:
+            raise InputError("The radiographs belong to several studies: reconstruct one study at a time.")
+        ordered = tuple(sorted(self.sources, key=lambda source: str(source.SOPInstanceUID)))
+        object.__setattr__(self, "sources", ordered)
+
+    def uid(self, kind: str) -> str:
+        """The UID of one of the objects made from these inputs; the same inputs give the same UID."""
+        return derive_uid(
+            kind,
+            [
+                *(str(source.SOPInstanceUID) for source in self.sources),
+                *sorted(model.sha256 for model in self.models),
+                self.scale.provenance,
+                f"manifold={self.settings.declare_manifold}",
+                *sorted(self.settings.choices),
+            ],
+        )
+
+    @property
+    def created_locally(self) -> datetime:
+        """`created` in the study's own time zone (0008,0201), or in this machine's where the study names none."""
+        offset = str(self.sources[0].get("TimezoneOffsetFromUTC") or "").strip()
+        if not offset:
+            return self.created.astimezone()
+        shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+        return self.created.astimezone(timezone(-shift if offset[0] == "-" else shift))
+
+    @property
+    def software_versions(self) -> list[str]:
+        """SoftwareVersions (0018,1020): ours, then each model's; at most 64 characters each."""
+        models = (f"{model.name} {model.version} {model.sha256[:12]}"[:64] for model in self.models)
+        return [f"bonecraft {self.software_version}", *models]
+
+    @property
+    def device_serial_number(self) -> str:
+        """DeviceSerialNumber (0018,1000), type 1 here: for a program, what it was built from."""
+        digests = "".join(sorted(model.sha256 for model in self.models))
+        return hashlib.sha256(f"{self.software_version}{digests}".encode()).hexdigest()[:16]
+
+    def stamp(self, target: Dataset) -> None:
+        """Give a new object the source's patient and study, our equipment, and the time it was made."""
+        copy_patient_and_study(self.sources[0], target)
+        target.Manufacturer, target.ManufacturerModelName = MANUFACTURER, MODEL_NAME
+        target.DeviceSerialNumber = self.device_serial_number
+        target.SoftwareVersions = self.software_versions
+        made = self.created_locally
+        for moment in ("Series", "Content", "InstanceCreation"):
+            setattr(target, f"{moment}Date", DA(made.date()))
+            setattr(target, f"{moment}Time", TM(made.time().replace(microsecond=0)))
+
+    def scale_sentence(self) -> str:
+        """The scale's provenance and doubt in words, ASCII."""
+        if not self.scale.known:
+            return "scale unknown, shape only"
+        return f"{self.scale.provenance}, +-{100 * self.scale.relative_uncertainty:.1f} % (1 SD)"
+
+
+def code_item(code: Code) -> Dataset:
+    """A code as an item of a code sequence (PS3.3 table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
+
+
+def instance_item(source: Dataset) -> Dataset:
+    """A reference to an instance (PS3.3 table 10-11)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    return item
+
+
+def series_items(sources: Iterable[Dataset]) -> Sequence:
+    """ReferencedSeriesSequence of the Common Instance Reference module (PS3.3 C.12.2), a series once each."""
+    series: dict[str, Dataset] = {}
+    for source in sources:
+        item = series.setdefault(str(source.SeriesInstanceUID), Dataset())
+        item.SeriesInstanceUID = source.SeriesInstanceUID
+        item.ReferencedInstanceSequence = [*item.get("ReferencedInstanceSequence", ()), instance_item(source)]
+    return Sequence(series.values())

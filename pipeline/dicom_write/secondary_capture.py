@@ -1,0 +1,94 @@
+"""Secondary Capture Image Storage (PS3.3 A.8.1): a radiograph with the reconstruction drawn on it, for every screen.
+
+Few workstations show a Surface Segmentation; all show a colour picture.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from highdicom.base import SOPClass
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.valuerep import DS
+
+from pipeline.dicom_write.inputs import ProofPicture
+from pipeline.dicom_write.origin import SCALE_WORDS, SIDE_WORDS, Origin, code_item, instance_item
+from pipeline.radiograph import Side
+from pipeline.results import DISCLAIMER, SHAPE_ONLY
+
+SERIES_NUMBERS: Final = {Side.RIGHT: 9011, Side.LEFT: 9012}
+"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1)."""
+
+
+class ProofCapture(SOPClass):
+    """One true-colour picture, as a single-frame Secondary Capture."""
+
+    def __init__(self, picture: ProofPicture, source: Dataset, origin: Origin, *, instance_number: int) -> None:
+        """Build the instance in memory.
+
+        Args:
+            picture: What to show.
+            source: The header of the radiograph that it shows.
+            origin: What the reconstruction was made from.
+            instance_number: Its place among the pictures of its side, from 1.
+        """
+        super().__init__(
+            study_instance_uid=source.StudyInstanceUID,
+            series_instance_uid=origin.uid(f"series/proof/{picture.side}"),
+            series_number=SERIES_NUMBERS[picture.side],
+            series_description=f"Bonecraft {SIDE_WORDS[picture.side].lower()}: bone on radiographs",
+            sop_instance_uid=origin.uid(f"instance/proof/{picture.side}/{source.SOPInstanceUID}"),
+            sop_class_uid=SecondaryCaptureImageStorage,
+            instance_number=instance_number,
+            modality="OT",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+        )
+        origin.stamp(self)
+        self.Laterality = picture.side.value
+        self.ConversionType = "WSD"
+        self._describe(picture, source, origin)
+        self._set_spacing(picture, origin)
+        self._set_pixels(picture)
+
+    def _describe(self, picture: ProofPicture, source: Dataset, origin: Origin) -> None:
+        """General Image module (PS3.3 C.7.6.1) and the references to the radiograph."""
+        self.ImageType = ["DERIVED", "SECONDARY"]
+        self.PatientOrientation = source.get("PatientOrientation")
+        self.DerivationDescription = (
+            f"{picture.title}: the outline of the reconstructed bone, drawn on the radiograph. "
+            f"Scale: {origin.scale_sentence()}."
+        )
+        self.ImageComments = DISCLAIMER if origin.scale.known else f"{SHAPE_ONLY} {DISCLAIMER}"
+        self.SourceImageSequence = [instance_item(source)]
+        self.SourceImageSequence[0].PurposeOfReferenceCodeSequence = [
+            code_item(codes.DCM.SourceImageForImageProcessingOperation)
+        ]
+        # The radiograph's own pixels are in the picture: only it can say that no name is burned into them.
+        self.BurnedInAnnotation = "NO" if source.get("BurnedInAnnotation") == "NO" else "YES"
+        if source.get("LossyImageCompression") == "01":
+            # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
+            self.LossyImageCompression = "01"
+            for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+                if keyword in source:
+                    setattr(self, keyword, source[keyword].value)
+
+    def _set_spacing(self, picture: ProofPicture, origin: Origin) -> None:
+        """Let a workstation measure in the plane of the bone, where that can be claimed (PS3.3 10.7.1)."""
+        if picture.spacing_mm is None or not origin.scale.known:
+            return
+        self.PixelSpacing = [DS(spacing, auto_format=True) for spacing in picture.spacing_mm]
+        self.PixelSpacingCalibrationType = "GEOMETRY"
+        doubt = f"{100 * origin.scale.relative_uncertainty:.0f}%"
+        self.PixelSpacingCalibrationDescription = (
+            f"In the plane of the bone; {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
+        )
+
+    def _set_pixels(self, picture: ProofPicture) -> None:
+        """Image Pixel module (PS3.3 C.7.6.3), colour by pixel."""
+        self.Rows, self.Columns = picture.pixels.shape[:2]
+        self.SamplesPerPixel, self.PhotometricInterpretation, self.PlanarConfiguration = 3, "RGB", 0
+        self.BitsAllocated, self.BitsStored, self.HighBit, self.PixelRepresentation = 8, 8, 7, 0
+        data = picture.pixels.tobytes()
+        self.add_new("PixelData", "OB", data + bytes(len(data) % 2))

@@ -1,0 +1,194 @@
+"""Surface Segmentation Storage (PS3.3 A.57): the bones as triangle meshes, the primary result.
+
+highdicom has no class for it, so this is one in its style.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from highdicom.base import SOPClass
+from highdicom.color import CIELabColor
+from highdicom.content import AlgorithmIdentificationSequence
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, SurfaceSegmentationStorage
+
+from pipeline.dicom_write.origin import SCALE_WORDS, SIDE_WORDS, Origin, code_item, instance_item, series_items
+from pipeline.geometry import FloatArray
+from pipeline.radiograph import Side
+from pipeline.results import DISCLAIMER
+from pipeline.surface import Bone, BoneSurface
+
+SERIES_NUMBER: Final = 9001
+"""Behind what modalities number, in front of nothing else."""
+
+BONE_CODES: Final = {Bone.FEMUR: codes.SCT.Femur}
+SIDE_CODES: Final = {Side.LEFT: codes.SCT.Left, Side.RIGHT: codes.SCT.Right}
+
+BONE_COLOUR: Final = CIELabColor(l_star=88.0, a_star=2.0, b_star=14.0)
+BONE_GREY: Final = 0xE0E0
+"""RecommendedDisplayGrayscaleValue (0062,000C), a P-value of 16 bits."""
+
+EMPTY_PRIMITIVES: Final = (
+    *("LongVertexPointIndexList", "LongEdgePointIndexList"),
+    *("TriangleStripSequence", "TriangleFanSequence", "LineSequence", "FacetSequence"),
+)
+"""Type 2 in the Surface Mesh Primitives macro (PS3.3 C.27.4): present and empty."""
+
+
+class SurfaceSegmentation(SOPClass):
+    """One instance that holds one segment, of one surface, for each bone."""
+
+    def __init__(self, surfaces: tuple[BoneSurface, ...], origin: Origin) -> None:
+        """Build the instance in memory.
+
+        Args:
+            surfaces: At least one; mm LPS.
+            origin: What they were made from.
+
+        Raises:
+            ValueError: No surface, or no known scale: the unit of a Surface Segmentation is mm (PS3.3 C.27.1).
+        """
+        if not surfaces or not origin.scale.known:
+            raise ValueError("a Surface Segmentation needs a surface and a scale: its unit is mm")
+        super().__init__(
+            study_instance_uid=origin.sources[0].StudyInstanceUID,
+            series_instance_uid=origin.uid("series/surface-segmentation"),
+            series_number=SERIES_NUMBER,
+            series_description="Bonecraft 3D bone surfaces",
+            sop_instance_uid=origin.uid("instance/surface-segmentation"),
+            sop_class_uid=SurfaceSegmentationStorage,
+            instance_number=1,
+            modality="SEG",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+        )
+        origin.stamp(self)
+        self._describe_content(origin)
+        self.SegmentSequence = Sequence(_segment(n, surface, origin) for n, surface in enumerate(surfaces, start=1))
+        self.NumberOfSurfaces = len(surfaces)
+        manifold = "YES" if origin.settings.declare_manifold else "UNKNOWN"
+        self.SurfaceSequence = Sequence(_surface(n, surface, manifold) for n, surface in enumerate(surfaces, start=1))
+
+    def _describe_content(self, origin: Origin) -> None:
+        """Frame of reference, content identification and the references to the radiographs."""
+        # A radiograph has no frame of reference; PS3.3 A.57.1.2 lets the surface set its own.
+        self.FrameOfReferenceUID = origin.uid("frame-of-reference")
+        self.PositionReferenceIndicator = ""
+        self.ContentLabel = "BONE_SURFACES"
+        doubt = f"{100 * origin.scale.relative_uncertainty:.0f}%"
+        self.ContentDescription = f"mm LPS, nominal views; scale: {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
+        self.ContentCreatorName = ""
+        self.ReferencedSeriesSequence = series_items(origin.sources)
+
+
+def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
+    """An item of SegmentSequence (PS3.3 C.8.23.1): which bone, and its surface."""
+    bone, side = [code_item(BONE_CODES[surface.bone])], [code_item(SIDE_CODES[surface.side])]
+    segment = Dataset()
+    segment.SegmentNumber = number
+    segment.SegmentLabel = _title(surface)
+    segment.SegmentDescription = DISCLAIMER
+    segment.SegmentAlgorithmType = "AUTOMATIC"
+    segment.SegmentedPropertyCategoryCodeSequence = [code_item(codes.SCT.AnatomicalStructure)]
+    segment.SegmentedPropertyTypeCodeSequence = bone
+    segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = side
+    segment.AnatomicRegionSequence = [code_item(BONE_CODES[surface.bone])]
+    segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(SIDE_CODES[surface.side])]
+    segment.TrackingID = surface.name
+    segment.TrackingUID = origin.uid(f"tracking/{surface.name}")
+    segment.SurfaceCount = 1
+    segment.ReferencedSurfaceSequence = [_surface_reference(number, origin)]
+    return segment
+
+
+def _surface_reference(number: int, origin: Origin) -> Dataset:
+    """A segment's surface, how it was made and from what."""
+    reference = Dataset()
+    reference.ReferencedSurfaceNumber = number
+    reference.SegmentSurfaceGenerationAlgorithmIdentificationSequence = _algorithm(origin)
+    reference.SegmentSurfaceSourceInstanceSequence = [instance_item(source) for source in origin.sources]
+    return reference
+
+
+def _algorithm(origin: Origin) -> AlgorithmIdentificationSequence:
+    """How the surface was made, from where its size, and what its coordinates mean (PS3.3 table 10-19)."""
+    return AlgorithmIdentificationSequence(
+        name="Statistical shape model fitted to radiographs",
+        family=codes.DCM.DeformableModels,
+        version=origin.software_version,
+        source="Bonecraft",
+        parameters={
+            "views": str(len(origin.sources)),
+            "frame": "patient axes LPS in mm from the nominal views; position and orientation are not measured",
+            "scale": origin.scale_sentence(),
+            "models": "; ".join(origin.software_versions[1:]),
+        },
+    )
+
+
+def _surface(number: int, surface: BoneSurface, manifold: str) -> Dataset:
+    """An item of SurfaceSequence (PS3.3 C.27.1)."""
+    item = Dataset()
+    item.SurfaceNumber = number
+    item.SurfaceComments = (
+        f"{_title(surface)}. {100 * surface.inferred.mean():.0f} % of the points are inferred by the model: "
+        "no radiograph shows them."
+    )
+    item.SurfaceProcessing = "NO"
+    item.RecommendedDisplayGrayscaleValue = BONE_GREY
+    item.RecommendedDisplayCIELabValue = list(BONE_COLOUR.value)
+    item.RecommendedPresentationOpacity = 1.0
+    item.RecommendedPresentationType = "SURFACE"
+    item.FiniteVolume = "YES" if surface.watertight else "NO"
+    item.Manifold = manifold
+    item.SurfacePointsSequence = [_points(surface)]
+    item.SurfacePointsNormalsSequence = [_normals(surface)]
+    item.SurfaceMeshPrimitivesSequence = [_primitives(surface)]
+    return item
+
+
+def _points(surface: BoneSurface) -> Dataset:
+    """The vertices, mm LPS, with their standard deviation along each axis (PS3.3 C.27.2)."""
+    points = Dataset()
+    points.NumberOfSurfacePoints = len(surface.vertices)
+    points.PointCoordinatesData = surface.vertices.astype("<f4").tobytes()
+    points.PointPositionAccuracy = [float(deviation) for deviation in axis_deviations(surface)]
+    points.PointsBoundingBoxCoordinates = [
+        float(value) for corner in (surface.vertices.min(axis=0), surface.vertices.max(axis=0)) for value in corner
+    ]
+    return points
+
+
+def axis_deviations(surface: BoneSurface) -> FloatArray:
+    """(3,) mm: one standard deviation of the points' positions along left, posterior and head.
+
+    A vertex is uncertain along its normal; along an axis that leaves the normal's share, as a root mean square.
+    """
+    along_axes = surface.standard_deviation[:, None] * surface.normals()
+    return np.asarray(np.sqrt((along_axes**2).mean(axis=0)).astype(np.float32), dtype=np.float64)
+
+
+def _normals(surface: BoneSurface) -> Dataset:
+    """Outward unit normals (PS3.3 C.27.3). Always written: GDCM's reader crashes where they are missing."""
+    normals = Dataset()
+    normals.NumberOfVectors = len(surface.vertices)
+    normals.VectorDimensionality = 3
+    normals.VectorCoordinateData = surface.normals().astype("<f4").tobytes()
+    return normals
+
+
+def _primitives(surface: BoneSurface) -> Dataset:
+    """The triangles, counter-clockwise from outside, counted from 1 (PS3.3 C.27.4); nothing else."""
+    primitives = Dataset()
+    primitives.LongTrianglePointIndexList = (surface.triangles.astype("<u4") + 1).astype("<u4").tobytes()
+    for keyword in EMPTY_PRIMITIVES:
+        setattr(primitives, keyword, Sequence() if keyword.endswith("Sequence") else b"")
+    return primitives
+
+
+def _title(surface: BoneSurface) -> str:
+    """`Right femur`."""
+    return f"{SIDE_WORDS[surface.side]} {surface.bone}"
