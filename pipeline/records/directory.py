@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from pipeline.records.tables import called_ae_titles, peers
+from pipeline.records.tables import called_ae_titles, institutions, peers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,20 @@ def first_called_ae_title(connection: Connection, institution_id: UUID) -> str:
     if title is None:
         raise LookupError("this institution answers to no AE title; add one: bonecraft institutions set")
     return title
+
+
+def called_ae_titles_by_institution(connection: Connection) -> dict[str, list[str]]:
+    """The AE titles that each institution answers to, by the institution's name."""
+    joined = institutions.outerjoin(called_ae_titles)
+    rows = connection.execute(
+        select(institutions.c.name, called_ae_titles.c.ae_title)
+        .select_from(joined)
+        .order_by(institutions.c.name, called_ae_titles.c.ae_title)
+    )
+    titles: dict[str, list[str]] = {}
+    for name, title in rows:
+        titles.setdefault(name, []).extend([title] if title else [])
+    return titles
 
 
 def _peer(row: dict[str, object]) -> Peer:
