@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import open3d as o3d
 
 from pipeline.geometry import FloatArray, read_only
 from pipeline.radiograph import Side
+from pipeline.stages.palette import linear, plain_colours, srgb
 from pipeline.surface import BoneSurface
 
 Picture = npt.NDArray[np.uint8]
@@ -34,10 +35,6 @@ FOOTER_SHARE: Final = 0.045
 OCCLUSION_RAYS: Final = 48
 OCCLUSION_REACH_MM: Final = 60.0
 """Hollows narrower than this are darkened."""
-
-BONE_COLOUR: Final = (0.83, 0.72, 0.55)
-INFERRED_COLOUR: Final = (0.30, 0.40, 0.55)
-"""Linear red, green, blue; what no radiograph shows is cool and pale beside the ivory of what was seen."""
 
 LIGHTS: Final = (
     ((-0.75, 0.60, 0.45), 1.10),
@@ -147,19 +144,18 @@ class Rendering:
     mm_per_pixel: float
 
 
-def prepare(surface: BoneSurface, *, colours: npt.ArrayLike | None = None) -> Body:
+def prepare(surface: BoneSurface, *, colours: Picture | None = None) -> Body:
     """Refine a surface once by Loop's scheme and work out its occlusion.
 
     Args:
         surface: The bone.
-        colours: (V, 3) linear red, green, blue per vertex; by default ivory, and cool where inferred.
+        colours: (V, 3) uint8 sRGB per vertex; by default ivory, and cool where inferred.
     """
-    if colours is None:
-        colours = np.where(surface.inferred[:, None], INFERRED_COLOUR, BONE_COLOUR)
+    painted = linear(plain_colours(surface) if colours is None else colours)
     coarse = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(np.array(surface.vertices)), o3d.utility.Vector3iVector(np.array(surface.triangles))
     )
-    coarse.vertex_colors = o3d.utility.Vector3dVector(np.array(colours, dtype=np.float64))
+    coarse.vertex_colors = o3d.utility.Vector3dVector(painted)
     fine = coarse.subdivide_loop(number_of_iterations=1)
     fine.compute_vertex_normals()
     vertices, triangles = np.asarray(fine.vertices), np.asarray(fine.triangles, dtype=np.int32)
@@ -357,11 +353,8 @@ def _background(shape: tuple[int, int]) -> FloatImage:
     return np.repeat(ramp[:, None, :], shape[1], axis=1)
 
 
-def _encoded(linear: FloatImage) -> Picture:
-    """Linear light as 8-bit sRGB (IEC 61966-2-1), highlights rolled off."""
-    rolled = np.where(linear > 0.7, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3), linear)
-    value = np.clip(rolled, 0, 1)
-    coded = np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055)
-    picture = np.round(coded * 255).astype(np.uint8)
+def _encoded(light: npt.NDArray[Any]) -> Picture:
+    """Linear light as 8-bit sRGB, highlights rolled off."""
+    picture = srgb(np.where(light > 0.7, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.3), light))
     picture.flags.writeable = False
     return picture

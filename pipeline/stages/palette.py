@@ -1,0 +1,79 @@
+"""Colours with a meaning, the same in every picture, mesh and legend.
+
+Ramps run from calm to alarming and differ in lightness too, so that they read without colour vision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.surface import BoneSurface
+
+Colours = npt.NDArray[np.uint8]
+
+BONE: Final = (234, 221, 196)
+INFERRED: Final = (148, 168, 196)
+"""sRGB; what no radiograph shows is cool beside the ivory of what was seen."""
+
+UNCERTAINTY_RAMP: Final = ((0.0, BONE), (0.35, (244, 190, 92)), (0.7, (222, 104, 58)), (1.0, (150, 28, 66)))
+UNCERTAINTY_RANGE: Final = (0.5, 4.0)
+"""One standard deviation, mm: ivory below, crimson above."""
+
+ERROR_RAMP: Final = ((0.0, (64, 224, 208)), (0.5, (255, 214, 64)), (1.0, (255, 72, 96)))
+ERROR_RANGE: Final = (0.0, 4.0)
+"""Distance between seen and reprojected contour, mm: turquoise agrees, red does not."""
+
+UNSEEN: Final = (150, 160, 176)
+"""A contour that the image cannot confirm."""
+
+Ramp = tuple[tuple[float, tuple[int, int, int]], ...]
+
+
+def ramp_colours(values: npt.ArrayLike, ramp: Ramp, limits: tuple[float, float]) -> Colours:
+    """Colours of values along a ramp.
+
+    Args:
+        values: (...,) numbers; beyond the limits the ends' colours hold.
+        ramp: Places between 0 and 1 with their colours.
+        limits: The values at places 0 and 1.
+
+    Returns:
+        (..., 3) uint8 sRGB.
+    """
+    place = (np.asarray(values, dtype=np.float64) - limits[0]) / (limits[1] - limits[0])
+    places = [at for at, _ in ramp]
+    channels = [np.interp(place, places, [colour[channel] for _, colour in ramp]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def ramp_strip(ramp: Ramp) -> Colours:
+    """(256, 3) uint8, a ramp from its calm to its alarming end, for legends."""
+    return ramp_colours(np.linspace(0, 1, 256), ramp, (0.0, 1.0))
+
+
+def uncertainty_colours(surface: BoneSurface) -> Colours:
+    """(V, 3) sRGB colours of a surface's vertices by standard deviation, cooled where they are inferred."""
+    colours = ramp_colours(surface.standard_deviation, UNCERTAINTY_RAMP, UNCERTAINTY_RANGE).astype(np.float64)
+    cooled = 0.35 * colours + 0.65 * np.array(INFERRED)
+    return np.where(surface.inferred[:, None], cooled, colours).round().astype(np.uint8)
+
+
+def plain_colours(surface: BoneSurface) -> Colours:
+    """(V, 3) sRGB: ivory, and cool where inferred."""
+    return np.where(surface.inferred[:, None], INFERRED, BONE).astype(np.uint8)
+
+
+def linear(colours: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Colours of 0 to 255 as linear light of 0 to 1 (IEC 61966-2-1)."""
+    coded = np.asarray(colours, dtype=np.float64) / 255
+    return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+
+
+def srgb(light: npt.NDArray[Any]) -> Colours:
+    """Linear light of 0 to 1 as sRGB of 0 to 255 (IEC 61966-2-1)."""
+    value = np.clip(light, 0, 1)
+    coded = np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055)
+    return np.asarray(np.round(coded * 255), dtype=np.uint8)
