@@ -1,0 +1,26 @@
+"""When to try again: longer and longer waits, spread so that what failed together is not tried together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+FIRST_WAIT: Final = timedelta(seconds=5)
+LONGEST_WAIT: Final = timedelta(hours=1)
+SPREAD: Final = 0.2
+"""Waits are up to this share shorter or longer."""
+
+
+def next_attempt(*, attempts: int, limit: int, now: datetime, chance: float) -> datetime | None:
+    """When a delivery is tried again; None when it was tried often enough and becomes a dead letter.
+
+    Args:
+        attempts: How often it was tried, at least once.
+        limit: How often it may be tried.
+        now: The time of the failure.
+        chance: Random, in 0..1.
+    """
+    if attempts >= limit:
+        return None
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 32))
+    return now + wait * (1.0 + SPREAD * (2.0 * chance - 1.0))
