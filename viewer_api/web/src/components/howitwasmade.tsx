@@ -1,0 +1,103 @@
+// Provenance: stages with their times, models with their licences, deliveries, and earlier results of the study.
+
+import type { ComponentChildren } from "preact";
+import type { Delivery, Result, Study } from "../types";
+import { momentOf } from "../words";
+
+function Section({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section>
+      <h2 class="mb-2 text-sm font-semibold">{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+function Stages({ result }: { result: Result }) {
+  const total = result.report.stages.reduce((sum, stage) => sum + stage.seconds, 0);
+  return (
+    <table class="w-full text-sm">
+      <tbody>
+        {result.report.stages.map((stage) => (
+          <tr key={stage.name} class="border-t border-line align-top">
+            <td class="py-1.5 pr-4">{stage.name}</td>
+            <td class="py-1.5 pr-4 text-right whitespace-nowrap text-soft">{stage.seconds.toFixed(2)} s</td>
+            <td class="py-1.5 text-soft">{stage.summary}</td>
+          </tr>
+        ))}
+        <tr class="border-t border-line">
+          <td class="py-1.5 pr-4 text-faint">in all</td>
+          <td class="py-1.5 pr-4 text-right text-faint">{total.toFixed(2)} s</td>
+          <td />
+        </tr>
+      </tbody>
+    </table>
+  );
+}
+
+const DELIVERY_WORDS: Record<Delivery["state"], { word: string; look: string }> = {
+  pending: { word: "waiting", look: "text-busy" },
+  delivered: { word: "delivered", look: "text-good" },
+  dead: { word: "given up", look: "text-bad" },
+};
+
+function Deliveries({ deliveries }: { deliveries: Delivery[] }) {
+  if (deliveries.length === 0) return <p class="text-sm text-soft">No peer receives results from this institution.</p>;
+  return (
+    <ul class="space-y-1 text-sm">
+      {deliveries.map((delivery) => (
+        <li key={`${delivery.peer} ${delivery.title}`}>
+          <span class={DELIVERY_WORDS[delivery.state].look}>{DELIVERY_WORDS[delivery.state].word}</span>{" "}
+          <span class="text-soft">
+            {delivery.title} to {delivery.peer}
+          </span>
+          {delivery.problem && <span class="block text-xs text-faint">{delivery.problem}</span>}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+export function HowItWasMade({ study, result }: { study: Study; result: Result }) {
+  const { report } = result;
+  return (
+    <div class="grid gap-8 lg:grid-cols-[3fr_2fr]">
+      <Section title="Stages">
+        <Stages result={result} />
+      </Section>
+      <div class="space-y-6">
+        <Section title="Scale">
+          <p class="text-sm text-soft">
+            {report.scale.known
+              ? `${report.scale.provenance}; one standard deviation ${(report.scale.relative_uncertainty * 100).toFixed(1)} %.`
+              : "None: no lengths in mm are claimed."}
+          </p>
+        </Section>
+        <Section title="Models and licences">
+          <ul class="space-y-1 text-sm">
+            {report.models.map((model) => (
+              <li key={model.name}>
+                {model.name} {model.version} <span class="text-soft">· {model.licence}</span>{" "}
+                <code class="text-xs text-faint">{model.sha256.slice(0, 12)}</code>
+              </li>
+            ))}
+          </ul>
+          <p class="mt-1 text-xs text-faint">Bonecraft {report.software_version}</p>
+        </Section>
+        <Section title="Delivered to">
+          <Deliveries deliveries={study.deliveries} />
+        </Section>
+        <Section title="Results of this study">
+          <ul class="space-y-1 text-sm text-soft">
+            {study.history.map((entry) => (
+              <li key={entry.id}>
+                {momentOf(entry.created_at)} · {entry.status}
+                {entry.id === result.id && " · shown here, the newest"}
+              </li>
+            ))}
+          </ul>
+        </Section>
+      </div>
+    </div>
+  );
+}

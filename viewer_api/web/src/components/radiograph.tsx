@@ -1,0 +1,167 @@
+// A radiograph in its frame: window and level, zoom, pan, and the reconstruction's contour on it.
+
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import { type ScaleBar, scaleBar } from "../maths/scalebar";
+import { fitted, panned, type Size, type Viewport, zoomedAt } from "../maths/viewport";
+import { draggedWindow, FULL_WINDOW, type GreyWindow, transferOf } from "../maths/window";
+import type { Point } from "../types";
+
+const SCALE_BAR_PIXELS = 130;
+const WHEEL_STEP = 1.0015;
+
+interface RadiographProps {
+  picture: string;
+  title: string;
+  note: string;
+  contour: Point[][];
+  contourShown: boolean;
+  inverted: boolean;
+  size: Size | null; // of the source in pixels, which the contour counts; null: the picture's own
+  mmPerPixel: number | null;
+  banner: string;
+  round: number; // a new number resets window, zoom and pan
+}
+
+// The contour counts pixel centres, a picture's coordinates begin at the first pixel's corner.
+function pathOf(contour: Point[][]): string {
+  return contour
+    .map((polygon) => `M${polygon.map(([column, row]) => `${column + 0.5} ${row + 0.5}`).join("L")}Z`)
+    .join("");
+}
+
+function useFrameSize(frame: { current: HTMLDivElement | null }): Size {
+  const [size, setSize] = useState<Size>({ width: 0, height: 0 });
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    const watch = new ResizeObserver(() => setSize({ width: element.clientWidth, height: element.clientHeight }));
+    watch.observe(element);
+    return () => watch.disconnect();
+  }, [frame]);
+  return size;
+}
+
+function Bar({ bar }: { bar: ScaleBar }) {
+  return (
+    <div class="pointer-events-none absolute bottom-3 left-3 text-xs text-bone drop-shadow-[0_0_2px_black]">
+      <div class="mb-0.5 border-x border-b border-bone" style={{ width: `${bar.pixels}px`, height: "6px" }} />
+      {bar.millimetres} mm
+    </div>
+  );
+}
+
+export function Radiograph(props: RadiographProps) {
+  const { picture, title, note, contour, contourShown, inverted, mmPerPixel, banner, round } = props;
+  const filter = `grey${useId().replace(/[^a-z0-9]/gi, "")}`;
+  const frame = useRef<HTMLDivElement>(null);
+  const frameSize = useFrameSize(frame);
+  const [natural, setNatural] = useState<Size | null>(null);
+  const [moved, setMoved] = useState<Viewport | null>(null);
+  const [grey, setGrey] = useState<GreyWindow>(FULL_WINDOW);
+  const path = useMemo(() => pathOf(contour), [contour]);
+  const size = props.size ?? natural ?? { width: 1, height: 1 };
+  const fit = fitted(size, frameSize);
+  const viewport = moved ?? fit;
+  const { slope, intercept } = transferOf({ ...grey, inverted: grey.inverted !== inverted });
+
+  const reset = () => {
+    setMoved(null);
+    setGrey(FULL_WINDOW);
+  };
+  // A new round is what resets.
+  useEffect(reset, [round]);
+
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    const zoom = (event: WheelEvent) => {
+      event.preventDefault();
+      const box = element.getBoundingClientRect();
+      const factor = WHEEL_STEP ** -event.deltaY;
+      setMoved((now) => {
+        const from = now ?? fit;
+        return zoomedAt(from, factor, event.clientX - box.left, event.clientY - box.top, fit.scale / 2);
+      });
+    };
+    element.addEventListener("wheel", zoom, { passive: false });
+    return () => element.removeEventListener("wheel", zoom);
+  });
+
+  const drag = (event: PointerEvent) => {
+    if (event.buttons === 0) return;
+    const panning = event.buttons !== 1 || event.shiftKey;
+    if (panning) setMoved((now) => panned(now ?? fit, event.movementX, event.movementY));
+    else setGrey((now) => draggedWindow(now, event.movementX, event.movementY));
+  };
+
+  return (
+    <figure class="relative h-full min-h-0 overflow-hidden bg-black">
+      <div
+        ref={frame}
+        role="application"
+        aria-label={`${title}: drag for window and level, wheel to zoom`}
+        class="absolute inset-0 cursor-crosshair touch-none select-none"
+        onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
+        onPointerMove={drag}
+        onContextMenu={(event) => event.preventDefault()}
+        onDblClick={reset}
+      >
+        <svg width="0" height="0" class="absolute" aria-hidden="true">
+          <filter id={filter} color-interpolation-filters="sRGB">
+            <feComponentTransfer>
+              <feFuncR type="linear" slope={slope} intercept={intercept} />
+              <feFuncG type="linear" slope={slope} intercept={intercept} />
+              <feFuncB type="linear" slope={slope} intercept={intercept} />
+            </feComponentTransfer>
+          </filter>
+        </svg>
+        <div
+          class="absolute top-0 left-0 origin-top-left"
+          style={{
+            width: `${size.width}px`,
+            height: `${size.height}px`,
+            transform: `translate(${viewport.x}px, ${viewport.y}px) scale(${viewport.scale})`,
+          }}
+        >
+          <img
+            src={picture}
+            alt={`Radiograph, ${title}`}
+            draggable={false}
+            class="block h-full w-full max-w-none"
+            style={{ filter: `url(#${filter})` }}
+            onLoad={(event) =>
+              setNatural({ width: event.currentTarget.naturalWidth, height: event.currentTarget.naturalHeight })
+            }
+          />
+          {contourShown && path && (
+            <svg
+              class="contour absolute inset-0 overflow-visible"
+              viewBox={`0 0 ${size.width} ${size.height}`}
+              role="img"
+              aria-label="Outline of the reconstructed bone"
+            >
+              <path
+                d={path}
+                fill="none"
+                stroke="var(--color-contour)"
+                stroke-width="1.6"
+                stroke-linejoin="round"
+                vector-effect="non-scaling-stroke"
+              />
+            </svg>
+          )}
+        </div>
+      </div>
+      <figcaption class="pointer-events-none absolute top-2.5 left-3 text-sm drop-shadow-[0_0_3px_black]">
+        <span class="font-medium">{title}</span>
+        <span class="block text-xs text-soft">{note}</span>
+      </figcaption>
+      {banner && (
+        <p class="pointer-events-none absolute top-2.5 right-3 rounded bg-black/70 px-2 py-0.5 text-xs font-semibold text-warn">
+          {banner}
+        </p>
+      )}
+      {mmPerPixel !== null && <Bar bar={scaleBar(mmPerPixel / viewport.scale, SCALE_BAR_PIXELS)} />}
+    </figure>
+  );
+}

@@ -1,0 +1,206 @@
+// What the server answers, as `viewer_api` and `pipeline.results` write it. Lengths are mm, pixels are (column, row).
+
+export type Role = "admin" | "radiologist" | "technologist" | "specialist";
+export type Permission = "see-institution-studies" | "see-own-studies" | "upload" | "administer" | "manage-users";
+export type StudyState = "receiving" | "queued" | "running" | "reconstructed" | "refused" | "failed" | "out-of-scope";
+
+export interface Session {
+  user: { email: string; role: Role; institution: string } | null;
+  csrf_token: string;
+  permissions: Permission[];
+  disclaimer: string;
+  shape_only: string;
+  version: string;
+}
+
+export interface Progress {
+  state: StudyState;
+  stage: string;
+  fraction: number;
+  sentence: string;
+  problem: string;
+}
+
+export interface StudySummary extends Progress {
+  id: string;
+  patient_name: string;
+  patient_id: string;
+  accession_number: string;
+  study_date: string;
+  study_description: string;
+  last_received_at: string;
+  radiographs: number;
+}
+
+export interface StudyPage {
+  studies: StudySummary[];
+  page: number;
+  pages: number;
+  total: number;
+}
+
+export interface SourceRadiograph {
+  id: string;
+  identifier: string;
+  modality: string;
+  body_part: string;
+  view: string;
+  side: string;
+  picture: string;
+}
+
+export interface ResultFile {
+  path: string;
+  kind: string;
+  media_type: string;
+  title: string;
+  size: number;
+  radiograph: string | null;
+  url: string;
+}
+
+export interface Scale {
+  known: boolean;
+  relative_uncertainty: number;
+  provenance: string;
+}
+
+export type Point = [number, number];
+
+export interface RadiographReport {
+  identifier: string;
+  view: string;
+  side: string;
+  picture: string;
+  contour: Point[][];
+  rows: number;
+  columns: number;
+  contour_error_mm: number | null;
+  mm_per_pixel: number | null;
+}
+
+export interface SurfaceReport {
+  name: string;
+  bone: string;
+  side: string;
+  vertices: number;
+  triangles: number;
+  watertight: boolean;
+  extent: [number, number, number];
+  expected_error: number;
+  inferred_fraction: number;
+}
+
+export interface Measurement {
+  name: string;
+  bone: string;
+  unit: string;
+  value: number | null;
+  lower: number | null;
+  upper: number | null;
+  reason: string;
+}
+
+export interface Report {
+  status: "reconstructed" | "refused";
+  software_version: string;
+  scale: Scale;
+  stages: { name: string; seconds: number; summary: string; picture: string | null }[];
+  radiographs: RadiographReport[];
+  surfaces: SurfaceReport[];
+  measurements: Measurement[];
+  warnings: string[];
+  models: ModelVersion[];
+  refusal: { code: string; sentence: string } | null;
+  disclaimer: string;
+}
+
+export interface ModelVersion {
+  name: string;
+  version: string;
+  licence: string;
+  sha256: string;
+}
+
+export interface Result {
+  id: string;
+  created_at: string;
+  report: Report;
+  files: ResultFile[];
+}
+
+export interface Delivery {
+  title: string;
+  peer: string;
+  state: "pending" | "delivered" | "dead";
+  problem: string;
+}
+
+export interface Study {
+  study: StudySummary;
+  radiographs: SourceRadiograph[];
+  result: Result | null;
+  history: { id: string; created_at: string; status: string }[];
+  deliveries: Delivery[];
+}
+
+export interface PictureFacts {
+  rows: number;
+  columns: number;
+  modality: string;
+  view: string;
+  side: string;
+  body_part: string;
+  scale: string;
+  notes: string[];
+  picture: string;
+}
+
+export interface Peer {
+  id: string;
+  ae_title: string;
+  host: string;
+  port: number;
+  allow_from: string[];
+  sends: boolean;
+  receives: boolean;
+}
+
+export interface Change {
+  id: number;
+  subject: string;
+  lines: string[];
+  who: string;
+  source: string;
+  changed_at: string;
+  undoable: boolean;
+}
+
+export interface Administration {
+  institution: string;
+  called_ae_titles: string[];
+  peers: Peer[];
+  changes: Change[];
+}
+
+export interface Check {
+  finished: boolean;
+  ok: boolean | null;
+  sentence: string;
+}
+
+export interface Person {
+  id: string;
+  email: string;
+  role: Role;
+  verified: boolean;
+  disabled: boolean;
+  you: boolean;
+}
+
+export interface About {
+  version: string;
+  licence: string;
+  disclaimer: string;
+  models: { name: string; version: string; licence: string; purpose: string }[];
+}

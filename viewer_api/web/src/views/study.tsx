@@ -1,0 +1,233 @@
+import { useState } from "preact/hooks";
+import { Bone } from "../bone/bone";
+import { Badge, ProgressBar } from "../components/badge";
+import { Downloads } from "../components/downloads";
+import { Gallery } from "../components/gallery";
+import { HowItWasMade } from "../components/howitwasmade";
+import { Measurements } from "../components/measurements";
+import { Notice } from "../components/notice";
+import { Radiograph } from "../components/radiograph";
+import { TrustBox } from "../components/trust";
+import { useKeys, useLoaded, useTitle } from "../hooks";
+import { useProgress } from "../progress";
+import { useSession } from "../session";
+import type { Progress, ResultFile, Study } from "../types";
+import { dayOf, isOnItsWay, personOf, sideOf, viewOf } from "../words";
+import { NotFoundView } from "./notfound";
+
+const PARTS = ["Measurements", "Novel views and depth", "Downloads", "How it was made"] as const;
+type Part = (typeof PARTS)[number];
+
+function Heading({ study, progress }: { study: Study; progress: Progress }) {
+  const { patient_name, patient_id, study_description, study_date, accession_number } = study.study;
+  return (
+    <div class="mb-4 flex flex-wrap items-baseline gap-x-5 gap-y-1">
+      <h1 class="text-xl font-semibold">{personOf(patient_name) || "Name not given"}</h1>
+      <span class="text-sm text-soft">{patient_id}</span>
+      <span class="text-sm text-soft">{[study_description, dayOf(study_date)].filter(Boolean).join(" · ")}</span>
+      {accession_number && <span class="text-sm text-faint">Acc. {accession_number}</span>}
+      <span class="ml-auto">
+        <Badge state={progress.state} />
+      </span>
+    </div>
+  );
+}
+
+function StateOfThings({ progress }: { progress: Progress }) {
+  switch (progress.state) {
+    case "refused":
+      return <Notice kind="warn">Not reconstructed. {progress.problem}</Notice>;
+    case "failed":
+      return <Notice kind="bad">{progress.problem || "The reconstruction failed. An administrator sees why."}</Notice>;
+    case "out-of-scope":
+      return <Notice kind="info">Nothing in this study is a plain radiograph. It is stored and left alone.</Notice>;
+    case "receiving":
+      return <Notice kind="info">Images are still arriving. The reconstruction starts by itself.</Notice>;
+    case "queued":
+    case "running":
+      return (
+        <div class="panel px-4 py-3">
+          <ProgressBar fraction={progress.fraction} sentence={progress.sentence} />
+        </div>
+      );
+    default:
+      return null;
+  }
+}
+
+function boneFile(files: ResultFile[]): ResultFile | undefined {
+  const models = files.filter((file) => file.media_type === "model/gltf-binary");
+  return models.find((file) => file.kind === "mesh") ?? models[0];
+}
+
+interface PicturesProps {
+  study: Study;
+  contourShown: boolean;
+  inverted: boolean;
+  round: number;
+}
+
+function Pictures({ study, contourShown, inverted, round }: PicturesProps) {
+  const { result, radiographs } = study;
+  const common = { contourShown, inverted, round };
+  const banner = result && result.report.status === "reconstructed" && !result.report.scale.known ? "SHAPE ONLY" : "";
+  if (!result || result.report.radiographs.length === 0) {
+    return radiographs.map((each) => (
+      <Radiograph
+        key={each.id}
+        {...common}
+        picture={each.picture}
+        title={[viewOf(each.view), sideOf(each.side)].filter(Boolean).join(", ") || each.modality}
+        note={[each.body_part, each.modality].filter(Boolean).join(" · ")}
+        contour={[]}
+        size={null}
+        mmPerPixel={null}
+        banner=""
+      />
+    ));
+  }
+  const urls = new Map(result.files.map((file) => [file.path, file.url]));
+  return result.report.radiographs.map((each) => (
+    <Radiograph
+      key={each.identifier}
+      {...common}
+      picture={urls.get(each.picture) ?? ""}
+      title={[viewOf(each.view), sideOf(each.side)].filter(Boolean).join(", ")}
+      note={
+        each.contour_error_mm === null
+          ? "Contour error not measured"
+          : `Contour error ${each.contour_error_mm.toFixed(1)} mm`
+      }
+      contour={each.contour}
+      size={{ width: each.columns, height: each.rows }}
+      mmPerPixel={each.mm_per_pixel}
+      banner={banner}
+    />
+  ));
+}
+
+function Bones({ study, round }: { study: Study; round: number }) {
+  const report = study.result?.report;
+  const surface = report?.surfaces[0];
+  const file = study.result && boneFile(study.result.files);
+  if (!report || !surface || !file) return null;
+  const unit = report.scale.known ? "mm" : "assumed units";
+  return (
+    <Bone
+      model={file.url}
+      side={surface.side === "L" ? "L" : "R"}
+      title={`${sideOf(surface.side)} ${surface.bone}`.replace(/^./, (letter) => letter.toUpperCase())}
+      expectedError={`Expected mean error ${surface.expected_error.toFixed(1)} ${unit}`}
+      scaleKnown={report.scale.known}
+      banner={report.scale.known ? "" : "SHAPE ONLY"}
+      round={round}
+    />
+  );
+}
+
+function Parts({ study }: { study: Study }) {
+  const [part, setPart] = useState<Part>("Measurements");
+  const { result } = study;
+  if (!result) return null;
+  return (
+    <section class="panel mt-4">
+      <div role="tablist" aria-label="Results" class="flex flex-wrap gap-1 border-b border-line px-2 pt-2">
+        {PARTS.map((each) => (
+          <button
+            key={each}
+            type="button"
+            role="tab"
+            aria-selected={part === each}
+            class={`-mb-px border-b-2 px-3 py-2 text-sm ${part === each ? "border-bone text-ink" : "border-transparent text-soft hover:text-ink"}`}
+            onClick={() => setPart(each)}
+          >
+            {each}
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" aria-label={part} class="p-4">
+        {part === "Measurements" && <Measurements report={result.report} />}
+        {part === "Novel views and depth" && <Gallery result={result} />}
+        {part === "Downloads" && <Downloads result={result} />}
+        {part === "How it was made" && <HowItWasMade study={study} result={result} />}
+      </div>
+    </section>
+  );
+}
+
+function Workplace({ study, progress }: { study: Study; progress: Progress }) {
+  const { session } = useSession();
+  const [contourShown, setContourShown] = useState(true);
+  const [inverted, setInverted] = useState(false);
+  const [round, setRound] = useState(0);
+  useKeys({
+    c: () => setContourShown((shown) => !shown),
+    i: () => setInverted((now) => !now),
+    0: () => setRound((n) => n + 1),
+  });
+  const report = study.result?.report;
+  const reconstructed = report?.status === "reconstructed";
+  const frames = Math.max(1, (report?.radiographs.length || study.radiographs.length) + (reconstructed ? 1 : 0));
+  return (
+    <>
+      <StateOfThings progress={progress} />
+      {reconstructed && !report.scale.known && (
+        <div class="mb-3">
+          <Notice kind="warn">
+            <strong>SHAPE ONLY.</strong> {session.shape_only}
+          </Notice>
+        </div>
+      )}
+      {reconstructed && <TrustBox report={report} />}
+      <div class="my-2 flex items-center gap-1">
+        {reconstructed && (
+          <button
+            type="button"
+            class="toggle"
+            aria-pressed={contourShown}
+            title="Key c"
+            onClick={() => setContourShown(!contourShown)}
+          >
+            Contour
+          </button>
+        )}
+        <button
+          type="button"
+          class="toggle"
+          aria-pressed={inverted}
+          title="Key i"
+          onClick={() => setInverted(!inverted)}
+        >
+          Invert
+        </button>
+        <button type="button" class="toggle" title="Key 0" onClick={() => setRound(round + 1)}>
+          Reset
+        </button>
+      </div>
+      <div
+        class="reading-room grid gap-1 overflow-hidden rounded-lg border border-line bg-line"
+        style={{ "--frames": String(frames) }}
+      >
+        <Pictures study={study} contourShown={contourShown} inverted={inverted} round={round} />
+        {reconstructed && <Bones study={study} round={round} />}
+      </div>
+      {reconstructed && <Parts study={study} />}
+    </>
+  );
+}
+
+export function StudyView({ id }: { id: string }) {
+  useTitle("Study");
+  const loaded = useLoaded<Study>(`/api/studies/${id}`);
+  const study = loaded.value;
+  const live = useProgress(id, study !== undefined && isOnItsWay(study.study.state), loaded.reload);
+  if (loaded.status === 404) return <NotFoundView />;
+  if (!study) return loaded.problem ? <Notice kind="bad">{loaded.problem}</Notice> : null;
+  const progress = live && isOnItsWay(study.study.state) ? live : study.study;
+  return (
+    <>
+      <Heading study={study} progress={progress} />
+      <Workplace study={study} progress={progress} />
+    </>
+  );
+}

@@ -1,0 +1,40 @@
+// How dates, names and figures are written.
+
+import type { StudyState } from "./types";
+
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+// DICOM DA: YYYYMMDD.
+export function dayOf(da: string): string {
+  const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(da);
+  return parts ? DAY.format(new Date(Number(parts[1]), Number(parts[2]) - 1, Number(parts[3]))) : da;
+}
+
+export function momentOf(iso: string): string {
+  return MOMENT.format(new Date(iso));
+}
+
+// DICOM PN: family^given^middle^prefix^suffix, of which the first group (before =) is shown.
+export function personOf(pn: string): string {
+  const [family, given] = (pn.split("=")[0] ?? "").split("^");
+  return [family, given].filter(Boolean).join(", ");
+}
+
+export function sizeOf(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(0)} kB`;
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+export function sideOf(letter: string): string {
+  return letter === "L" ? "left" : letter === "R" ? "right" : "";
+}
+
+export function viewOf(view: string): string {
+  return view === "LATERAL" ? "Lateral" : view;
+}
+
+export function isOnItsWay(state: StudyState): boolean {
+  return state === "receiving" || state === "queued" || state === "running";
+}
