@@ -1,0 +1,201 @@
+"""Where files lie: content-addressed blobs, grouped by institution, in a local folder or in S3.
+
+A key is `<institution>/<first two digits>/<SHA-256>`: the same bytes are kept once, and nothing is ever overwritten.
+When `put_file` returns, the bytes survive a power failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+from uuid import UUID
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from pipeline.errors import ConfigurationError, TransientError
+from pipeline.settings import NodeSettings
+
+CHUNK_BYTES: Final = 1 << 20
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StoreUnavailable(TransientError):  # noqa: N818 - says what is the matter
+    """The blob store does not answer, or a file could not be read from or written to it."""
+
+
+class OutOfSpace(TransientError):  # noqa: N818 - says what is the matter
+    """There is no space left for what should be stored; nothing was acknowledged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """Bytes in the store.
+
+    Attributes:
+        key: Where.
+        digest: Their SHA-256, hexadecimal.
+        size: How many.
+    """
+
+    key: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """An open blob store.
+
+    Attributes:
+        backend: obstore's own store.
+        folder: Of a local store; None for S3.
+    """
+
+    backend: ObjectStore
+    folder: Path | None
+
+    def put_file(self, institution_id: UUID, path: Path) -> Blob:
+        """Keep the bytes of a file, durably, once.
+
+        Args:
+            institution_id: Whose they are.
+            path: The file; it stays where it is. On the same file system as a local store nothing is copied: do not
+                change the file afterwards, only remove it.
+
+        Raises:
+            OutOfSpace: There is no room.
+            StoreUnavailable: Reading or writing failed.
+        """
+        with _typed_errors():
+            digest, size = _digest(path)
+            blob = Blob(key=f"{institution_id}/{digest[:2]}/{digest}", digest=digest, size=size)
+            if self.folder is None:
+                self._put_remote(path, blob.key)
+            else:
+                _link_durably(path, self.folder / blob.key)
+        return blob
+
+    def read(self, key: str) -> bytes:
+        """All bytes of a blob.
+
+        Raises:
+            StoreUnavailable: There is no such blob, or the store does not answer.
+        """
+        with _typed_errors():
+            return bytes(obstore.get(self.backend, key).bytes())
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The bytes of a blob, piece by piece.
+
+        Raises:
+            StoreUnavailable: There is no such blob, or the store stopped answering.
+        """
+        with _typed_errors():
+            for chunk in obstore.get(self.backend, key).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Write a blob to a new file.
+
+        Raises:
+            OutOfSpace: There is no room.
+            StoreUnavailable: There is no such blob, or the store stopped answering.
+        """
+        with _typed_errors(), path.open("xb") as file:
+            for chunk in self.chunks(key):
+                file.write(chunk)
+
+    def _put_remote(self, path: Path, key: str) -> None:
+        try:
+            obstore.put(self.backend, key, path, mode="create")
+        except AlreadyExistsError:
+            return  # the same digest: the same bytes
+
+
+def open_store(settings: NodeSettings) -> Store:
+    """The store that the settings name: the folder `blobs` in the data folder, or S3.
+
+    Raises:
+        ConfigurationError: The URL is not one of a store.
+    """
+    if settings.blob_url:
+        try:
+            return Store(backend=from_url(settings.blob_url), folder=None)
+        except BaseError as error:
+            raise ConfigurationError(f"blob_url must look like s3://bucket/prefix: {error}") from error
+    folder = settings.data_folder.absolute() / "blobs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Store(backend=LocalStore(folder), folder=folder)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file whose bytes are on the disk afterwards."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        return digest, file.tell()
+
+
+def _link_durably(source: Path, target: Path) -> None:
+    """Give the synced bytes of `source` a second name, and wait until that name is on the disk."""
+    _make_folder(target.parent)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        pass  # the same digest: the same bytes; but its name may not be on the disk yet
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_durably(source, target)
+    _sync_folder(target.parent)
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    with NamedTemporaryFile(dir=target.parent, prefix=".incoming-") as copy, source.open("rb") as original:
+        shutil.copyfileobj(original, copy, CHUNK_BYTES)
+        copy.flush()
+        os.fsync(copy.fileno())
+        try:
+            os.link(copy.name, target)
+        except FileExistsError:
+            return
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise OutOfSpace("no space left for files: add space to the data folder") from error
+        raise StoreUnavailable(
+            f"a file could not be read or written: {error.strerror or type(error).__name__}"
+        ) from error
+    except BaseError as error:
+        raise StoreUnavailable(f"the blob store does not answer as it should: {type(error).__name__}") from error
