@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Corner = Literal["top left", "top right", "bottom left", "bottom right"]
 
 INK: Final[Colour] = (236, 238, 240)
@@ -53,7 +54,7 @@ def with_text(picture: Picture, corner: Corner, *lines: Line) -> Picture:
     heights = [base * line.size * LINE_SPACING for line in lines]
     down = base * 0.7 if corner.startswith("top") else picture.shape[0] - base * 0.7 - sum(heights)
     for line, font, height in zip(lines, fonts, heights, strict=True):
-        text = _fitting(line.text, font, picture.shape[1] - 1.6 * base)
+        text = fitting(line.text, font, picture.shape[1] - 1.6 * base)
         width = font.getlength(text)
         across = base * 0.8 if corner.endswith("left") else picture.shape[1] - base * 0.8 - width
         stroke = max(round(base / 9), 1)
@@ -62,8 +63,8 @@ def with_text(picture: Picture, corner: Corner, *lines: Line) -> Picture:
     return np.array(image)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """The text, shortened with an ellipsis where it is too wide."""
+def fitting(text: str, font: Font, width: float) -> str:
+    """The text, shortened with an ellipsis where it is wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -1,0 +1,168 @@
+"""The proof: the reconstruction's outline on the radiograph it came from, coloured by how well both agree.
+
+The picture itself is left alone apart from that thin line; all words stand in bands above and below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import cKDTree
+
+from pipeline.geometry import FloatArray, ProjectionGeometry
+from pipeline.projector import outlines, shadow
+from pipeline.stages.bands import band, framed, legend_block, scale_block, word_block
+from pipeline.stages.contour import BORDER_PIXELS, depth_in_field, seen_contour
+from pipeline.stages.lettering import Line, Picture
+from pipeline.stages.palette import ERROR_RAMP, ERROR_RANGE, UNSEEN, ramp_colours, ramp_strip
+from pipeline.stages.perceive import Perception
+
+CANVAS_PIXELS: Final = 1600
+"""Longest side of the grid on which outlines are traced, and of proof pictures."""
+
+NARROWEST_PIXELS: Final = 900
+"""A picture narrower than this gets dark margins, so that the words below it fit."""
+
+SMOOTHING_PIXELS: Final = 1.5
+"""Takes the staircase of the traced grid off an outline."""
+
+WINDOW_PERCENTILES: Final = (0.5, 99.7)
+MIN_PIECE_PIXELS: Final = 40
+LINE_OPACITY: Final = 0.9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReprojectedContour:
+    """The reconstruction's outline in a radiograph.
+
+    Attributes:
+        polygons: Each (N, 2), closed, column and row in source pixels; they run on outside the picture.
+        error: Each (N,), distance to the outline seen in the image, mm (units of the assumed scale without one);
+            NaN where the image cannot tell, at and beyond the exposed field's edge.
+    """
+
+    polygons: tuple[FloatArray, ...]
+    error: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """The words of a proof picture.
+
+    Attributes:
+        title: "Right femur, AP".
+        side: Marker letter, L or R.
+        lines: Below the picture, the most important first.
+        mm_per_pixel: Size of a source pixel in the bone's plane, None without scale.
+    """
+
+    title: str
+    side: str
+    lines: tuple[Line, ...]
+    mm_per_pixel: float | None
+
+
+def windowed(pixels: npt.NDArray[np.float32]) -> Picture:
+    """(rows, columns) uint8: the radiograph as a reader would window it, bone bright."""
+    low, high = np.percentile(pixels, WINDOW_PERCENTILES)
+    return np.asarray(np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1) * 255, dtype=np.uint8)
+
+
+def reproject(
+    vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry: ProjectionGeometry, perception: Perception
+) -> ReprojectedContour:
+    """Trace a surface's shadow and measure how far it runs from the outline seen in the image.
+
+    Args:
+        vertices: (V, 3) in the geometry's frame.
+        triangles: (T, 3), outward.
+        geometry: How the radiograph was taken.
+        perception: What it shows.
+    """
+    polygons = traced_shadow(vertices, triangles, geometry)
+    row_spacing, column_spacing = geometry.pixel_spacing
+    in_bone_plane = np.sqrt(row_spacing * column_spacing) / geometry.magnification(vertices.mean(axis=0))
+    seen = seen_contour(perception).pixels
+    errors = tuple(_error(polygon, seen, perception) * in_bone_plane for polygon in polygons)
+    return ReprojectedContour(polygons=polygons, error=errors)
+
+
+def traced_shadow(
+    vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry: ProjectionGeometry
+) -> tuple[FloatArray, ...]:
+    """Outer polygons (N, 2) of a surface's shadow in source pixels, also where they leave the detector."""
+    size = np.array([geometry.columns, geometry.rows], dtype=np.float64)
+    projected = geometry.project(vertices)
+    low = np.maximum(projected.min(axis=0) - 8, -size)
+    high = np.minimum(projected.max(axis=0) + 8, 2 * size)
+    factor = CANVAS_PIXELS / size.max()
+    columns, rows = np.maximum(np.ceil((high - low) * factor).astype(int), 1)
+    mask = shadow((projected - low) * factor, triangles, (int(rows), int(columns)))
+    pieces = [piece for piece in outlines(mask) if len(piece) >= MIN_PIECE_PIXELS]
+    return tuple(gaussian_filter1d(p, SMOOTHING_PIXELS, axis=0, mode="wrap") / factor + low for p in pieces)
+
+
+def proof_picture(pixels: npt.NDArray[np.float32], contour: ReprojectedContour, caption: Caption) -> Picture:
+    """The radiograph with the outline on it and words around it.
+
+    Args:
+        pixels: (rows, columns) of the radiograph, bone bright.
+        contour: From `reproject`.
+        caption: The words.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    picture, factor = fitted(windowed(pixels))
+    drawn = with_contour(picture, contour, factor=factor)
+    width = max(drawn.shape[1], NARROWEST_PIXELS)
+    header = band(
+        width, Line(text=caption.title, size=1.3), right=(word_block(width, Line(text=caption.side, size=1.6)),)
+    )
+    keys: tuple[Picture, ...] = ()
+    if caption.mm_per_pixel is not None:
+        low, high = ERROR_RANGE
+        strip = ramp_strip(ERROR_RAMP)
+        legend = legend_block(width, strip, low=f"{low:g}", high=f"{high:g} mm +", title="contour error")
+        keys = (legend, scale_block(width, caption.mm_per_pixel / factor))
+    return framed(header, drawn, band(width, *caption.lines, right=keys))
+
+
+def with_contour(picture: Picture, contour: ReprojectedContour, *, factor: float, thickness: int = 2) -> Picture:
+    """A copy of a picture (H, W, 3) with an outline on it, `factor` picture pixels per source pixel."""
+    drawn = picture.copy()
+    for polygon, error in zip(contour.polygons, contour.error, strict=True):
+        known = np.isfinite(error)
+        colours = np.where(known[:, None], ramp_colours(np.nan_to_num(error), ERROR_RAMP, ERROR_RANGE), UNSEEN)
+        points = np.round(((polygon + 0.5) * factor - 0.5) * 16).astype(int)
+        for start, end, colour in zip(points, np.roll(points, -1, axis=0), colours.tolist(), strict=True):
+            cv2.line(drawn, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_AA, 4)
+    return np.asarray(cv2.addWeighted(drawn, LINE_OPACITY, picture, 1 - LINE_OPACITY, 0), dtype=np.uint8)
+
+
+def fitted(grey: Picture, *, longest: int = CANVAS_PIXELS) -> tuple[Picture, float]:
+    """A grey picture as (H, W, 3) of at most that longest side, and picture pixels per source pixel."""
+    factor = min(longest / max(grey.shape), 1.0) if max(grey.shape) > longest / 2 else longest / 2 / max(grey.shape)
+    size = (max(round(grey.shape[1] * factor), 1), max(round(grey.shape[0] * factor), 1))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(grey), size, interpolation=interpolation)
+    return np.repeat(np.asarray(resized, dtype=np.uint8)[..., None], 3, axis=2), factor
+
+
+def _error(polygon: FloatArray, seen: FloatArray, perception: Perception) -> FloatArray:
+    """Distance (source pixels) of each point to the seen outline, NaN where the field's edge hides it."""
+    if not len(seen):
+        return np.full(len(polygon), np.nan)
+    linear, shift = perception.working_to_pixel[:, :2], perception.working_to_pixel[:, 2]
+    column, row = np.round((polygon - shift) @ np.linalg.inv(linear).T).astype(int).T
+    depth = depth_in_field(perception.field)
+    rows, columns = depth.shape
+    held = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+    inside = held.copy()
+    inside[held] = depth[row[held], column[held]] > BORDER_PIXELS
+    return np.where(inside, cKDTree(seen).query(polygon)[0], np.nan)
