@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -69,6 +70,15 @@ AGE_UNITS_IN_YEARS: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 36
 OLDEST_YEARS: Final = 120.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What the sender said a radiograph shows; None where it said nothing that we know."""
+
+    view: View | None
+    side: Side | None
+    body_part: str | None
+
+
 def read_header(path: Path) -> Dataset:
     """A file's elements before its pixels, none of them decoded yet.
 
@@ -114,6 +124,12 @@ def radiograph_of(dataset: Dataset, *, name: str) -> Radiograph:
             was_colour=shown.was_colour,
             notes=shown.notes + geometry.notes,
         )
+
+
+def labels_of(dataset: Dataset) -> Labels:
+    """What the sender said a radiograph shows; a header (`read_header`) suffices."""
+    with _lenient():
+        return Labels(view=_view(dataset), side=_side(dataset), body_part=_body_part(dataset))
 
 
 def _read(path: Path, *, pixels: bool) -> Dataset:

@@ -7,7 +7,7 @@ then whatever its newest reconstruction is. Objects that are no radiographs neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -148,9 +148,12 @@ def _locked(
     return tuple(LockedStudy(**row) for row in rows.mappings())
 
 
-def note_radiograph(connection: Connection, study_id: UUID, *, now: datetime) -> None:
+def note_radiograph(connection: Connection, study: LockedStudy, *, now: datetime) -> LockedStudy:
     """A further radiograph is here: wait again for more."""
-    connection.execute(update(studies).where(studies.c.id == study_id).values(state="receiving", last_received_at=now))
+    changed = replace(study, state="receiving", last_received_at=now)
+    values = {"state": changed.state, "last_received_at": changed.last_received_at}
+    connection.execute(update(studies).where(studies.c.id == study.id).values(**values))
+    return changed
 
 
 def set_state(connection: Connection, study_id: UUID, state: str) -> None:
@@ -165,7 +168,7 @@ def follow(connection: Connection, study_id: UUID, state: str) -> None:
 
 
 def claim_for_institution(connection: Connection, study_id: UUID) -> None:
-    """The institution's own devices sent to a study that a person had uploaded: from now on it is the institution's."""
+    """The institution's own devices sent to it: whoever may have uploaded a part of it, it is the institution's."""
     connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None))
 
 

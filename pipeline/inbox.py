@@ -1,0 +1,198 @@
+"""Taking an instance in: whoever brings it (listener, upload), it is on disk and in the records before we say so.
+
+`accept` returns only when file, folder and row survive a power failure; only then may the sender hear Success.
+The same bytes again are a success and change nothing. What cannot be taken in goes to quarantine, and the sender hears
+why; nothing is silently dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from pipeline import jobs
+from pipeline.database import Database
+from pipeline.dicom_header import InstanceHeader, read_instance_header
+from pipeline.errors import InputError
+from pipeline.records import instances, quarantine, studies
+from pipeline.records.instances import Addition, InstanceRole, NewInstance
+from pipeline.records.quarantine import Quarantined, QuarantineProblem
+from pipeline.records.studies import LockedStudy
+from pipeline.store import Blob, OutOfSpace, Store, StoreUnavailable
+
+__all__ = [
+    "Accepted",
+    "ForeignStudy",
+    "IdentityMismatch",
+    "Incoming",
+    "OutOfSpace",
+    "StoreUnavailable",
+    "UnreadableDataset",
+    "accept",
+]
+
+log = structlog.get_logger(__name__)
+
+
+class UnreadableDataset(InputError):  # noqa: N818 - says what is the matter
+    """The dataset cannot be parsed or identified; it is in quarantine."""
+
+
+class IdentityMismatch(InputError):  # noqa: N818 - says what is the matter
+    """Command and dataset name different instances or classes; the dataset is in quarantine."""
+
+
+class ForeignStudy(InputError):  # noqa: N818 - says what is the matter
+    """A person who may add only to studies of their own tried to add to another one; nothing was kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """A received file and what is known of how it came.
+
+    Attributes:
+        path: The file, complete, on the store's file system; it stays there, for the caller to remove.
+        institution_id: Whose it is.
+        calling_ae_title: Who sent it (`WEB` for an upload).
+        called_ae_title: As whom we were called.
+        received_from: The sender's address.
+        sop_class_uid: What the C-STORE command says it is; None where there was no command.
+        sop_instance_uid: What the C-STORE command says it is; None where there was no command.
+        uploaded_by: The person who uploaded it; None for the institution's own devices.
+        own_studies_only: That person may add only to studies that they uploaded themselves.
+    """
+
+    path: Path
+    institution_id: UUID
+    calling_ae_title: str
+    called_ae_title: str = ""
+    received_from: str = ""
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    uploaded_by: UUID | None = None
+    own_studies_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What became of an instance.
+
+    Attributes:
+        study_id: Its study.
+        instance_id: Its row; a duplicate's is the first one's.
+        outcome: New, duplicate, or same UID with other bytes.
+        role: What it is to us.
+        reconstruction_id: The reconstruction that became ready with it, if one did.
+    """
+
+    study_id: UUID
+    instance_id: UUID
+    outcome: Addition
+    role: InstanceRole
+    reconstruction_id: UUID | None
+
+
+def accept(database: Database, store: Store, incoming: Incoming, *, now: datetime) -> Accepted:
+    """Take an instance in.
+
+    Raises:
+        UnreadableDataset: It cannot be parsed or identified; kept in quarantine.
+        IdentityMismatch: It is not what the command said; kept in quarantine.
+        ForeignStudy: It belongs to a study that this person may not add to; not kept.
+        OutOfSpace: There is no room; not kept.
+        TransientError: Store or database do not answer; not kept, or not acknowledged: send it again.
+    """
+    blob = store.put_file(incoming.institution_id, incoming.path)
+    try:
+        header = _identified(incoming)
+    except (UnreadableDataset, IdentityMismatch) as error:
+        _quarantine(database, incoming, blob, error, now=now)
+        raise
+    with database.begin() as connection:
+        return _record(connection, incoming, header, blob, now=now)
+
+
+def _identified(incoming: Incoming) -> InstanceHeader:
+    try:
+        header = read_instance_header(incoming.path)
+    except InputError as error:
+        # The file's own name says nothing to the sender.
+        raise UnreadableDataset(str(error).replace(incoming.path.name, "the dataset")) from error
+    for named, found, keyword in (
+        (incoming.sop_class_uid, header.sop_class_uid, "SOPClassUID"),
+        (incoming.sop_instance_uid, header.sop_instance_uid, "SOPInstanceUID"),
+    ):
+        if named is not None and named != found:
+            raise IdentityMismatch(f"the command and the dataset differ in {keyword}: correct it at the sender")
+    return header
+
+
+def _quarantine(database: Database, incoming: Incoming, blob: Blob, error: InputError, *, now: datetime) -> None:
+    is_mismatch = isinstance(error, IdentityMismatch)
+    entry = Quarantined(
+        institution_id=incoming.institution_id,
+        problem=QuarantineProblem.IDENTITY_MISMATCH if is_mismatch else QuarantineProblem.UNREADABLE,
+        reason=str(error),
+        sop_class_uid=incoming.sop_class_uid or "",
+        sop_instance_uid=incoming.sop_instance_uid or "",
+        calling_ae_title=incoming.calling_ae_title,
+        called_ae_title=incoming.called_ae_title,
+        received_from=incoming.received_from,
+        blob_key=blob.key,
+        size=blob.size,
+        received_at=now,
+    )
+    with database.begin() as connection:
+        quarantine.add(connection, entry)
+
+
+def _record(
+    connection: Connection, incoming: Incoming, header: InstanceHeader, blob: Blob, *, now: datetime
+) -> Accepted:
+    """Instance, study and, where that completes it, the job: one transaction."""
+    study = studies.lock_or_create(
+        connection, institution_id=incoming.institution_id, header=header.study, uploaded_by=incoming.uploaded_by
+    )
+    if incoming.own_studies_only and study.uploaded_by != incoming.uploaded_by:
+        raise ForeignStudy("this study belongs to the institution: only its own staff can add to it")
+    instance_id, outcome = instances.add(connection, _new_instance(incoming, header, blob, study.id, now=now))
+    reconstruction_id = None
+    if outcome is Addition.NEW and header.role is InstanceRole.RADIOGRAPH:
+        if incoming.uploaded_by is None:
+            studies.claim_for_institution(connection, study.id)
+        waiting = studies.note_radiograph(connection, study, now=now)
+        reconstruction_id = jobs.settle(connection, waiting, now=now)
+    return Accepted(
+        study_id=study.id,
+        instance_id=instance_id,
+        outcome=outcome,
+        role=header.role,
+        reconstruction_id=reconstruction_id,
+    )
+
+
+def _new_instance(
+    incoming: Incoming, header: InstanceHeader, blob: Blob, study_id: UUID, *, now: datetime
+) -> NewInstance:
+    return NewInstance(
+        institution_id=incoming.institution_id,
+        study_id=study_id,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        series_instance_uid=header.series_instance_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        digest=blob.digest,
+        size=blob.size,
+        blob_key=blob.key,
+        role=header.role,
+        facts=header.facts,
+        calling_ae_title=incoming.calling_ae_title,
+        called_ae_title=incoming.called_ae_title,
+        received_from=incoming.received_from,
+        received_at=now,
+    )
