@@ -1,49 +1,51 @@
-"""The shape and the poses that best explain what the radiographs show."""
+"""The shape and the poses that best explain what the radiographs show.
+
+Several starts are followed coarsely, the best two to the end; noise is annealed from gross misplacement down to that of
+a good mask. The mathematics is in `pipeline.stages.solver`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.geometry import FloatArray, ProjectionGeometry
+from pipeline.geometry import FloatArray, ProjectionGeometry, RigidPose
+from pipeline.projector import moved
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.calibrate import Calibration
+from pipeline.stages.perceive import Perception
+from pipeline.stages.solver import (
+    Problem,
+    State,
+    iterate,
+    match,
+    objective,
+    posterior_covariance,
+    prepare,
+    residuals_mm,
+)
+from pipeline.stages.starts import start
 
+YAW_STARTS_DEG: Final = (-15.0, 0.0, 15.0)
+"""Legs lie turned about their long axis; an outline has local optima over that angle."""
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LandmarkObservation:
-    """Where a landmark was seen.
-
-    Attributes:
-        pixel: (2,) column and row in source pixels.
-        sd_pixels: One standard deviation of either coordinate, source pixels.
-    """
-
-    pixel: FloatArray
-    sd_pixels: float
+COARSE_MODES: Final = 12
+COARSE_NOISE_MM: Final = (8.0, 6.0, 4.0, 3.0, 2.0, 2.0)
+FINE_NOISE_MM: Final = (2.0, 1.5, 1.0, 0.7, 0.5, 0.5, 0.5, 0.5)
+"""Standard deviation of the seen outline at each iteration; the last is a good mask's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ViewObservation:
-    """What one radiograph shows of the bone.
-
-    Attributes:
-        calibration: Its geometry.
-        mask: (h, w) float32, probability that the bone's shadow covers a pixel of the working grid.
-        working_to_pixel: (2, 3) affine from (column, row) of the working grid to (column, row) of the source.
-        field: (h, w) bool, True inside the exposed field: beyond it the bone goes on unseen.
-        landmarks: By the shape model's landmark names.
-    """
+    """What one radiograph shows of the bone, and how it was taken."""
 
     calibration: Calibration
-    mask: npt.NDArray[np.float32]
-    working_to_pixel: FloatArray
-    field: npt.NDArray[np.bool_]
-    landmarks: Mapping[str, LandmarkObservation]
+    perception: Perception
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,14 +53,17 @@ class FittedView:
     """One view after the fit.
 
     Attributes:
-        calibration: As it went in.
+        observation: As it went in.
         geometry: How the radiograph was taken, in the surface's frame: projecting the surface with it gives the shadow.
-        residual_mm: (n,) distances between the seen contour and the model's, in the bone's plane.
+        residual_mm: (n,) signed distances of the model's outline from the seen one, in the bone's plane, for the points
+            of either.
+        unmatched: Share of both outlines that the other one does not explain.
     """
 
-    calibration: Calibration
+    observation: ViewObservation
     geometry: ProjectionGeometry
     residual_mm: FloatArray
+    unmatched: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,23 +74,28 @@ class Fit:
         model: The shape model.
         side: Side of the bone.
         coefficients: (K,) in standard deviations.
-        coefficient_covariance: (K, K) Laplace posterior.
-        vertices: (V, 3) LPS mm, in the nominal frame of the first view, of the given side.
+        covariance: (K, K) of the coefficients: Laplace's approximation of the posterior, poses integrated out.
+        pose: From the model's frame (mirrored for a left bone) to the surface's.
+        vertices: (V, 3) LPS mm in the nominal frame of the first view.
         triangles: (T, 3), outward for that side.
         views: In the order of the observations.
         in_field: (V,) True where at least one view's field holds the vertex.
-        start_spread_mm: Mean distance between the surfaces of the best two starts that end equally well.
+        start_spread_mm: Root mean square distance of corresponding vertices, in the bone's own frame, between this and
+            the second best start; 0 where both ended in the same optimum.
+        objective: Negative log posterior, to compare fits of the same observations.
     """
 
     model: ShapeModel
     side: Side
     coefficients: FloatArray
-    coefficient_covariance: FloatArray
+    covariance: FloatArray
+    pose: RigidPose
     vertices: FloatArray
     triangles: npt.NDArray[np.int32]
     views: tuple[FittedView, ...]
     in_field: npt.NDArray[np.bool_]
     start_spread_mm: float
+    objective: float
 
 
 def fit(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: Side) -> Fit:
@@ -96,4 +106,92 @@ def fit(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: S
         observations: Of the same bone, frontal view first.
         side: Side of the bone.
     """
-    raise NotImplementedError
+    hung = _hangings(observations)
+    problems = [prepare(model, [(view.calibration, view.perception) for view in views], side) for views in hung]
+    coarse = [
+        (number, iterate(problem, start(problem, yaw_deg=yaw), COARSE_NOISE_MM, modes=COARSE_MODES))
+        for number, problem in enumerate(problems)
+        for yaw in YAW_STARTS_DEG
+    ]
+    coarse.sort(key=lambda found: objective(problems[found[0]], found[1], COARSE_NOISE_MM[-1]))
+    fine = [(number, iterate(problems[number], state, FINE_NOISE_MM, modes=model.size)) for number, state in coarse[:2]]
+    fine.sort(key=lambda found: objective(problems[found[0]], found[1], FINE_NOISE_MM[-1]))
+    (number, best), (_, rival) = fine
+    return _finished(problems[number], hung[number], best, rival)
+
+
+def fit_either_side(model: ShapeModel, observations: tuple[ViewObservation, ...]) -> Fit:
+    """Fit both a right and a left bone where nobody said the side, and return the likelier."""
+    return min((fit(model, observations, side=side) for side in Side), key=lambda found: found.objective)
+
+
+def _hangings(observations: tuple[ViewObservation, ...]) -> list[tuple[ViewObservation, ...]]:
+    """The ways in which the pictures may hang: also mirrored, where the sender of a lateral did not say."""
+    choices = [
+        (view,)
+        if view.calibration.mirroring_known or view.calibration.view.is_frontal
+        else (view, _mirrored_hanging(view))
+        for view in observations
+    ]
+    return list(product(*choices))
+
+
+def _mirrored_hanging(view: ViewObservation) -> ViewObservation:
+    geometry = view.calibration.geometry
+    turned = replace(
+        geometry,
+        detector_origin=geometry.pixel_position(np.array([geometry.columns - 1.0, 0.0])),
+        column_direction=-geometry.column_direction,
+    )
+    return replace(view, calibration=replace(view.calibration, geometry=turned))
+
+
+def _finished(problem: Problem, observations: tuple[ViewObservation, ...], best: State, rival: State) -> Fit:
+    noise = FINE_NOISE_MM[-1]
+    vertices = best.vertices(problem)
+    poses = [
+        RigidPose(rotation=_orthonormal(rotation), translation=translation)
+        for rotation, translation in zip(best.rotations, best.translations, strict=True)
+    ]
+    placed = poses[0].apply(vertices)
+    views, shown = [], np.zeros(len(vertices), dtype=np.bool_)
+    for index, (observation, view) in enumerate(zip(observations, problem.views, strict=True)):
+        matches = match(problem, best, vertices, index, noise)
+        to_surface = _composed(poses[0], poses[index].inverse())
+        views.append(
+            FittedView(
+                observation=observation,
+                geometry=moved(observation.calibration.geometry, to_surface),
+                residual_mm=residuals_mm(view, best, vertices, index, matches),
+                unmatched=matches.unmatched,
+            )
+        )
+        shown |= view.field_depth_at(view.geometry.project(best.placed(vertices, index))) > 0
+    difference = rival.vertices(problem) - vertices
+    return Fit(
+        model=problem.model,
+        side=problem.side,
+        coefficients=best.coefficients,
+        covariance=posterior_covariance(problem, best, noise),
+        pose=poses[0],
+        vertices=placed,
+        triangles=problem.triangles,
+        views=tuple(views),
+        in_field=shown,
+        start_spread_mm=float(np.sqrt((difference[shown] ** 2).sum(axis=1).mean())) if shown.any() else 0.0,
+        objective=objective(problem, best, noise),
+    )
+
+
+def _composed(second: RigidPose, first: RigidPose) -> RigidPose:
+    """The pose that applies `first`, then `second`."""
+    return RigidPose(
+        rotation=_orthonormal(second.rotation @ first.rotation),
+        translation=second.rotation @ first.translation + second.translation,
+    )
+
+
+def _orthonormal(rotation: FloatArray) -> FloatArray:
+    """The nearest rotation matrix: products of many rotations drift."""
+    u, _, vt = np.linalg.svd(rotation)
+    return np.asarray(u @ vt)
