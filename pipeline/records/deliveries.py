@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import Connection, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records.tables import called_ae_titles, deliveries, peers, result_files
+from pipeline.records.tables import (
+    called_ae_titles,
+    deliveries,
+    instances,
+    peers,
+    reconstructions,
+    result_files,
+    result_sets,
+)
 from pipeline.results import FileKind
 
 
@@ -40,6 +48,25 @@ class DueDelivery:
     sop_class_uid: str
     sop_instance_uid: str
     blob_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryLine:
+    """How far the delivery of one file to one peer is.
+
+    Attributes:
+        title: What a person would call the file.
+        peer_ae_title: To whom.
+        state: One of `DELIVERY_STATES`.
+        attempts: How often it was tried.
+        problem: Why the last attempt failed.
+    """
+
+    title: str
+    peer_ae_title: str
+    state: str
+    attempts: int
+    problem: str
 
 
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
@@ -106,6 +133,38 @@ def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
     return _update(
         connection, delivery_id, state="pending", attempts=0, problem="", next_attempt_at=now, delivered_at=None
     )
+
+
+def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:
+    """Where the radiographs lie that a delivery's file was made from."""
+    keys = (
+        select(instances.c.blob_key)
+        .join_from(deliveries, result_files, result_files.c.id == deliveries.c.result_file_id)
+        .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
+        .join(reconstructions, reconstructions.c.id == result_sets.c.reconstruction_id)
+        .join(instances, instances.c.id == any_(reconstructions.c.instance_ids))
+        .where(deliveries.c.id == delivery_id)
+        .order_by(instances.c.sop_instance_uid)
+    )
+    return tuple(connection.execute(keys).scalars())
+
+
+def of_result_set(connection: Connection, result_set_id: UUID) -> tuple[DeliveryLine, ...]:
+    """How far the delivery of a result set is, in the order of its files."""
+    rows = connection.execute(
+        select(
+            result_files.c.title,
+            peers.c.ae_title.label("peer_ae_title"),
+            deliveries.c.state,
+            deliveries.c.attempts,
+            deliveries.c.problem,
+        )
+        .join_from(deliveries, result_files)
+        .join(peers, peers.c.id == deliveries.c.peer_id)
+        .where(result_files.c.result_set_id == result_set_id)
+        .order_by(peers.c.ae_title, result_files.c.path)
+    )
+    return tuple(DeliveryLine(**row) for row in rows.mappings())
 
 
 def _update(connection: Connection, delivery_id: UUID, **values: object) -> bool:
