@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg import sql
 from typer.testing import CliRunner
 
 from pipeline.cli.admin import institutions, peers
 from pipeline.cli.admin_changes import changes, site
 from pipeline.cli.admin_users import users
+from pipeline.embedded_postgres import ROLE
 from pipeline.errors import BonecraftError
 
 APPS = {"institutions": institutions, "peers": peers, "users": users, "changes": changes, "site": site}
@@ -157,6 +161,23 @@ def test_a_site_file_is_shown_before_it_is_applied(demo, tmp_path):
     demo("site", "apply", str(file))
     assert "north" in demo("institutions", "list")
     assert "the database holds what" in demo("site", "apply", str(file))
+
+
+def test_a_site_file_can_be_applied_to_an_empty_database(postgres, bonecraft, tmp_path, monkeypatch):
+    file = tmp_path / "site.toml"
+    file.write_text('[[institutions]]\nslug = "north"\nname = "North"\n')
+    monkeypatch.setenv("BONECRAFT_DATABASE_URL", empty_database(postgres))
+    with pytest.raises(BonecraftError, match="the database has no tables yet"):
+        bonecraft("institutions", "list")
+    bonecraft("site", "apply", str(file))
+    assert "North" in bonecraft("institutions", "list")
+
+
+def empty_database(postgres) -> str:
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(postgres.superuser_url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(ROLE)))
+    return postgres.superuser_url.replace("://postgres@/postgres", f"://{ROLE}@/{name}", 1)
 
 
 def test_an_error_of_ours_is_one_line_and_exit_code_2(database_url):

@@ -84,9 +84,9 @@ def apply(
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Bring what a site file says into the database; what was changed by hand since is kept, and told."""
+    """Bring what a site file says into the database, new or in use; what was changed by hand is kept, and told."""
     wanted = load_site(file)
-    with transaction(config) as connection:
+    with transaction(config, with_tables=not dry_run) as connection:
         if dry_run:
             steps = preview_site(connection, wanted, force=force)
         else:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from pipeline.database import open_database
 from pipeline.errors import ConfigurationError
+from pipeline.migrations import upgrade
 from pipeline.records import admin
 from pipeline.records.admin import Change
 from pipeline.settings import load_settings
@@ -35,14 +36,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 @contextmanager
-def transaction(config: Path | None) -> Iterator[Connection]:
+def transaction(config: Path | None, *, with_tables: bool = False) -> Iterator[Connection]:
     """One transaction on the node's database; committed where the block ends without an error.
+
+    Args:
+        config: node.toml.
+        with_tables: Make the tables first, or bring them up to date, as the node does at its start.
 
     Raises:
         ConfigurationError: The settings are wrong, or no node has set the database up yet.
     """
     database = open_database(load_settings(config))
     try:
+        if with_tables:
+            upgrade(database.engine)
         with database.begin() as connection:
             yield connection
     except ProgrammingError as error:
