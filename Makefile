@@ -41,7 +41,7 @@ demo: setup ## The whole road on the sample study; ARGS=--once to exit when done
 peers: ## Install the programs the tests talk to (Orthanc, dcmtk, Chromium, ...) where apt and root are there
 	@deploy/setup/install_peers.sh
 
-test: setup .setup/dev peers ## Run all tests
+test: setup .setup/dev .setup/deploy peers ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup .setup/dev ## Format, lint, types, import contracts, page
