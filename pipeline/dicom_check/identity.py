@@ -43,7 +43,10 @@ def not_minted(dataset: Dataset, keywords: Sequence[str], *, where: str) -> Iter
 
 
 def _same(dataset: Dataset, source: Dataset, keyword: str) -> bool:
-    """Whether an attribute is the same in both, or absent from both."""
-    if (keyword in dataset) != (keyword in source):
-        return False
-    return keyword not in dataset or bool(dataset[keyword].value == source[keyword].value)
+    """Whether an attribute is the same in both, or absent from both; byte for byte where neither has been decoded."""
+    if keyword not in dataset or keyword not in source:
+        return (keyword in dataset) == (keyword in source)
+    ours, theirs = dataset.get_item(keyword), source.get_item(keyword)
+    if ours.is_raw and theirs.is_raw:
+        return bool(ours.value == theirs.value)
+    return bool(dataset[keyword].value == source[keyword].value)

@@ -26,8 +26,21 @@ def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[F
             yield from _check_instance_reference(item, known)
         if "ReferencedInstanceSequence" in item:
             yield from _check_series_reference(item, known)
-    if not any("ReferencedSOPInstanceUID" in item for item in _items(dataset)):
-        yield Finding(check=Check.REFERENCE, sentence="The instance refers to no radiograph.")
+    yield from _check_completeness(dataset, known)
+
+
+def _check_completeness(dataset: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
+    """A Surface Segmentation was made from every radiograph, a picture shows one."""
+    if "ReferencedSeriesSequence" in dataset:
+        listed = {
+            str(reference.get("ReferencedSOPInstanceUID"))
+            for series in dataset.ReferencedSeriesSequence
+            for reference in series.get("ReferencedInstanceSequence") or ()
+        }
+        if not listed >= known.keys():
+            yield Finding(check=Check.REFERENCE, sentence="A radiograph is missing among the referenced instances.")
+    elif len(dataset.get("SourceImageSequence") or ()) != 1:
+        yield Finding(check=Check.REFERENCE, sentence="The picture does not refer to one radiograph.")
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:

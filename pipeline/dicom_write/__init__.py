@@ -55,6 +55,8 @@ def write_results(
 
     Raises:
         UnsoundResult: An object fails the project's own check; nothing is left in `out/dicom`.
+        InputError: The sources belong to several studies.
+        ValueError: Two pictures show the same side of the same radiograph.
         KeyError: A picture shows a radiograph that is not among the sources, while others are.
     """
     from pipeline.dicom_write.result_set import write_result_set  # highdicom takes a second to load

@@ -87,6 +87,8 @@ def _picture_drafts(
     pictures: tuple[ProofPicture, ...], sources: Mapping[str, Dataset], origin: Origin
 ) -> Iterator[_Draft]:
     """The pictures side by side, within a side in the order in which radiographs are read: frontal first."""
+    if len({(picture.side, picture.radiograph) for picture in pictures}) < len(pictures):
+        raise ValueError("two pictures of the same radiograph and side would be the same instance")
     for side in Side:
         of_side = [picture for picture in pictures if picture.side is side]
         of_side.sort(key=lambda picture: (VIEW_ORDER.index(picture.view), picture.radiograph))

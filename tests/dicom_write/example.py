@@ -1,0 +1,91 @@
+"""A reconstructed study for the tests of the writers and the check."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from pipeline.dicom_write import ProofPicture, WriteSettings, write_results
+from pipeline.radiograph import Scale, ScaleProvenance, Side, View
+from pipeline.results import FileKind, ModelVersion, ResultFile
+from tests.factories import make_bone, make_dx
+
+SCALE = Scale(mm_per_pixel=0.174, relative_uncertainty=0.02, provenance=ScaleProvenance.SOURCE_DISTANCES)
+NO_SCALE = Scale(mm_per_pixel=None, relative_uncertainty=0.25, provenance=ScaleProvenance.NONE)
+MODELS = (ModelVersion(name="femur_shape", version="1", licence="CC BY-NC-SA 4.0", sha256="ab" * 32),)
+CREATED = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+
+
+def header_of(dataset: Dataset) -> Dataset:
+    """The dataset as the pipeline gets it: written, read back, nothing decoded yet."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return dcmread(BytesIO(buffer.getvalue()), stop_before_pixels=True)
+
+
+def two_views(**options: Any) -> dict[str, Dataset]:
+    """The headers of an AP and a lateral radiograph by their identifiers; options as of `make_dx`."""
+    return {d.SOPInstanceUID: header_of(d) for d in (make_dx(view=view, **options) for view in ("AP", "LATERAL"))}
+
+
+def picture_of(source: Dataset, *, side: Side = Side.RIGHT, height: int = 31, width: int = 27) -> ProofPicture:
+    """A colourful proof picture with an odd number of bytes."""
+    pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    view = View.AP if source.ViewPosition == "AP" else View.LATERAL
+    return ProofPicture(
+        radiograph=source.SOPInstanceUID,
+        pixels=pixels,
+        title=f"Femur {side} on {view}",
+        side=side,
+        view=view,
+        spacing_mm=(0.174, 0.174),
+    )
+
+
+def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes: Any) -> tuple[ResultFile, ...]:
+    """`write_results` for a right femur seen from two sides, with changes."""
+    sources = two_views() if sources is None else sources
+    arguments: dict[str, Any] = {
+        "surfaces": (make_bone(),),
+        "pictures": tuple(picture_of(source) for source in sources.values()),
+        "scale": SCALE,
+        "models": MODELS,
+        "sources": sources,
+        "out": out,
+        "software_version": "0.1.0",
+        "created": CREATED,
+        "settings": WriteSettings(),
+    }
+    return write_results(**(arguments | changes))
+
+
+def file_of(results: tuple[ResultFile, ...], out: Path, kind: FileKind) -> Path:
+    """The path of the first result of a kind."""
+    return out / next(result.path for result in results if result.kind is kind)
+
+
+def surface_segmentation(out: Path, **changes: Any) -> Path:
+    """The file of a Surface Segmentation."""
+    return file_of(write(out, **changes), out, FileKind.SURFACE_SEGMENTATION)
+
+
+def secondary_capture(out: Path, **changes: Any) -> Path:
+    """The file of the first proof picture."""
+    return file_of(write(out, **changes), out, FileKind.SECONDARY_CAPTURE)
+
+
+def without_scale(**changes: Any) -> dict[str, Any]:
+    """Arguments of a shape-only study."""
+    return {"scale": NO_SCALE, **changes}
+
+
+def changed_bone(change: Callable[[Any], dict[str, Any]], **options: Any) -> Any:
+    """A bone with some fields replaced."""
+    bone = make_bone(**options)
+    return replace(bone, **change(bone))

@@ -1,0 +1,110 @@
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
+
+from pipeline.dicom_write import WriteSettings
+from pipeline.dicom_write.origin import SCALE_WORDS
+from pipeline.dicom_write.surface_segmentation import axis_deviations
+from pipeline.radiograph import Scale, ScaleProvenance, Side
+from tests.dicom_write.example import changed_bone, surface_segmentation, two_views
+from tests.factories import make_bone
+
+
+@pytest.fixture
+def both_sides():
+    return make_bone(side=Side.RIGHT), make_bone(side=Side.LEFT, length_mm=400)
+
+
+def test_dciodvfy_finds_no_error(tmp_path, both_sides, dciodvfy_errors):
+    assert dciodvfy_errors(surface_segmentation(tmp_path, surfaces=both_sides)) == []
+
+
+def test_gdcm_reads_back_the_same_points_normals_and_triangles(tmp_path, both_sides, gdcm_surface_reader):
+    path = surface_segmentation(tmp_path, surfaces=both_sides)
+    done = subprocess.run([gdcm_surface_reader, path], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert [surface["segment"].strip() for surface in found] == ["Right femur", "Left femur"]
+    for surface, bone in zip(found, both_sides, strict=True):
+        assert (surface["primitive"], surface["manifold"]) == ("TRIANGLE", "YES")
+        assert surface["point_count"] == len(bone.vertices)
+        np.testing.assert_array_equal(np.float32(surface["points"]).reshape(-1, 3), bone.vertices.astype(np.float32))
+        np.testing.assert_array_equal(np.float32(surface["normals"]).reshape(-1, 3), bone.normals().astype(np.float32))
+        np.testing.assert_array_equal(np.array(surface["triangles"]).reshape(-1, 3) - 1, bone.triangles)
+
+
+def test_the_segment_says_which_bone_of_which_side_and_how_it_was_made(tmp_path):
+    dataset = dcmread(surface_segmentation(tmp_path, surfaces=(make_bone(side=Side.LEFT),)))
+    (segment,) = dataset.SegmentSequence
+    (kind,) = segment.SegmentedPropertyTypeCodeSequence
+    assert (kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning) == ("71341001", "SCT", "Femur")
+    (side,) = kind.SegmentedPropertyTypeModifierCodeSequence
+    assert (side.CodeValue, side.CodeMeaning) == ("7771000", "Left")
+    (region_side,) = segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence
+    assert region_side.CodeValue == "7771000"
+    assert segment.TrackingID == "femur_L"
+    (algorithm,) = segment.ReferencedSurfaceSequence[0].SegmentSurfaceGenerationAlgorithmIdentificationSequence
+    assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123111"
+    assert "femur_shape 1 abababababab" in algorithm.AlgorithmParameters
+    assert "ImagerPixelSpacing and source distances" in algorithm.AlgorithmParameters
+
+
+def test_it_refers_to_every_radiograph_in_its_series(tmp_path):
+    sources = two_views()
+    dataset = dcmread(surface_segmentation(tmp_path, sources=sources))
+    referenced = {
+        (series.SeriesInstanceUID, instance.ReferencedSOPInstanceUID)
+        for series in dataset.ReferencedSeriesSequence
+        for instance in series.ReferencedInstanceSequence
+    }
+    assert referenced == {(source.SeriesInstanceUID, source.SOPInstanceUID) for source in sources.values()}
+
+
+@pytest.mark.parametrize("provenance", [p for p in ScaleProvenance if p is not ScaleProvenance.NONE])
+def test_every_origin_of_the_scale_is_told_and_fits_its_attribute(tmp_path, provenance):
+    scale = Scale(mm_per_pixel=0.2, relative_uncertainty=0.253, provenance=provenance)
+    description = dcmread(surface_segmentation(tmp_path, scale=scale)).ContentDescription
+    assert len(description) <= 64
+    assert description.endswith(f"{SCALE_WORDS[provenance]} +-25%")
+
+
+def test_the_points_carry_one_standard_deviation_along_each_axis(tmp_path):
+    bone = make_bone()
+    points = dcmread(surface_segmentation(tmp_path)).SurfaceSequence[0].SurfacePointsSequence[0]
+    assert list(points.PointPositionAccuracy) == pytest.approx(axis_deviations(bone))
+
+
+def test_a_sideways_uncertainty_stays_sideways():
+    bone = changed_bone(lambda b: {"standard_deviation": np.full(len(b.vertices), 2.0)}, around=200, along=100)
+    left, posterior, head = axis_deviations(bone)
+    assert left == pytest.approx(2 / np.sqrt(2), rel=0.05)
+    assert posterior == pytest.approx(2 / np.sqrt(2), rel=0.05)
+    assert head < 0.5
+
+
+def test_the_dataset_has_only_sequences_of_defined_length(tmp_path):
+    dataset = dcmread(surface_segmentation(tmp_path))
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    sequences = [element for element in dataset.iterall() if element.VR == "SQ"]
+    assert sequences
+    assert not any(element.is_undefined_length for element in sequences)
+    assert not any(item.is_undefined_length_sequence_item for element in sequences for item in element.value)
+
+
+def test_a_destination_that_refuses_a_declared_manifold_gets_another_instance(tmp_path):
+    declared = dcmread(surface_segmentation(tmp_path / "a"))
+    undeclared = dcmread(surface_segmentation(tmp_path / "b", settings=WriteSettings(declare_manifold=False)))
+    assert (declared.SurfaceSequence[0].Manifold, undeclared.SurfaceSequence[0].Manifold) == ("YES", "UNKNOWN")
+    assert declared.SOPInstanceUID != undeclared.SOPInstanceUID
+    assert declared.SeriesInstanceUID != undeclared.SeriesInstanceUID
+
+
+def test_each_reconstruction_has_its_own_frame_of_reference(tmp_path):
+    frames = {
+        dcmread(surface_segmentation(tmp_path / study, sources=two_views(study=study))).FrameOfReferenceUID
+        for study in ("one", "two")
+    }
+    assert len(frames) == 2
