@@ -1,0 +1,158 @@
+"""One picture per stage for the report: what went in, what was seen, how the beam ran, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.geometry import FloatArray, ProjectionGeometry
+from pipeline.radiograph import Radiograph
+from pipeline.stages.calibrate import Calibration
+from pipeline.stages.enhance import EnhancedImage
+from pipeline.stages.lettering import INK, QUIET, Line, Picture, with_legend, with_text
+from pipeline.stages.overlay import ReprojectedContour, fitted, windowed, with_contour
+from pipeline.stages.palette import (
+    UNCERTAINTY_RAMP,
+    UNCERTAINTY_RANGE,
+    ramp_strip,
+    uncertainty_colours,
+)
+from pipeline.stages.perceive import Perception
+from pipeline.stages.render import Camera, prepare, render_shaded
+from pipeline.surface import BoneSurface
+
+HEIGHT: Final = 560
+GAP: Final = 10
+GROUND: Final = (10, 11, 14)
+
+MASK_COLOUR: Final = (64, 224, 208)
+MASK_OPACITY: Final = 0.35
+FIELD_DIMMING: Final = 0.45
+LANDMARK_COLOUR: Final = (255, 214, 64)
+BEAM_COLOURS: Final = ((255, 214, 64), (64, 224, 208), (222, 104, 158), (148, 168, 196))
+
+
+def montage(pictures: Sequence[Picture], *, height: int = HEIGHT) -> Picture:
+    """Pictures beside each other, all of that height.
+
+    Args:
+        pictures: (H, W, 3) uint8 each.
+        height: Of the result.
+    """
+    scaled = [_of_height(picture, height) for picture in pictures]
+    gap = np.full((height, GAP, 3), GROUND, dtype=np.uint8)
+    row = [part for picture in scaled for part in (picture, gap)][:-1]
+    return np.concatenate(row, axis=1)
+
+
+def input_picture(radiographs: Sequence[Radiograph]) -> Picture:
+    """The radiographs as a reader would window them."""
+    return montage([np.repeat(windowed(r.pixels)[..., None], 3, axis=2) for r in radiographs])
+
+
+def enhanced_picture(enhanced: Sequence[EnhancedImage]) -> Picture:
+    """What the networks get."""
+    return montage([_grey(image) for image in enhanced])
+
+
+def perceived_picture(enhanced: Sequence[EnhancedImage], perceptions: Sequence[Perception]) -> Picture:
+    """The bone's shadow and its landmarks, each with a circle of two standard deviations."""
+    return montage([_perceived(*pair) for pair in zip(enhanced, perceptions, strict=True)])
+
+
+def beam_picture(calibrations: Sequence[Calibration]) -> Picture:
+    """Focal spots, central rays and detectors, seen from the patient's head, to scale."""
+    reach = max(float(np.abs(_beam_points(c.geometry)[:, :2]).max()) for c in calibrations) * 1.15
+    size = HEIGHT
+    image = Image.new("RGB", (round(size * 1.7), size), GROUND)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+
+    def place(point: FloatArray) -> tuple[float, float]:
+        return (image.width / 2 + point[0] / reach * size / 2, size / 2 + point[1] / reach * size / 2)
+
+    draw.ellipse([*place(np.array([-14.0, -14.0])), *place(np.array([14.0, 14.0]))], fill=INK)
+    for calibration, colour in zip(calibrations, BEAM_COLOURS, strict=False):
+        source, *corners = _beam_points(calibration.geometry)
+        for corner in corners:
+            draw.line([place(source), place(corner)], fill=colour, width=1)
+        draw.line([place(corners[0]), place(corners[1])], fill=colour, width=4)
+        x, y = place(source)
+        draw.ellipse([x - 5, y - 5, x + 5, y + 5], fill=colour)
+        distance = calibration.geometry.source_to_detector
+        magnification = calibration.geometry.magnification(np.zeros(3))
+        words = f"{calibration.view}: focal spot to detector {distance:.0f} mm, enlarged {magnification:.2f}×"
+        draw.text((12, 12 + 22 * calibrations.index(calibration)), words, fill=colour, font=font)
+    draw.text((12, size - 28), "seen from the head; patient's left is right, front is up", fill=QUIET, font=font)
+    return np.array(image)
+
+
+def fit_picture(
+    radiographs: Sequence[Radiograph], before: Sequence[ReprojectedContour], after: Sequence[ReprojectedContour]
+) -> Picture:
+    """Outline of the model's mean bone, and of the fitted one, on each radiograph."""
+    pictures = []
+    for radiograph, first, last in zip(radiographs, before, after, strict=True):
+        picture, factor = fitted(windowed(radiograph.pixels), longest=1000)
+        for contour, word in ((first, "mean bone"), (last, "fitted")):
+            drawn = with_contour(picture, contour, factor=factor)
+            pictures.append(with_text(drawn, "top left", Line(text=word)))
+    return montage(pictures)
+
+
+def uncertainty_picture(surface: BoneSurface, cameras: Sequence[Camera], *, unit: str) -> Picture:
+    """The bone coloured by the standard deviation of its surface."""
+    body = prepare(surface, colours=uncertainty_colours(surface))
+    low, high = UNCERTAINTY_RANGE
+    views = [with_text(render_shaded(body, c, longest_side=760).pixels, "top left", Line(text=c.name)) for c in cameras]
+    strip = ramp_strip(UNCERTAINTY_RAMP)
+    low_label, high_label = (f"{value:g} {unit}".strip() for value in (low, high))
+    views[0] = with_legend(views[0], strip, low=low_label, high=high_label, title="± 1 SD")
+    return montage(views, height=HEIGHT + 100)
+
+
+def _of_height(picture: Picture, height: int) -> Picture:
+    width = max(round(picture.shape[1] * height / picture.shape[0]), 1)
+    interpolation = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), dtype=np.uint8)
+
+
+def _grey(enhanced: EnhancedImage) -> Picture:
+    low, high = np.percentile(enhanced.image[enhanced.field], [1, 99]) if enhanced.field.any() else (0.0, 1.0)
+    grey = np.clip((enhanced.image - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _perceived(enhanced: EnhancedImage, perception: Perception) -> Picture:
+    """The enhanced image with the mask tinted, what lies outside the field dimmed, and landmarks marked."""
+    base = _grey(enhanced).astype(np.float32)
+    base[~perception.field] *= FIELD_DIMMING
+    weight = MASK_OPACITY * perception.mask[..., None]
+    tinted = base * (1 - weight) + np.array(MASK_COLOUR, dtype=np.float32) * weight
+    factor = HEIGHT / base.shape[0]
+    picture = _of_height(tinted.astype(np.uint8), HEIGHT)
+    linear, shift = perception.working_to_pixel[:, :2], perception.working_to_pixel[:, 2]
+    per_pixel = factor / float(np.sqrt(abs(np.linalg.det(linear))))
+    for landmark in perception.landmarks.values():
+        column, row = (np.linalg.inv(linear) @ (landmark.pixel - shift) + 0.5) * factor
+        centre, radius = (round(column), round(row)), max(round(2 * landmark.sd_pixels * per_pixel), 3)
+        cv2.circle(picture, centre, radius, LANDMARK_COLOUR, 1, cv2.LINE_AA)
+        cv2.drawMarker(picture, centre, LANDMARK_COLOUR, cv2.MARKER_CROSS, 9, 1, cv2.LINE_AA)
+    image = Image.fromarray(picture)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    for name, landmark in perception.landmarks.items():
+        column, row = (np.linalg.inv(linear) @ (landmark.pixel - shift) + 0.5) * factor
+        draw.text(
+            (column + 9, row - 6), name.replace("_", " "), fill=INK, font=font, stroke_width=1, stroke_fill=GROUND
+        )
+    return np.array(image)
+
+
+def _beam_points(geometry: ProjectionGeometry) -> FloatArray:
+    """(3, 3) focal spot, and the detector's two ends in the plane across the patient."""
+    middle = (geometry.rows - 1) / 2
+    ends = geometry.pixel_position(np.array([[0.0, middle], [geometry.columns - 1.0, middle]]))
+    return np.vstack([geometry.source, ends])
