@@ -1,0 +1,191 @@
+"""`report.html`: the whole story of one reconstruction on a page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from pipeline.results import (
+    SHAPE_ONLY,
+    FileKind,
+    Measurement,
+    Report,
+    ResultFile,
+    ScaleReport,
+    StageReport,
+    Status,
+    SurfaceReport,
+)
+
+LONGEST_PIXELS: Final = 1400
+JPEG_QUALITY: Final = 86
+"""Pictures are inlined smaller than they lie in the folder, so that the page can be sent by mail."""
+
+DOWNLOADS: Final = (
+    FileKind.SURFACE_SEGMENTATION,
+    FileKind.SECONDARY_CAPTURE,
+    FileKind.MESH,
+    FileKind.MESH_LOW_POLY,
+    FileKind.POINT_CLOUD,
+    FileKind.DEPTH_ARRAY,
+)
+
+
+def report_page(report: Report, folder: Path) -> str:
+    """The page.
+
+    Args:
+        report: What `report.json` says.
+        folder: The result folder, with the pictures that the report names.
+    """
+    style = files("pipeline").joinpath("report_page.css").read_text("utf-8")
+    body = "\n".join(
+        filter(
+            None,
+            (
+                _head(report),
+                _banners(report),
+                _facts(report),
+                _proof(report, folder),
+                _gallery("The bone", report, folder, FileKind.NOVEL_VIEW),
+                _measurements(report.measurements),
+                _stages(report.stages, folder),
+                _gallery("Depth", report, folder, FileKind.DEPTH_PICTURE),
+                _files(report.files),
+                _models(report),
+            ),
+        )
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Bonecraft: {escape(_title(report))}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n"
+        f"<footer>{escape(report.disclaimer)}</footer>\n</body>\n</html>\n"
+    )
+
+
+def _title(report: Report) -> str:
+    if report.status is Status.REFUSED:
+        return "not reconstructed"
+    return ", ".join(f"{'right' if s.side == 'R' else 'left'} {s.bone}" for s in report.surfaces)
+
+
+def _head(report: Report) -> str:
+    version = escape(report.software_version)
+    title = escape(_title(report).capitalize())
+    return f'<header><h1>{title}</h1><span class="quiet">Bonecraft {version}</span></header>'
+
+
+def _banners(report: Report) -> str:
+    texts = [f"Refused ({report.refusal.code}): {report.refusal.sentence}"] if report.refusal else []
+    texts += [SHAPE_ONLY] if report.status is Status.RECONSTRUCTED and not report.scale.known else []
+    texts += report.warnings
+    return "".join(f'<div class="banner">{escape(text)}</div>' for text in texts)
+
+
+def _facts(report: Report) -> str:
+    cards = [card for surface in report.surfaces for card in _surface_facts(surface, report.scale)]
+    if report.surfaces:
+        views = ", ".join(f"{r.view} {r.side}" for r in report.radiographs)
+        cards.append((str(len(report.radiographs)), f"views used: {views}"))
+        cards.append((_scale_words(report.scale), f"scale: {report.scale.provenance}"))
+    cells = "".join(f'<div class="fact"><b>{escape(value)}</b>{escape(words)}</div>' for value, words in cards)
+    return f'<div class="facts">{cells}</div>' if cells else ""
+
+
+def _surface_facts(surface: SurfaceReport, scale: ScaleReport) -> list[tuple[str, str]]:
+    closed = "watertight" if surface.watertight else "not closed"
+    error = f"{surface.expected_error:.1f} mm" if scale.known else "not in mm"
+    return [
+        (error, "expected mean surface error"),
+        (f"{surface.vertices:,}", f"vertices, {surface.triangles:,} triangles, {closed}"),
+        (f"{surface.inferred_fraction:.0%}", "of the surface is inferred: no radiograph shows it"),
+    ]
+
+
+def _scale_words(scale: ScaleReport) -> str:
+    return f"± {scale.relative_uncertainty:.1%}" if scale.known else "shape only"
+
+
+def _proof(report: Report, folder: Path) -> str:
+    proofs = [file for file in report.files if file.kind is FileKind.CONTOUR_PICTURE]
+    return _pictures("Its outline on the radiographs", proofs, folder, wide=True)
+
+
+def _gallery(heading: str, report: Report, folder: Path, kind: FileKind) -> str:
+    return _pictures(heading, [file for file in report.files if file.kind is kind], folder)
+
+
+def _pictures(heading: str, pictures: Sequence[ResultFile], folder: Path, *, wide: bool = False) -> str:
+    figures = "".join(_figure(folder / file.path, file.title) for file in pictures)
+    layout = "pictures wide" if wide else "pictures"
+    return f'<h2>{escape(heading)}</h2><div class="{layout}">{figures}</div>' if figures else ""
+
+
+def _figure(path: Path, words: str) -> str:
+    image = f'<img src="{_inlined(path)}" alt="{escape(words)}" loading="lazy">'
+    return f"<figure>{image}<figcaption>{escape(words)}</figcaption></figure>"
+
+
+def _inlined(path: Path) -> str:
+    """A picture as a data URI, reduced to what a page shows."""
+    with Image.open(path) as picture:
+        picture.thumbnail((LONGEST_PIXELS, LONGEST_PIXELS))
+        buffer = io.BytesIO()
+        picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _measurements(measurements: Sequence[Measurement]) -> str:
+    rows = [_measurement_row(measurement) for measurement in measurements]
+    head = "<tr><th>Measurement</th><th>Bone</th><th class=number>Value</th><th class=number>90 % interval</th></tr>"
+    return f"<h2>Measurements</h2><table>{head}{''.join(rows)}</table>" if rows else ""
+
+
+def _measurement_row(measurement: Measurement) -> str:
+    name, bone = escape(measurement.name), escape(measurement.bone)
+    if measurement.value is None:
+        return f"<tr class=grey><td>{name}</td><td>{bone}</td><td colspan=2>{escape(measurement.reason)}</td></tr>"
+    unit = {"deg": "°"}.get(measurement.unit, f" {measurement.unit}")
+    ends = (measurement.lower, measurement.upper)
+    interval = " to ".join(f"{end:.1f}{unit}" for end in ends if end is not None)
+    value = f"{measurement.value:.1f}{unit}"
+    return (
+        f"<tr><td>{name}</td><td>{bone}</td><td class=number>{escape(value)}</td>"
+        f"<td class=number>{escape(interval)}</td></tr>"
+    )
+
+
+def _stages(stages: Sequence[StageReport], folder: Path) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(s.name)}</td><td>{escape(s.summary)}</td><td class=number>{s.seconds:.2f} s</td></tr>"
+        for s in stages
+    )
+    total = f"<tr><td></td><td></td><td class=number>{sum(s.seconds for s in stages):.2f} s</td></tr>"
+    table = f"<table><tr><th>Stage</th><th>What it did</th><th class=number>Time</th></tr>{rows}{total}</table>"
+    figures = "".join(_figure(folder / s.picture, s.name) for s in stages if s.picture)
+    return f'<h2>Stage by stage</h2>{table}<p></p><div class="pictures wide">{figures}</div>' if stages else ""
+
+
+def _files(results: Iterable[ResultFile]) -> str:
+    items = "".join(
+        f'<li><a href="{escape(file.path)}">{escape(file.title)}</a></li>' for file in results if file.kind in DOWNLOADS
+    )
+    return f"<h2>Files beside this page</h2><ul>{items}</ul>" if items else ""
+
+
+def _models(report: Report) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(m.name)}</td><td>{escape(m.version)}</td><td>{escape(m.licence)}</td>"
+        f"<td class=quiet>{escape(m.sha256[:12])}</td></tr>"
+        for m in report.models
+    )
+    head = "<tr><th>Model</th><th>Version</th><th>Licence</th><th>SHA-256</th></tr>"
+    return f"<h2>Models that took part</h2><table>{head}{rows}</table>" if rows else ""
