@@ -25,6 +25,9 @@ MAGNIFICATION_RANGE: Final = (1.0, 2.0)
 CALIBRATED_TYPES: Final = ("GEOMETRY", "FIDUCIAL")
 """PixelSpacingCalibrationType (0028,0A02): corrected to a plane in the patient (PS3.3 10.7.1.2)."""
 
+TYPED_SPACING: Final = "Typed by the person who uploaded the image"
+"""PixelSpacingCalibrationDescription (0028,0A04) of a PixelSpacing that no device wrote."""
+
 LATERAL_BEAM: Final = {"399260004": "ML", "R-10224": "ML", "399352003": "LM", "R-10228": "LM"}
 """Codes of CID 4010, DX View."""
 
@@ -60,6 +63,7 @@ def read_acquisition(dataset: Dataset) -> ReadAcquisition:
         column_axis=column_axis,
         row_axis=row_axis,
         beam=_beam(dataset),
+        typed=calibrated and str(dataset.get("PixelSpacingCalibrationDescription") or "").strip() == TYPED_SPACING,
     )
     return ReadAcquisition(acquisition=acquisition, notes=notes)
 
