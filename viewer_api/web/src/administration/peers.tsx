@@ -113,7 +113,7 @@ function Editor({ peer, propose, close }: EditorProps) {
   );
 }
 
-function valueOf({ host, port, allow_from, sends, receives }: Peer): Record<string, unknown> {
+function settingsOf({ host, port, allow_from, sends, receives }: Peer): Record<string, unknown> {
   return { host, port, allow_from, sends, receives };
 }
 
@@ -123,7 +123,7 @@ export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }
     setEdited(null);
     changed();
   });
-  const propose = (peer: Peer) => door.propose({ subject: "peer", name: peer.ae_title, value: valueOf(peer) });
+  const propose = (peer: Peer) => door.propose({ subject: "peer", name: peer.ae_title, value: settingsOf(peer) });
   const drop = (peer: Peer) => door.propose({ subject: "peer", name: peer.ae_title, value: null });
   return (
     <section class="panel p-4">
