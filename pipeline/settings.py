@@ -63,6 +63,8 @@ class NodeSettings(BaseSettings):
     """Below this the listener answers 0xA700 (out of resources) and takes nothing more."""
     job_timeout_seconds: Annotated[int, Field(ge=10)] = 600
     job_attempts: Annotated[int, Field(ge=1)] = 3
+    job_heartbeat_seconds: Annotated[float, Field(ge=1)] = 30
+    """A job whose worker has been silent for so long is taken over by another."""
     delivery_attempts: Annotated[int, Field(ge=1)] = 12
     metrics_port: int = 0
     """Prometheus metrics on loopback; 0: none."""

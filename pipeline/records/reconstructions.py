@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -108,18 +108,12 @@ def newest_id(connection: Connection, study_id: UUID) -> UUID:
     return newest
 
 
-def begin(connection: Connection, reconstruction: Reconstruction, *, now: datetime) -> None:
+def begin(connection: Connection, reconstruction: Reconstruction, *, now: datetime) -> Reconstruction:
     """A worker begins: one more attempt, counted before anything can go wrong."""
-    _update(
-        connection,
-        reconstruction,
-        "running",
-        attempts=reconstruction.attempts + 1,
-        started_at=now,
-        fraction=0,
-        stage="",
-        progress_sentence="",
-    )
+    begun = replace(reconstruction, state="running", attempts=reconstruction.attempts + 1, started_at=now)
+    fresh: dict[str, object] = {"fraction": 0, "stage": "", "progress_sentence": ""}
+    _update(connection, reconstruction, "running", attempts=begun.attempts, started_at=now, **fresh)
+    return begun
 
 
 def note_progress(connection: Connection, reconstruction_id: UUID, *, stage: str, percent: int, sentence: str) -> None:

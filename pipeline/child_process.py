@@ -1,0 +1,141 @@
+"""Starts `pipeline.study_child` and listens to it: the worker's end of that conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.errors import BonecraftError
+from pipeline.study_child import EXIT_WRONG_INPUT
+
+KEPT_STDERR_BYTES: Final = 20_000
+LONGEST_LINE_BYTES: Final = 1 << 20
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BONECRAFT_THREADS_PER_WORKER")
+
+
+class ReconstructionFailed(BonecraftError):  # noqa: N818 - says what is the matter
+    """The child did not finish.
+
+    Attributes:
+        sentence: For people.
+        traceback: For developers: the end of what it wrote to stderr.
+        may_help_again: Whether another attempt could succeed.
+    """
+
+    def __init__(self, sentence: str, *, traceback: str = "", may_help_again: bool = True) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.traceback = traceback
+        self.may_help_again = may_help_again
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressLine:
+    """One line of progress."""
+
+    stage: str
+    percent: int
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildProcess:
+    """How a study is reconstructed in a process of its own.
+
+    Attributes:
+        command: The program: `python -m pipeline.study_child`, or a test's.
+        timeout_seconds: After that it is killed.
+        threads: For its numerics.
+    """
+
+    command: tuple[str, ...]
+    timeout_seconds: float
+    threads: int
+
+    async def reconstruct(
+        self, paths: Sequence[Path], out: Path, on_progress: Callable[[ProgressLine], Awaitable[None]]
+    ) -> None:
+        """Run the child to its end; `out` is complete then.
+
+        Raises:
+            ReconstructionFailed: It failed, crashed, took too long, or says that the input is wrong.
+        """
+        child = await asyncio.create_subprocess_exec(
+            *self.command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            limit=LONGEST_LINE_BYTES,
+        )
+        conversation = _Conversation(child=child, on_progress=on_progress)
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                await conversation.hold(paths, out)
+        except TimeoutError as error:
+            raise ReconstructionFailed(
+                f"The reconstruction took longer than {self.timeout_seconds:.0f} s and was stopped.",
+                traceback=conversation.stderr,
+            ) from error
+        finally:
+            await _kill(child)
+        conversation.check()
+
+
+@dataclass(kw_only=True)
+class _Conversation:
+    child: asyncio.subprocess.Process
+    on_progress: Callable[[ProgressLine], Awaitable[None]]
+    problem: str = ""
+    stderr: str = ""
+
+    async def hold(self, paths: Sequence[Path], out: Path) -> None:
+        """Ask, and listen until it ends. Its stdin stays open: the end of it would mean that we are gone."""
+        assert self.child.stdin is not None  # noqa: S101 - we asked for a pipe
+        request = {"paths": [str(path) for path in paths], "out": str(out)}
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died at once: its status says why
+            self.child.stdin.write(f"{json.dumps(request)}\n".encode())
+            await self.child.stdin.drain()
+        await asyncio.gather(self._listen(), self._keep_stderr())
+        await self.child.wait()
+
+    async def _listen(self) -> None:
+        assert self.child.stdout is not None  # noqa: S101 - we asked for a pipe
+        async for line in self.child.stdout:
+            said = json.loads(line)
+            if "problem" in said:
+                self.problem = said["problem"]
+            else:
+                percent = round(100 * said["fraction"])
+                await self.on_progress(ProgressLine(stage=said["stage"], percent=percent, sentence=said["sentence"]))
+
+    async def _keep_stderr(self) -> None:
+        assert self.child.stderr is not None  # noqa: S101 - we asked for a pipe
+        kept = b""
+        while piece := await self.child.stderr.read(1 << 16):
+            kept = (kept + piece)[-KEPT_STDERR_BYTES:]
+            self.stderr = kept.decode(errors="replace")
+
+    def check(self) -> None:
+        status = self.child.returncode
+        if status == 0:
+            return
+        if status == EXIT_WRONG_INPUT and self.problem:
+            raise ReconstructionFailed(self.problem, may_help_again=False)
+        crashed = status is not None and status < 0
+        how = f"crashed ({signal.Signals(-status).name})" if crashed and status else f"failed (exit status {status})"
+        raise ReconstructionFailed(f"The reconstruction {how}.", traceback=self.stderr)
+
+
+async def _kill(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()

@@ -1,0 +1,166 @@
+"""One job: a queued reconstruction, begun, done in a child process, and its outcome committed.
+
+Every step may happen twice, when a worker was thought dead and was not: the row's lock and the attempt's number decide
+whose outcome counts, and the same inputs give the same result anyway.
+"""
+
+from __future__ import annotations
+
+import traceback
+from asyncio import to_thread
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFailed
+from pipeline.clock import Clock, utc_now
+from pipeline.database import Database
+from pipeline.errors import TransientError
+from pipeline.records import deliveries, instances, reconstructions, results
+from pipeline.records.reconstructions import Reconstruction
+from pipeline.records.results import StoredFile
+from pipeline.results import Report, ResultFile, Status
+from pipeline.store import Store
+
+FIRST_DELAY: Final = timedelta(seconds=5)
+LONGEST_DELAY: Final = timedelta(minutes=10)
+LOST_WORKER: Final = "The worker itself ended in the middle of the reconstruction, each time it was tried."
+
+log = structlog.get_logger(__name__)
+
+
+def retry_delay(attempts: int, *, first: timedelta = FIRST_DELAY) -> timedelta:
+    """How long to wait after that many attempts: three times longer each time, up to ten minutes."""
+    factor: int = 3 ** min(attempts - 1, 10)
+    return min(factor * first, LONGEST_DELAY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionJob:
+    """Does jobs, one after the other.
+
+    Attributes:
+        database: The node's records.
+        store: The node's blobs.
+        child: How a study is reconstructed.
+        attempts: After so many failures a reconstruction is a dead letter.
+        first_delay: How long to wait after the first failure.
+        now: The clock.
+    """
+
+    database: Database
+    store: Store
+    child: ChildProcess
+    attempts: int
+    first_delay: timedelta = FIRST_DELAY
+    now: Clock = utc_now
+
+    async def do(self, reconstruction_id: UUID) -> timedelta | None:
+        """One attempt.
+
+        Returns:
+            How long to wait before the next attempt; None when nothing is left to do.
+
+        Raises:
+            TransientError: The outcome could not be recorded: do the job again.
+        """
+        begun = await to_thread(self._begin, reconstruction_id)
+        if begun is None:
+            return None
+        log.info("reconstruction_begins", reconstruction=str(begun.id), attempt=begun.attempts)
+        try:
+            await self._reconstruct(begun)
+        except ReconstructionFailed as failure:
+            return await to_thread(self._record_failure, begun, failure)
+        except Exception as error:  # noqa: BLE001 - process boundary: whatever it was must not lose the job
+            sentence = (
+                str(error) if isinstance(error, TransientError) else f"The worker failed: {type(error).__name__}."
+            )
+            failure = ReconstructionFailed(sentence, traceback=traceback.format_exc())
+            return await to_thread(self._record_failure, begun, failure)
+        return None
+
+    def _begin(self, reconstruction_id: UUID) -> Reconstruction | None:
+        """Count the attempt; None where there is nothing (more) to do."""
+        with self.database.begin() as connection:
+            found = reconstructions.lock(connection, reconstruction_id)
+            if found is None or found.is_final:
+                return None
+            if reconstructions.newest_id(connection, found.study_id) != found.id:
+                reconstructions.finish(connection, found, "superseded", now=self.now(), problem="")
+                return None
+            if found.attempts >= self.attempts:
+                problem, trace = found.problem or LOST_WORKER, found.traceback
+                reconstructions.fail(connection, found, now=self.now(), problem=problem, traceback=trace)
+                return None
+            return reconstructions.begin(connection, found, now=self.now())
+
+    async def _reconstruct(self, begun: Reconstruction) -> None:
+        async def note(line: ProgressLine) -> None:
+            await to_thread(self._note, begun.id, line)
+
+        with TemporaryDirectory(prefix="bonecraft-job-") as scratch:
+            folder = Path(scratch)
+            paths = await to_thread(self._fetch, begun, folder)
+            await self.child.reconstruct(paths, folder / "out", note)
+            await to_thread(self._commit, begun, folder / "out")
+
+    def _fetch(self, begun: Reconstruction, folder: Path) -> list[Path]:
+        with self.database.begin() as connection:
+            radiographs = instances.by_ids(connection, begun.instance_ids)
+        paths = [folder / f"{number:02}.dcm" for number, _ in enumerate(radiographs, start=1)]
+        for radiograph, path in zip(radiographs, paths, strict=True):
+            self.store.fetch(radiograph.blob_key, path)
+        return paths
+
+    def _note(self, reconstruction_id: UUID, line: ProgressLine) -> None:
+        with self.database.begin() as connection:
+            reconstructions.note_progress(
+                connection, reconstruction_id, stage=line.stage, percent=line.percent, sentence=line.sentence
+            )
+
+    def _commit(self, begun: Reconstruction, out: Path) -> None:
+        """Files first; then result set, deliveries and state in one transaction."""
+        report = Report.from_json((out / "report.json").read_text(encoding="utf-8"))
+        files = [self._keep(begun.institution_id, out, described) for described in report.files]
+        with self.database.begin() as connection:
+            current = reconstructions.lock(connection, begun.id)
+            if current is None or current.is_final:
+                return
+            created = results.add(
+                connection,
+                institution_id=begun.institution_id,
+                study_id=begun.study_id,
+                reconstruction_id=begun.id,
+                report=report,
+                files=files,
+            )
+            if created is not None and report.status is Status.RECONSTRUCTED:
+                deliveries.plan(connection, result_set_id=created)
+            sentence = report.refusal.sentence if report.refusal else ""
+            reconstructions.finish(connection, current, report.status.value, now=self.now(), problem=sentence)
+        log.info("reconstruction_ended", reconstruction=str(begun.id), state=report.status.value)
+
+    def _keep(self, institution_id: UUID, out: Path, described: ResultFile) -> StoredFile:
+        blob = self.store.put_file(institution_id, out / described.path)
+        return StoredFile(described=described, blob_key=blob.key, size=blob.size, digest=blob.digest)
+
+    def _record_failure(self, begun: Reconstruction, failure: ReconstructionFailed) -> timedelta | None:
+        """Wait for another attempt, or make it a dead letter; another worker's later attempt is left alone."""
+        problem, trace = failure.sentence, failure.traceback
+        is_last = begun.attempts >= self.attempts or not failure.may_help_again
+        with self.database.begin() as connection:
+            current = reconstructions.lock(connection, begun.id)
+            if current is None or current.is_final or current.attempts != begun.attempts:
+                return None
+            if is_last:
+                reconstructions.fail(connection, current, now=self.now(), problem=problem, traceback=trace)
+            else:
+                reconstructions.wait_again(connection, current, problem=problem, traceback=trace)
+        log.warning("reconstruction_failed", reconstruction=str(begun.id), attempt=begun.attempts, problem=problem)
+        return None if is_last else retry_delay(begun.attempts, first=self.first_delay)

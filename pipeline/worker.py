@@ -1,0 +1,157 @@
+"""The worker: settles studies, takes reconstructions from the queue and does them, one at a time.
+
+`python -m pipeline.worker [--config node.toml]`. Any number of workers may run, on any number of machines. The job of a
+worker that was killed is taken over by another when its heartbeat has gone stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.db import PsycopgDriver
+from pgqueuer.errors import RetryRequested
+from pgqueuer.models import Job
+from pgqueuer.queries import Queries
+
+from pipeline.child_process import ChildProcess
+from pipeline.database import Database, DatabaseUnavailable, open_database
+from pipeline.errors import TransientError
+from pipeline.jobs import RECONSTRUCT, settle_due
+from pipeline.reconstruction_job import ReconstructionJob
+from pipeline.role import run_role
+from pipeline.settings import NodeSettings
+from pipeline.store import open_store
+
+STUDY_CHILD: Final = (sys.executable, "-P", "-m", "pipeline.study_child")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPace:
+    """How quickly a worker notices things.
+
+    Attributes:
+        heartbeat: A job whose worker has been silent for so long is taken over.
+        poll: How often the queue is looked at when nothing wakes us.
+        settle: How often studies are looked at that wait for a quiet time.
+    """
+
+    heartbeat: timedelta = timedelta(seconds=30)
+    poll: timedelta = timedelta(seconds=5)
+    settle: timedelta = timedelta(seconds=1)
+
+
+class OneAtATime(Queries):
+    """PgQueuer's queries for a worker that holds one job; PgQueuer's own least is two, one of which would only wait."""
+
+    async def dequeue(self, *args: Any, **options: Any) -> list[Job]:  # noqa: ANN401 - PgQueuer's own arguments
+        """Take the next job, unless we hold one."""
+        return await super().dequeue(*args, **{**options, "global_concurrency_limit": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """Settles studies and does jobs.
+
+    Attributes:
+        database: The node's records.
+        job: How a job is done.
+        pace: How quickly things are noticed.
+    """
+
+    database: Database
+    job: ReconstructionJob
+    pace: WorkerPace = WorkerPace()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; the job in hand is finished first.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL went away: start the process again.
+        """
+        try:
+            async with await psycopg.AsyncConnection.connect(self.database.libpq_url, autocommit=True) as connection:
+                manager = QueueManager(OneAtATime(PsycopgDriver(connection)))
+                manager.entrypoint(RECONSTRUCT)(self._do)
+                manager.shutdown = stop
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._settle_until(stop))
+                    tasks.create_task(self._work(manager))
+        except* (psycopg.OperationalError, DatabaseUnavailable) as errors:
+            raise DatabaseUnavailable("PostgreSQL went away: start the worker again") from errors
+
+    async def _work(self, manager: QueueManager) -> None:
+        await manager.run(
+            batch_size=1,
+            max_concurrent_tasks=2,
+            dequeue_timeout=self.pace.poll,
+            heartbeat_timeout=self.pace.heartbeat,
+        )
+
+    async def _do(self, job: Job) -> None:
+        """One job of the queue; PgQueuer keeps its heartbeat going meanwhile."""
+        try:
+            delay = await self.job.do(UUID((job.payload or b"").decode()))
+        except TransientError as error:
+            raise RetryRequested(self.job.first_delay, str(error)) from error
+        if delay is not None:
+            raise RetryRequested(delay)
+
+    async def _settle_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await asyncio.to_thread(self._settle)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self.pace.settle.total_seconds())
+
+    def _settle(self) -> None:
+        with self.database.begin() as connection:
+            settle_due(connection, now=self.job.now())
+
+
+def work(settings: NodeSettings, stop: threading.Event, *, child_command: tuple[str, ...] = STUDY_CHILD) -> None:
+    """Run a worker until `stop`.
+
+    Args:
+        settings: The node's.
+        stop: Set from outside; also set when the worker ends by itself.
+        child_command: How a study is reconstructed.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL went away: start the process again.
+    """
+    database = open_database(settings)
+    child = ChildProcess(command=child_command, timeout_seconds=settings.job_timeout_seconds, threads=settings.threads)
+    job = ReconstructionJob(database=database, store=open_store(settings), child=child, attempts=settings.job_attempts)
+    pace = WorkerPace(heartbeat=timedelta(seconds=settings.job_heartbeat_seconds))
+    try:
+        asyncio.run(_until(Worker(database=database, job=job, pace=pace), stop))
+    finally:
+        database.close()
+
+
+async def _until(worker: Worker, stop: threading.Event) -> None:
+    """Run the worker; `stop` is a thread's event because signals and tests set it."""
+    stopping = asyncio.Event()
+
+    async def relay() -> None:
+        await asyncio.to_thread(stop.wait)
+        stopping.set()
+
+    relaying = asyncio.create_task(relay())
+    try:
+        await worker.run(stopping)
+    finally:
+        stop.set()
+        await relaying
+
+
+if __name__ == "__main__":
+    run_role("worker", work)
