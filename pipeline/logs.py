@@ -1,16 +1,18 @@
 """One log for everything: JSON, one event per line, on stderr. No patient data: UIDs at the most.
 
-Libraries that log through the standard library (pynetdicom, uvicorn, pgqueuer) come out in the same form.
+Libraries that log through the standard library (uvicorn, pgqueuer) come out in the same form. What could quote a
+dataset is left out: the DICOM libraries' own messages and warnings, local variables and messages of tracebacks.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import Final
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import ExcInfo, Processor
 
 QUIET_LIBRARIES: Final = {
     "pynetdicom": logging.CRITICAL,  # its messages can quote datasets; associations are logged by our own handlers
@@ -41,7 +43,7 @@ def configure_logs(role: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter(shared))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
+    warnings.simplefilter("ignore")  # pydicom's quote values
     for name, level in QUIET_LIBRARIES.items():
         logging.getLogger(name).setLevel(level)
 
@@ -51,7 +53,13 @@ def _json_formatter(shared: list[Processor]) -> logging.Formatter:
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_where_it_happened),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
     )
+
+
+def _where_it_happened(exc_info: ExcInfo) -> list[dict[str, object]]:
+    """A traceback as types and lines; the messages of foreign exceptions may quote what they choked on."""
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [{"type": part["exc_type"], "frames": part["frames"]} for part in transform(exc_info)]

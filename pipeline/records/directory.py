@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from pipeline.records.tables import called_ae_titles, institutions, peers
 
@@ -55,16 +55,10 @@ def get_peer(connection: Connection, peer_id: UUID) -> Peer | None:
     return None if row is None else _peer(dict(row))
 
 
-def first_called_ae_title(connection: Connection, institution_id: UUID) -> str:
-    """The AE title under which the node calls this institution's peers: the first of those it answers to.
-
-    Raises:
-        LookupError: The institution has none.
-    """
-    found = select(called_ae_titles.c.ae_title).where(called_ae_titles.c.institution_id == institution_id)
-    title: str | None = connection.execute(found.order_by(called_ae_titles.c.ae_title).limit(1)).scalar_one_or_none()
-    if title is None:
-        raise LookupError("this institution answers to no AE title; add one: bonecraft institutions set")
+def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:
+    """The AE title under which the node calls this institution's peers: the first of those it answers to, if any."""
+    found = select(func.min(called_ae_titles.c.ae_title)).where(called_ae_titles.c.institution_id == institution_id)
+    title: str | None = connection.execute(found).scalar_one()
     return title
 
 

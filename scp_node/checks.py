@@ -1,0 +1,42 @@
+"""Connection checks that the web asked for: a C-ECHO, and a sentence for the administrator."""
+
+from __future__ import annotations
+
+from pipeline.clock import Clock, utc_now
+from pipeline.database import Database
+from pipeline.records import checks
+from pipeline.records.directory import first_called_ae_title, get_peer
+from scp_node.echo import echo
+from scp_node.peer import ConnectionProblem, Target
+
+
+def check_connections(database: Database, *, clock: Clock = utc_now) -> int:
+    """Do the connection checks that were asked for; gives how many."""
+    done = 0
+    while _check_one(database, clock):
+        done += 1
+    return done
+
+
+def _check_one(database: Database, clock: Clock) -> bool:
+    with database.begin() as connection:
+        check = checks.claim_check(connection, now=clock())
+        if check is None:
+            return False
+        peer = get_peer(connection, check.peer_id)
+        calling = first_called_ae_title(connection, peer.institution_id) if peer else None
+    if peer is None or calling is None:
+        ok, sentence = False, "this institution answers to no AE title yet, so nobody can be called: give it one"
+    else:
+        ok, sentence = _echo(Target(ae_title=peer.ae_title, host=peer.host, port=peer.port), calling)
+    with database.begin() as connection:
+        checks.finish_check(connection, check.id, ok=ok, sentence=sentence, now=clock())
+    return True
+
+
+def _echo(target: Target, calling: str) -> tuple[bool, str]:
+    try:
+        seconds = echo(target, calling=calling)
+    except ConnectionProblem as problem:
+        return False, str(problem)
+    return True, f"{target} answers in {seconds * 1000:.0f} ms"

@@ -1,0 +1,51 @@
+"""The process that delivers results and checks connections: `python -m scp_node.delivery [--config node.toml]`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from pipeline.database import open_database
+from pipeline.errors import BonecraftError
+from pipeline.role import run_role
+from pipeline.settings import NodeSettings
+from pipeline.store import open_store
+from scp_node.checks import check_connections
+from scp_node.postman import Postman
+
+POLL_SECONDS: Final = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: NodeSettings, stop: threading.Event) -> None:
+    """Deliver and check until `stop`."""
+    database, store = open_database(settings), open_store(settings)
+    postman = Postman(database=database, store=store, attempts=settings.delivery_attempts)
+    log.info("ready")
+    checking = threading.Thread(
+        target=_repeat, args=(lambda: check_connections(database), stop), name="checks", daemon=True
+    )
+    checking.start()
+    _repeat(postman.deliver_due, stop)
+    checking.join()
+    database.close()
+
+
+def _repeat(work: Callable[[], int], stop: threading.Event) -> None:
+    """`work` again and again: at once while there is some, else after a pause."""
+    while not stop.is_set():
+        try:
+            idle = work() == 0
+        except BonecraftError as error:
+            log.warning("interrupted", reason=str(error))
+            idle = True
+        if idle:
+            stop.wait(POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    run_role("delivery", run)

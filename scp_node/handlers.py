@@ -1,0 +1,170 @@
+"""What happens on an association: let in or turned away, echo, store. Translates; the house decides.
+
+Success is answered only when `inbox.accept` has returned: file and folder synced, row committed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, cast
+from weakref import WeakKeyDictionary
+
+import structlog
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+
+from pipeline.clock import Clock, utc_now
+from pipeline.database import Database
+from pipeline.errors import BonecraftError, TransientError
+from pipeline.inbox import Accepted, Incoming, OutOfSpace, UnreadableDataset, accept
+from pipeline.store import Store
+from scp_node.access import Admitted, Reject, Turned, admit
+from scp_node.incoming import IncomingFile, discard, has_room
+from scp_node.status import StoreStatus, status_of
+
+log = structlog.get_logger(__name__)
+
+ECHO_SUCCESS: Final = 0x0000
+
+
+class Handlers:
+    """Event handlers of one listener; pynetdicom calls them from each association's own thread."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: Store,
+        folder: Path,
+        minimum_free_megabytes: int,
+        clock: Clock = utc_now,
+    ) -> None:
+        """Remember where things go.
+
+        Args:
+            database: The node's records.
+            store: The node's blobs.
+            folder: Where datasets come in.
+            minimum_free_megabytes: Below this, nothing more is taken.
+            clock: What time it is.
+        """
+        self._database = database
+        self._store = store
+        self._folder = folder
+        self._minimum_free_megabytes = minimum_free_megabytes
+        self._clock = clock
+        self._is_open = True
+        self._admitted: WeakKeyDictionary[Association, Admitted] = WeakKeyDictionary()
+
+    def bindings(self) -> list[evt.EventHandlerType]:
+        """As pynetdicom wants them."""
+        return [
+            (evt.EVT_REQUESTED, self.on_requested),
+            (evt.EVT_REJECTED, self.on_rejected),
+            (evt.EVT_C_ECHO, self.on_echo),
+            (evt.EVT_C_STORE, self.on_store),
+            (evt.EVT_ABORTED, self.on_aborted),
+            (evt.EVT_CONN_CLOSE, self.on_closed),
+        ]
+
+    def refuse_new(self) -> None:
+        """From now on, tell whoever asks for an association to come back later."""
+        self._is_open = False
+
+    def on_requested(self, event: evt.Event) -> None:
+        """Let the caller in, or reject the association and say why in the log."""
+        called, calling = _ae_titles(event)
+        address = event.assoc.requestor.address
+        decision = self._decide(called=called, calling=calling, address=address)
+        if isinstance(decision, Admitted):
+            self._admitted[event.assoc] = decision
+            return
+        log.warning("association_rejected", called=called, calling=calling, address=address, reason=decision.reason)
+        event.assoc.acse.send_reject(*decision.reject.value)
+        event.assoc.kill()  # waits until the rejection has left
+
+    def on_rejected(self, event: evt.Event) -> None:
+        """Log what pynetdicom itself rejected: too many associations at once."""
+        log.warning(
+            "association_rejected", address=event.assoc.requestor.address, reason="maximum_associations reached"
+        )
+
+    def on_echo(self, _event: evt.Event) -> int:
+        """Answer C-ECHO."""
+        return ECHO_SUCCESS
+
+    def on_store(self, event: evt.Event) -> int:
+        """Answer C-STORE with the status that fits what became of the dataset."""
+        request = cast("C_STORE", event.request)
+        facts = {"calling": _ae_titles(event)[1], "sop_instance_uid": str(request.AffectedSOPInstanceUID)}
+        admitted = self._admitted.get(event.assoc)
+        if admitted is None or not admitted.peer.sends:
+            log.warning("store_refused", reason="this peer may not send: set sends = true", **facts)
+            return StoreStatus.NOT_AUTHORIZED
+        try:
+            accepted = self._accept(event, request, admitted)
+        except BonecraftError as error:
+            status = status_of(error)
+            log.warning("store_failed", status=f"0x{status:04X}", reason=str(error), **facts)
+            return status
+        except Exception:
+            log.exception("store_crashed", **facts)
+            return StoreStatus.PROCESSING_FAILURE
+        log.info("stored", outcome=accepted.outcome.value, what=accepted.role.value, **facts)
+        return StoreStatus.SUCCESS
+
+    def on_aborted(self, event: evt.Event) -> None:
+        """Log who hung up."""
+        log.warning("association_aborted", address=event.assoc.requestor.address)
+
+    def on_closed(self, event: evt.Event) -> None:
+        """Throw away what a sender that died had sent so far."""
+        message = event.assoc.dimse.message
+        file: IncomingFile | None = getattr(message, "_data_set_file", None)
+        if file is not None:
+            file.close()
+            discard(Path(file.name))
+
+    def _decide(self, *, called: str, calling: str, address: str) -> Admitted | Turned:
+        if not self._is_open:
+            return Turned(reject=Reject.TRY_AGAIN_LATER, reason="the listener is stopping")
+        try:
+            with self._database.begin() as connection:
+                return admit(connection, called=called, calling=calling, address=address)
+        except TransientError as error:
+            return Turned(reject=Reject.TRY_AGAIN_LATER, reason=str(error))
+
+    def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:
+        if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):
+            raise OutOfSpace(f"less than {self._minimum_free_megabytes} MB free: add space to the data folder")
+        called, calling = _ae_titles(event)
+        incoming = Incoming(
+            path=_received_file(request),
+            institution_id=admitted.institution_id,
+            calling_ae_title=calling,
+            called_ae_title=called,
+            received_from=event.assoc.requestor.address,
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+        )
+        return accept(self._database, self._store, incoming, now=self._clock())
+
+
+def _ae_titles(event: evt.Event) -> tuple[str, str]:
+    """Called and calling AE title of an association request; leading and trailing spaces do not count (PS3.8 9.3.2)."""
+    request = event.assoc.requestor.primitive
+    if request is None:
+        return "", ""
+    return request.called_ae_title.strip(), request.calling_ae_title.strip()
+
+
+def _received_file(request: C_STORE) -> Path:
+    """The whole dataset, as a file; pynetdicom removes it after the handler has answered."""
+    file: IncomingFile | None = getattr(request, "_dataset_file", None)
+    if file is None:
+        raise UnreadableDataset("the C-STORE request came without a dataset")
+    file.close()
+    if file.problem is not None:
+        raise OutOfSpace("no space left for incoming datasets: add space to the data folder") from file.problem
+    return Path(file.name)
