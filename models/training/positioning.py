@@ -54,9 +54,9 @@ class Setup:
 
 def sample_setup(view: View, field: Field, rng: np.random.Generator, *, slips: float = 1.0) -> Setup:
     """A setup as one meets them; `slips` scales how far tube and detector turn against the nominal view."""
-    low, high = {Field.WHOLE: (5, 70), Field.HIP: (12, 100), Field.DISTAL: (12, 80)}[field]
+    low, high = {Field.WHOLE: (5, 90), Field.HIP: (10, 110), Field.DISTAL: (10, 90)}[field]
     left, top, right, bottom = (float(value) for value in rng.uniform(low, high, 4))
-    tilt = np.clip(rng.normal(0, [4.0, 4.0, 6.0]), -15, 15) * slips
+    tilt = np.clip(rng.normal(0, [5.0, 5.0, 6.0]), -15, 15) * slips
     return Setup(
         view=view,
         field=field,
@@ -115,9 +115,8 @@ def place(anatomy: Anatomy, setup: Setup, *, longest_side: int = 320) -> Project
     )
     shadow = unit.project(seen)
     left, top, right, bottom = setup.margins_mm
-    low, high = shadow.min(axis=0) - [left, top], shadow.max(axis=0) + [right, bottom]
-    limits = _limits(anatomy, setup.field, unit)
-    low[1], high[1] = max(low[1], limits[0]), min(high[1], limits[1])
+    low, high = shadow.min(axis=0) - np.array([left, top]), shadow.max(axis=0) + np.array([right, bottom])
+    high[1] = min(high[1], _lowest_row(anatomy, unit))
     spacing = float((high - low).max()) / longest_side
     columns, rows = (int(n) for n in np.maximum(np.round((high - low) / spacing), 32))
     return ProjectionGeometry(
@@ -154,10 +153,10 @@ def _part_to_show(anatomy: Anatomy, field: Field) -> FloatArray:
     return vertices[vertices[:, 2] < vertices[:, 2].min() + 0.27 * length]
 
 
-def _limits(anatomy: Anatomy, field: Field, unit: ProjectionGeometry) -> tuple[float, float]:
-    """(top, bottom) beyond which the field must not reach: a surface cut in the shaft must run out of the picture."""
+def _lowest_row(anatomy: Anatomy, unit: ProjectionGeometry) -> float:
+    """Where the field must end at the latest: a surface cut in the shaft must run out of the picture."""
     if anatomy.whole:
-        return -np.inf, np.inf
+        return np.inf
     heights = anatomy.femur.vertices[:, 2]
     end = anatomy.femur.vertices[heights < heights.min() + 6.0]
-    return -np.inf, float(unit.project(end)[:, 1].min())
+    return float(unit.project(end)[:, 1].min())

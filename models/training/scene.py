@@ -79,10 +79,7 @@ def build_scene(
     turn = _turner(anatomy.head_centre, _pelvis_rotation(pose, float(medial[0])))
     midline = anatomy.head_centre + medial * (_head_distance(anatomy, rng) / 2)
     pelvis = [] if procedural_pelvis else [m for n, m in anatomy.neighbours.items() if n.startswith(_PELVIC)]
-    if pelvis:
-        bones = pelvis
-    else:
-        bones = _procedural_pelvis(anatomy, midline, rng)
+    bones = pelvis or _procedural_pelvis(anatomy, midline, rng)
     ankle = anatomy.knee + np.array([0.0, 0.0, -0.92]) * np.linalg.norm(anatomy.head_centre - anatomy.knee)
     bend = _turner(anatomy.knee, Rotation.from_euler("x", -pose.knee_flexion, degrees=True).as_matrix())
     lower = _lower_leg(anatomy, knee_donors, rng)
@@ -191,7 +188,7 @@ def _soft_parts(
     medial = -anatomy.lateral
     seed = int(rng.integers(2**31))
     skin, muscle = leg(anatomy.head_centre, anatomy.knee, ankle, medial, build, np.random.default_rng(seed))
-    up = turn(anatomy.head_centre + [0.0, 0.0, 1.0]) - anatomy.head_centre
+    up = turn(anatomy.head_centre + np.array([0.0, 0.0, 1.0])) - anatomy.head_centre
     body_skin, body_muscle = trunk(turn(midline), up, build, rng)
     if other_leg:
         flip = np.array([-1.0, 1.0, 1.0])

@@ -99,7 +99,7 @@ def perceive(enhanced: EnhancedImage, network: Network) -> Perception:
 def _padded(image: FloatImage) -> tuple[FloatImage, int, int]:
     rows, columns = image.shape
     padding = ((0, -rows % 16), (0, -columns % 16))
-    return np.pad(image, padding, mode="edge"), rows, columns
+    return np.pad(image, padding), rows, columns
 
 
 def _sigmoid(logits: FloatImage) -> FloatImage:

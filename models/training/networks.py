@@ -1,0 +1,71 @@
+"""The networks' architectures: small enough to be trained on one processor core in half an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from pipeline.stages.perceive import LANDMARKS
+
+PERCEPTION_WIDTHS = (16, 32, 64, 112)
+GATE_WIDTHS = (12, 24, 48, 72, 96)
+
+
+def _block(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class PerceptionNet(nn.Module):
+    """A U-Net (Ronneberger 2015) that works from half resolution down and returns to full by pixel shuffle.
+
+    (n, 1, h, w) normalised images → (n, 1 + landmarks, h, w) logits: the femur's amodal mask, then its landmarks'
+    heat maps. h and w are multiples of 16.
+    """
+
+    def __init__(self, widths: Sequence[int] = PERCEPTION_WIDTHS) -> None:
+        super().__init__()
+        outputs = 1 + len(LANDMARKS)
+        self.stem = nn.Sequential(_block(1, widths[0], stride=2, kernel=5), _block(widths[0], widths[0]))
+        self.downs = nn.ModuleList(nn.Sequential(_block(a, b, stride=2), _block(b, b)) for a, b in pairwise(widths))
+        self.bottom = _block(widths[-1], widths[-1])
+        self.ups = nn.ModuleList(
+            nn.Sequential(_block(deep + shallow, shallow), _block(shallow, shallow))
+            for shallow, deep in reversed(list(pairwise(widths)))
+        )
+        self.head = nn.Conv2d(widths[0], 4 * outputs, 1)
+        nn.init.constant_(self.head.bias, -3.0)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        features = [self.stem(image)]
+        for down in self.downs:
+            features.append(down(features[-1]))
+        deep = self.bottom(features.pop())
+        for up in self.ups:
+            enlarged = nn.functional.interpolate(deep, scale_factor=2.0, mode="nearest")
+            deep = up(torch.cat([enlarged, features.pop()], dim=1))
+        return nn.functional.pixel_shuffle(self.head(deep), 2)
+
+
+class GateNet(nn.Module):
+    """A classifier: (n, 1, h, w) normalised images → (n, classes) logits."""
+
+    def __init__(self, classes: int, widths: Sequence[int] = GATE_WIDTHS) -> None:
+        super().__init__()
+        self.stem = _block(1, widths[0], stride=2, kernel=5)
+        self.stages = nn.Sequential(*(nn.Sequential(_block(a, b, stride=2), _block(b, b)) for a, b in pairwise(widths)))
+        self.dropout = nn.Dropout(0.2)
+        self.classify = nn.Linear(2 * widths[-1], classes)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        features = self.stages(self.stem(image))
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+        return self.classify(self.dropout(pooled))

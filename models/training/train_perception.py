@@ -1,0 +1,184 @@
+"""Train the perception network on simulated films, for a given time on one core, and export it as ONNX.
+
+    python -m models.training.train_perception --shadows DIR --fold 0 --minutes 20 --out models/training/runs/fold0
+
+With `--fold all` nobody is held out (the shipped network). The learning rate follows the clock, not the step count, so
+that a training on a slower or busier machine ends in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.training.dataset import Example, Shadow, develop_example, heat_maps, read_folds, read_shadows
+from models.training.networks import PerceptionNet
+
+BATCH = 8
+PEAK_RATE = 4e-3
+TALL = 0.62
+"""Pictures narrower than this share of their height are trained together: they need smaller canvases."""
+
+EVALUATED = 240
+"""Films of held-out people over which the fold's Dice is measured."""
+
+
+def held_out(fold: str) -> frozenset[str]:
+    """The people a fold's network must not see; the sample's person is never rendered at all."""
+    return frozenset(person for person, number in read_folds().items() if str(number) == fold)
+
+
+class Batches:
+    """Batches of freshly developed films, tall and broad pictures apart."""
+
+    def __init__(self, shadows: Sequence[Shadow], seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        tall = [s for s in shadows if s.lengths.shape[2] < TALL * s.lengths.shape[1]]
+        broad = [s for s in shadows if s.lengths.shape[2] >= TALL * s.lengths.shape[1]]
+        self._groups = [group for group in (tall, broad) if group]
+        self._share = np.array([len(group) for group in self._groups]) / len(shadows)
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 1, h, w) images and (n, 1 + landmarks, h, w) targets."""
+        group = self._groups[int(self._rng.choice(len(self._groups), p=self._share))]
+        return stack([develop_example(group[int(self._rng.integers(len(group)))], self._rng) for _ in range(BATCH)])
+
+
+def stack(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Examples on a common canvas, padded to the right and below with zeros as `perceive` does."""
+    rows, columns = (max(e.image.shape[axis] for e in examples) for axis in (0, 1))
+    shape = (rows + -rows % 16, columns + -columns % 16)
+    images = np.zeros((len(examples), 1, *shape), dtype=np.float32)
+    targets = np.zeros((len(examples), 1, *shape), dtype=np.float32)
+    heats = []
+    for number, example in enumerate(examples):
+        h, w = example.image.shape
+        images[number, 0, :h, :w] = example.image
+        targets[number, 0, :h, :w] = example.mask
+        maps = heat_maps(example.landmarks, (h, w))
+        heats.append(np.pad(maps, ((0, 0), (0, shape[0] - h), (0, shape[1] - w))))
+    return torch.from_numpy(images), torch.from_numpy(np.concatenate([targets, np.array(heats)], axis=1))
+
+
+def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy that weighs the mask's border, soft Dice, and cross-entropy of the heat maps."""
+    mask, truth = logits[:, :1], targets[:, :1]
+    near = nn.functional.avg_pool2d(truth, 9, stride=1, padding=4)
+    weight = 1 + 16 * near * (1 - near)
+    border = (weight * nn.functional.binary_cross_entropy_with_logits(mask, truth, reduction="none")).mean()
+    probability = torch.sigmoid(mask)
+    overlap = (probability * truth).sum(dim=(1, 2, 3))
+    dice = 1 - (2 * overlap + 50) / (probability.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3)) + 50)
+    heat, bumps = logits[:, 1:], targets[:, 1:]
+    landmarks = (
+        (1 + 20 * bumps) * nn.functional.binary_cross_entropy_with_logits(heat, bumps, reduction="none")
+    ).mean()
+    return border + dice.mean() + 8 * landmarks
+
+
+def train(
+    shadows: Path, without: frozenset[str], *, minutes: float, seed: int, out: Path, start: Path | None
+) -> PerceptionNet:
+    """Train for a given time; new shadows that appear in the folder meanwhile are taken up."""
+    network = PerceptionNet().to(memory_format=torch.channels_last)
+    if start:
+        network.load_state_dict(torch.load(start, weights_only=True))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
+    began, step, recent, batches = time.monotonic(), 0, [], None
+    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+        if step % 500 == 0:
+            batches = Batches(list(read_shadows(shadows, without)), seed + step)
+        assert batches is not None
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK_RATE * min(1, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-5
+        images, targets = batches.draw()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(images.to(memory_format=torch.channels_last))
+        value = loss(logits.float(), targets)
+        optimiser.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        recent.append(float(value.detach()))
+        step += 1
+        if step % 100 == 0:
+            print(
+                f"{step:6d} {share:5.2f} loss {np.mean(recent[-100:]):.4f} {time.monotonic() - began:6.0f} s",
+                flush=True,
+            )
+            torch.save(network.state_dict(), out / "checkpoint.pt")
+    return network.eval()
+
+
+def evaluate(network: PerceptionNet, shadows: Sequence[Shadow]) -> dict[str, float]:
+    """Mean and 10th percentile of Dice over new films of people the network has not seen."""
+    rng, scores = np.random.default_rng(99), []
+    for number in range(EVALUATED):
+        images, targets = stack([develop_example(shadows[number % len(shadows)], rng)])
+        with torch.inference_mode():
+            found = network(images)[0, 0] > 0
+        truth = targets[0, 0] > 0
+        if truth.sum() > 200:
+            scores.append(float(2 * (found & truth).sum() / (found.sum() + truth.sum())))
+    return {
+        "dice_mean": float(np.mean(scores)),
+        "dice_median": float(np.median(scores)),
+        "dice_p10": float(np.quantile(scores, 0.1)),
+    }
+
+
+def export(network: nn.Module, path: Path, size: tuple[int, int] = (320, 176)) -> None:
+    """Write as ONNX with free height and width."""
+    axes = {"image": {0: "n", 2: "h", 3: "w"}, "logits": {0: "n", 2: "h", 3: "w"}}
+    network = network.to(memory_format=torch.contiguous_format)
+    sample = torch.zeros(1, 1, *size)
+    torch.onnx.export(
+        network,
+        (sample,),
+        str(path),
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_axes=axes,
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shadows", type=Path, required=True)
+    parser.add_argument(
+        "--fold", required=True, help='number of the fold that is held out, or "all" to hold out nobody'
+    )
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from; it must have seen nobody who is held out")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(given.seed)
+    given.out.mkdir(parents=True, exist_ok=True)
+    without = held_out(given.fold)
+    network = train(given.shadows, without, minutes=given.minutes, seed=given.seed, out=given.out, start=given.start)
+    torch.save(network.state_dict(), given.out / "checkpoint.pt")
+    export(network, given.out / "perception.onnx")
+    unseen = [s for s in read_shadows(given.shadows, frozenset()) if s.people & without] or list(
+        read_shadows(given.shadows, frozenset())
+    )
+    report = {"fold": given.fold, "held_out": sorted(without), **evaluate(network, unseen)}
+    (given.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
