@@ -1,0 +1,141 @@
+"""`make bench-ingest`: how fast radiographs are taken in, beside dcmtk's storescp and Orthanc in the same run.
+
+The node does more before it says Success: it parses the header, fsyncs the file, and commits a row. Everybody is sent
+the same files by the same sender, dcmtk's storescu, and is counted afterwards: what did not arrive did not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from tests.benchmarks.receivers import BIG_PDU, SENDER, Receiver, node, orthanc, storescp, storescp_at_its_best
+from tests.benchmarks.results import publish
+
+Start = Callable[[Path], AbstractContextManager[Receiver]]
+
+RECEIVERS: dict[str, Start] = {
+    "Bonecraft (fsync, row committed)": node,
+    "dcmtk storescp": storescp,
+    "dcmtk storescp --bit-preserving, big PDUs": storescp_at_its_best,
+    "Orthanc": orthanc,
+}
+ASSOCIATIONS = (1, 4)
+SIDE = 2236
+"""Pixels; 2236 × 2236 × 2 bytes are 10 MB."""
+MEGABYTE = 1e6
+
+
+def main() -> None:
+    """Run every receiver with every number of associations."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="bonecraft-ingest-", dir=options.folder) as name:
+        folder = Path(name)
+        files = write_files(folder / "files", options.files)
+        megabytes = sum(path.stat().st_size for path in files) / MEGABYTE
+        speeds = {
+            receiver: [
+                median(megabytes / seconds_to_send(start, folder, files, count) for _ in range(options.rounds))
+                for count in ASSOCIATIONS
+            ]
+            for receiver, start in RECEIVERS.items()
+        }
+    ours = next(iter(speeds.values()))
+    publish(
+        "ingest",
+        columns=["receiver", *(f"MB/s, {n} assoc." for n in ASSOCIATIONS), *(f"ratio, {n}" for n in ASSOCIATIONS)],
+        rows=[_row(receiver, theirs, ours) for receiver, theirs in speeds.items()],
+        remarks=[
+            f"{len(files)} CR files of {megabytes / len(files):.0f} MB, over 1 and over 4 associations at a time; "
+            f"median of {options.rounds} round(s). Sender: dcmtk storescu. A ratio is Bonecraft's speed over theirs.",
+            "Sender, receiver and database share the machine. Only Bonecraft answers Success after fsync and commit.",
+        ],
+        write=options.write,
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=200, help="how many files of 10 MB (default: 200)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often, for a median (default: 1)")
+    parser.add_argument("--folder", type=Path, default=None, help="on whose disk (default: the temporary folder)")
+    parser.add_argument("--write", action="store_true", help="keep the results in docs/benchmarks.md")
+    return parser.parse_args()
+
+
+def _row(receiver: str, theirs: Sequence[float], ours: Sequence[float]) -> list[str]:
+    ratios = [f"{mine / other:.2f}" for mine, other in zip(ours, theirs, strict=True)]
+    return [receiver, *(f"{speed:.0f}" for speed in theirs), *ratios]
+
+
+def write_files(folder: Path, count: int) -> list[Path]:
+    """CR images of one study that differ in their UIDs and in one row of noise."""
+    folder.mkdir()
+    noise = np.random.default_rng(1).integers(0, 4096, (SIDE, SIDE), dtype=np.uint16)
+    study, series = generate_uid(), generate_uid()
+    paths = []
+    for number in range(count):
+        noise[0] = number
+        path = folder / f"{number:04d}.dcm"
+        _radiograph(noise, study=study, series=series).save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths
+
+
+def _radiograph(pixels: np.ndarray, *, study: str, series: str) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
+    dataset.PatientName, dataset.PatientID = "Benchmark^Ingest", "BENCH"
+    dataset.Modality, dataset.BodyPartExamined = "CR", "CHEST"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelData = pixels.tobytes()
+    return dataset
+
+
+def seconds_to_send(start: Start, folder: Path, files: Sequence[Path], associations: int) -> float:
+    """Wall-clock seconds until everything is acknowledged.
+
+    Raises:
+        SystemExit: Not everything arrived.
+    """
+    place = Path(tempfile.mkdtemp(prefix="at-", dir=folder))
+    try:
+        with start(place) as receiver:
+            os.sync()  # what others left to be written is not this receiver's burden
+            began = time.perf_counter()
+            senders = [_sender(receiver, files[number::associations]) for number in range(associations)]
+            statuses = [sender.wait() for sender in senders]
+            seconds = time.perf_counter() - began
+            arrived = receiver.arrived.count()
+    finally:
+        shutil.rmtree(place)
+    if any(statuses) or arrived != len(files):
+        raise SystemExit(f"{receiver.called} took {arrived} of {len(files)} files; storescu ended with {statuses}")
+    return seconds
+
+
+def _sender(receiver: Receiver, files: Sequence[Path]) -> subprocess.Popen[bytes]:
+    titles = ["--aetitle", SENDER, "--call", receiver.called]
+    command = ["/usr/bin/storescu", "--max-pdu", BIG_PDU, *titles, "127.0.0.1", str(receiver.port), *map(str, files)]
+    return subprocess.Popen(command)
+
+
+if __name__ == "__main__":
+    main()
