@@ -86,32 +86,38 @@ def _rows(rounds: Sequence[Round]) -> list[list[str]]:
 
 
 def _round(study: Path) -> Round:
-    """Reconstruct in the very process that the worker would start, on `CORES` cores."""
     with tempfile.TemporaryDirectory(prefix="bonecraft-pipeline-") as name:
         out = Path(name) / "out"
         began = time.perf_counter()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.study_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            preexec_fn=_keep_to_few_cores,
-        )
-        assert child.stdin is not None and child.stderr is not None
-        paths = sorted(str(path) for path in study.glob("*.dcm"))
-        child.stdin.write(json.dumps({"paths": paths, "out": str(out)}).encode() + b"\n")
-        child.stdin.flush()
-        words = child.stderr.read().decode(errors="replace")
-        _, status, usage = os.wait4(child.pid, 0)
+        gigabytes = _reconstruct(study, out, log=Path(name) / "log")
         seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            raise SystemExit(f"the reconstruction of {study} failed ({child.returncode}):\n{words[-2000:]}")
         report = Report.from_json((out / "report.json").read_text(encoding="utf-8"))
     if report.status is not Status.RECONSTRUCTED:
         raise SystemExit(f"{study} was refused: {report.refusal.sentence if report.refusal else ''}")
-    stages = {stage.name: stage.seconds for stage in report.stages}
-    return Round(stages=stages, seconds=seconds, gigabytes=usage.ru_maxrss * 1024 / 1e9)
+    return Round(stages={stage.name: stage.seconds for stage in report.stages}, seconds=seconds, gigabytes=gigabytes)
+
+
+def _reconstruct(study: Path, out: Path, *, log: Path) -> float:
+    """Reconstruct in the very process that the worker would start, on `CORES` cores; its peak memory in gigabytes."""
+    request = {"paths": sorted(str(path) for path in study.glob("*.dcm")), "out": str(out)}
+    reader, writer = os.pipe()  # stays open: its end would tell the child that nobody waits for it
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.study_child"],
+            stdin=reader,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            preexec_fn=_keep_to_few_cores,
+        )
+    os.close(reader)
+    os.write(writer, json.dumps(request).encode() + b"\n")
+    _, status, usage = os.wait4(child.pid, 0)
+    os.close(writer)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        words = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise SystemExit(f"the reconstruction of {study} failed ({child.returncode}):\n{words}")
+    return usage.ru_maxrss * 1024 / 1e9
 
 
 def _keep_to_few_cores() -> None:
