@@ -46,26 +46,37 @@ class NodeSettings(BaseSettings):
     """Where `manifest.toml` and the models lie; empty: those that came with Bonecraft."""
 
     dicom_host: str = "0.0.0.0"  # noqa: S104 - modalities call from outside; peers are checked by title and address
+    """The address that the listener takes associations at."""
     dicom_port: Port = 11112
+    """Its port."""
     maximum_associations: Annotated[int, Field(ge=1)] = 50
+    """More at a time are turned away."""
     tls_certificate: Path | None = None
+    """PEM file; with `tls_key`, the listener speaks TLS."""
     tls_key: Path | None = None
+    """PEM file of the certificate's private key."""
 
     web_host: str = "127.0.0.1"
+    """The address that the viewer is served at."""
     web_port: Port = 8080
+    """Its port."""
     web_origin: str = ""
     """The address people type (`https://bonecraft.example.org`), where it differs from web_host and web_port."""
 
     workers: Annotated[int, Field(ge=1)] = 1
+    """How many studies are reconstructed at a time."""
     threads_per_worker: Annotated[int, Field(ge=0)] = 0
     """Threads for one reconstruction; 0: cores divided by workers."""
     minimum_free_megabytes: Annotated[int, Field(ge=0)] = 1024
     """Below this the listener answers 0xA700 (out of resources) and takes nothing more."""
     job_timeout_seconds: Annotated[int, Field(ge=10)] = 600
+    """A reconstruction that takes longer is ended, and tried again."""
     job_attempts: Annotated[int, Field(ge=1)] = 3
+    """So often a reconstruction is tried before it is given up."""
     job_heartbeat_seconds: Annotated[float, Field(ge=1)] = 30
     """A job whose worker has been silent for so long is taken over by another."""
     delivery_attempts: Annotated[int, Field(ge=1)] = 12
+    """So often a result is sent to a peer before it is given up."""
     metrics_port: int = 0
     """Prometheus metrics on loopback; 0: none."""
 
