@@ -37,6 +37,7 @@ def write_results(
     """Write a reconstruction as DICOM instances into `out/dicom`, checked before they can go anywhere.
 
     A Surface Segmentation's unit is mm (PS3.3 C.27.1): without a known scale only the pictures are written.
+    Bones with radiographs, frame or scale of their own (the other side) are written by a call of their own.
     Radiographs that came without a DICOM header (plain pictures) belong to no study: they get nothing.
 
     Args:
@@ -44,7 +45,8 @@ def write_results(
         pictures: One per radiograph.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
-        sources: Radiograph identifier to its header as read (elements not yet decoded are copied byte for byte).
+        sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
+            copied byte for byte).
         out: The result folder.
         software_version: Of Bonecraft.
         created: When the study was reconstructed, with its time zone. The UIDs do not depend on it.
@@ -55,7 +57,7 @@ def write_results(
 
     Raises:
         UnsoundResult: An object fails the project's own check; nothing is left in `out/dicom`.
-        InputError: The sources belong to several studies.
+        InputError: A source lacks an identifier, or they belong to several studies.
         ValueError: Two pictures show the same side of the same radiograph.
         KeyError: A picture shows a radiograph that is not among the sources, while others are.
     """

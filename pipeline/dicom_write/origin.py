@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -33,6 +34,10 @@ SCALE_WORDS: Final = {
 SIDE_WORDS: Final = {Side.LEFT: "Left", Side.RIGHT: "Right"}
 
 
+IDENTIFIERS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+"""What a result must be able to say of its sources, type 1 in every image."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Origin:
     """The inputs of one reconstruction.
@@ -44,6 +49,9 @@ class Origin:
         software_version: Of Bonecraft.
         created: When the reconstruction was made, with its time zone.
         settings: What else decides the content.
+
+    Raises:
+        InputError: A source lacks an identifier, or they belong to several studies.
     """
 
     sources: tuple[Dataset, ...]
@@ -54,7 +62,10 @@ class Origin:
     settings: WriteSettings
 
     def __post_init__(self) -> None:
-        if len({source.StudyInstanceUID for source in self.sources}) != 1:
+        for keyword in IDENTIFIERS:
+            if not all(source.get(keyword) for source in self.sources):
+                raise InputError(f"A radiograph has no {keyword}: send it again from an archive that assigns one.")
+        if len({str(source.StudyInstanceUID) for source in self.sources}) != 1:
             raise InputError("The radiographs belong to several studies: reconstruct one study at a time.")
         ordered = tuple(sorted(self.sources, key=lambda source: str(source.SOPInstanceUID)))
         object.__setattr__(self, "sources", ordered)
@@ -75,11 +86,7 @@ class Origin:
     @property
     def created_locally(self) -> datetime:
         """`created` in the study's own time zone (0008,0201), or in this machine's where the study names none."""
-        offset = str(self.sources[0].get("TimezoneOffsetFromUTC") or "").strip()
-        if not offset:
-            return self.created.astimezone()
-        shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
-        return self.created.astimezone(timezone(-shift if offset[0] == "-" else shift))
+        return self.created.astimezone(_time_zone(str(self.sources[0].get("TimezoneOffsetFromUTC") or "")))
 
     @property
     def software_versions(self) -> list[str]:
@@ -109,6 +116,15 @@ class Origin:
         if not self.scale.known:
             return "scale unknown, shape only"
         return f"{self.scale.provenance}, +-{100 * self.scale.relative_uncertainty:.1f} % (1 SD)"
+
+
+def _time_zone(offset: str) -> timezone | None:
+    """TimezoneOffsetFromUTC (0008,0201), `+0900`, as a time zone; None where it is absent or nonsense."""
+    match = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", offset.strip())
+    if match is None:
+        return None
+    shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-shift if match[1] == "-" else shift)
 
 
 def code_item(code: Code) -> Dataset:

@@ -16,7 +16,7 @@ from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.inputs import ProofPicture, WriteSettings
 from pipeline.dicom_write.origin import Origin
 from pipeline.dicom_write.secondary_capture import ProofCapture
-from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation
+from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bone_title
 from pipeline.radiograph import Scale, Side, View
 from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
@@ -76,9 +76,9 @@ def encode(dataset: Dataset) -> bytes:
 def _surface_drafts(surfaces: tuple[BoneSurface, ...], origin: Origin) -> Iterator[_Draft]:
     if surfaces:
         yield _Draft(
-            name="surface-segmentation.dcm",
+            name=f"surface-segmentation_{'+'.join(surface.name for surface in surfaces)}.dcm",
             kind=FileKind.SURFACE_SEGMENTATION,
-            title="Bone surfaces, DICOM Surface Segmentation",
+            title=f"{bone_title(surfaces)}, DICOM Surface Segmentation",
             dataset=SurfaceSegmentation(surfaces, origin),
         )
 
@@ -94,7 +94,7 @@ def _picture_drafts(
         of_side.sort(key=lambda picture: (VIEW_ORDER.index(picture.view), picture.radiograph))
         for number, picture in enumerate(of_side, start=1):
             yield _Draft(
-                name=f"proof_{side}_{number}.dcm",
+                name=f"secondary-capture_{side}_{number}.dcm",
                 kind=FileKind.SECONDARY_CAPTURE,
                 title=f"{picture.title}, DICOM Secondary Capture",
                 dataset=ProofCapture(picture, sources[picture.radiograph], origin, instance_number=number),

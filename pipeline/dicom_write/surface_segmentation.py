@@ -23,7 +23,7 @@ from pipeline.results import DISCLAIMER
 from pipeline.surface import Bone, BoneSurface
 
 SERIES_NUMBER: Final = 9001
-"""Behind what modalities number, in front of nothing else."""
+"""Large enough to come behind what modalities number."""
 
 BONE_CODES: Final = {Bone.FEMUR: codes.SCT.Femur}
 SIDE_CODES: Final = {Side.LEFT: codes.SCT.Left, Side.RIGHT: codes.SCT.Right}
@@ -54,18 +54,21 @@ class SurfaceSegmentation(SOPClass):
         """
         if not surfaces or not origin.scale.known:
             raise ValueError("a Surface Segmentation needs a surface and a scale: its unit is mm")
+        bones = "+".join(surface.name for surface in surfaces)
         super().__init__(
             study_instance_uid=origin.sources[0].StudyInstanceUID,
-            series_instance_uid=origin.uid("series/surface-segmentation"),
+            series_instance_uid=origin.uid(f"series/surface-segmentation/{bones}"),
             series_number=SERIES_NUMBER,
-            series_description="Bonecraft 3D bone surfaces",
-            sop_instance_uid=origin.uid("instance/surface-segmentation"),
+            series_description=f"Bonecraft 3D: {bone_title(surfaces)}"[:64],
+            sop_instance_uid=origin.uid(f"instance/surface-segmentation/{bones}"),
             sop_class_uid=SurfaceSegmentationStorage,
             instance_number=1,
             modality="SEG",
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
         origin.stamp(self)
+        # A radiograph has no frame of reference; PS3.3 A.57.1 lets the surface set its own.
+        self.FrameOfReferenceUID = origin.uid(f"frame-of-reference/{bones}")
         self._describe_content(origin)
         self.SegmentSequence = Sequence(_segment(n, surface, origin) for n, surface in enumerate(surfaces, start=1))
         self.NumberOfSurfaces = len(surfaces)
@@ -73,9 +76,7 @@ class SurfaceSegmentation(SOPClass):
         self.SurfaceSequence = Sequence(_surface(n, surface, manifold) for n, surface in enumerate(surfaces, start=1))
 
     def _describe_content(self, origin: Origin) -> None:
-        """Frame of reference, content identification and the references to the radiographs."""
-        # A radiograph has no frame of reference; PS3.3 A.57.1.2 lets the surface set its own.
-        self.FrameOfReferenceUID = origin.uid("frame-of-reference")
+        """Content identification and the references to the radiographs."""
         self.PositionReferenceIndicator = ""
         self.ContentLabel = "BONE_SURFACES"
         doubt = f"{100 * origin.scale.relative_uncertainty:.0f}%"
@@ -89,7 +90,7 @@ def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
     bone, side = [code_item(BONE_CODES[surface.bone])], [code_item(SIDE_CODES[surface.side])]
     segment = Dataset()
     segment.SegmentNumber = number
-    segment.SegmentLabel = _title(surface)
+    segment.SegmentLabel = bone_title((surface,))
     segment.SegmentDescription = DISCLAIMER
     segment.SegmentAlgorithmType = "AUTOMATIC"
     segment.SegmentedPropertyCategoryCodeSequence = [code_item(codes.SCT.AnatomicalStructure)]
@@ -134,7 +135,7 @@ def _surface(number: int, surface: BoneSurface, manifold: str) -> Dataset:
     item = Dataset()
     item.SurfaceNumber = number
     item.SurfaceComments = (
-        f"{_title(surface)}. {100 * surface.inferred.mean():.0f} % of the points are inferred by the model: "
+        f"{bone_title((surface,))}. {100 * surface.inferred.mean():.0f} % of the points are inferred by the model: "
         "no radiograph shows them."
     )
     item.SurfaceProcessing = "NO"
@@ -189,6 +190,6 @@ def _primitives(surface: BoneSurface) -> Dataset:
     return primitives
 
 
-def _title(surface: BoneSurface) -> str:
-    """`Right femur`."""
-    return f"{SIDE_WORDS[surface.side]} {surface.bone}"
+def bone_title(surfaces: tuple[BoneSurface, ...]) -> str:
+    """`Right femur, left femur`."""
+    return ", ".join(f"{SIDE_WORDS[surface.side]} {surface.bone}" for surface in surfaces).capitalize()

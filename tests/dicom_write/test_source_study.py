@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from pipeline.errors import InputError
 from tests.dicom_write.example import header_of, secondary_capture, surface_segmentation
 from tests.factories import make_dx, save
 
@@ -128,3 +129,22 @@ def test_times_are_told_in_the_time_zone_of_the_study(tmp_path, offset, hour):
     source = header_of(dataset)
     result = dcmread(surface_segmentation(tmp_path, sources={source.SOPInstanceUID: source}))
     assert (result.ContentTime, result.TimezoneOffsetFromUTC) == (hour, offset)
+
+
+@pytest.mark.parametrize("nonsense", [b"UTC   ", b"+09:00", b"+2500 ", b"9     "])
+def test_a_time_zone_that_is_none_does_not_stop_a_result(tmp_path, nonsense):
+    dataset = make_dx()
+    dataset.TimezoneOffsetFromUTC = "+0900"
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    source = dcmread(io.BytesIO(buffer.getvalue().replace(b"+0900 ", nonsense)), stop_before_pixels=True)
+    result = dcmread(surface_segmentation(tmp_path, sources={source.SOPInstanceUID: source}))
+    assert result.TimezoneOffsetFromUTC == nonsense.decode().strip()
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"])
+def test_a_radiograph_without_an_identifier_is_refused_by_name(tmp_path, keyword):
+    source = header_of(make_dx())
+    del source[keyword]
+    with pytest.raises(InputError, match=keyword):
+        surface_segmentation(tmp_path, sources={source.SOPInstanceUID: source})
