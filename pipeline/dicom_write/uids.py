@@ -19,7 +19,7 @@ MANUFACTURER: Final = "Bonecraft"
 MODEL_NAME: Final = "Bonecraft bone reconstruction"
 
 RESULT_VERSION: Final = 1
-"""Raise it when the same inputs and models are reconstructed or written differently: a UID names one content for ever."""
+"""Raise it when the same inputs and models are made into something else: a UID names one content."""
 
 _PREFIX: Final = "2.25."
 _SEAL_BITS: Final = 32
