@@ -22,7 +22,6 @@ from pipeline.errors import InputError
 from pipeline.records import instances, quarantine, studies
 from pipeline.records.instances import Addition, InstanceRole, NewInstance
 from pipeline.records.quarantine import Quarantined, QuarantineProblem
-from pipeline.records.studies import LockedStudy
 from pipeline.store import Blob, OutOfSpace, Store, StoreUnavailable
 
 __all__ = [

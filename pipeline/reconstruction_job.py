@@ -40,6 +40,14 @@ def retry_delay(attempts: int, *, first: timedelta = FIRST_DELAY) -> timedelta:
     return min(factor * first, LONGEST_DELAY)
 
 
+def _as_failure(error: Exception) -> ReconstructionFailed:
+    """Any error, with a sentence for people and the traceback for developers; call it while handling the error."""
+    if isinstance(error, ReconstructionFailed):
+        return error
+    sentence = str(error) if isinstance(error, TransientError) else f"The worker failed: {type(error).__name__}."
+    return ReconstructionFailed(sentence, traceback=traceback.format_exc())
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionJob:
     """Does jobs, one after the other.
@@ -75,14 +83,8 @@ class ReconstructionJob:
         log.info("reconstruction_begins", reconstruction=str(begun.id), attempt=begun.attempts)
         try:
             await self._reconstruct(begun)
-        except ReconstructionFailed as failure:
-            return await to_thread(self._record_failure, begun, failure)
         except Exception as error:  # noqa: BLE001 - process boundary: whatever it was must not lose the job
-            sentence = (
-                str(error) if isinstance(error, TransientError) else f"The worker failed: {type(error).__name__}."
-            )
-            failure = ReconstructionFailed(sentence, traceback=traceback.format_exc())
-            return await to_thread(self._record_failure, begun, failure)
+            return await to_thread(self._record_failure, begun, _as_failure(error))
         return None
 
     def _begin(self, reconstruction_id: UUID) -> Reconstruction | None:

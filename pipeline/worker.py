@@ -57,6 +57,25 @@ class OneAtATime(Queries):
         return await super().dequeue(*args, **{**options, "global_concurrency_limit": 1})
 
 
+class TwoConnections(PsycopgDriver):
+    """PgQueuer's driver with a second connection for listening.
+
+    On a single one every query waits up to a second, until psycopg stops listening for a moment and frees its lock.
+    """
+
+    def __init__(self, asking: psycopg.AsyncConnection, listening: psycopg.AsyncConnection) -> None:
+        super().__init__(listening)
+        self._asking = PsycopgDriver(asking)
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        """Run a statement that answers with rows."""
+        return await self._asking.fetch(query, *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement."""
+        return await self._asking.execute(query, *args)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """Settles studies and does jobs.
@@ -78,8 +97,8 @@ class Worker:
             DatabaseUnavailable: PostgreSQL went away: start the process again.
         """
         try:
-            async with await psycopg.AsyncConnection.connect(self.database.libpq_url, autocommit=True) as connection:
-                manager = QueueManager(OneAtATime(PsycopgDriver(connection)))
+            async with await self._connect() as asking, await self._connect() as listening:
+                manager = QueueManager(OneAtATime(TwoConnections(asking, listening)))
                 manager.entrypoint(RECONSTRUCT)(self._do)
                 manager.shutdown = stop
                 async with asyncio.TaskGroup() as tasks:
@@ -87,6 +106,9 @@ class Worker:
                     tasks.create_task(self._work(manager))
         except* (psycopg.OperationalError, DatabaseUnavailable) as errors:
             raise DatabaseUnavailable("PostgreSQL went away: start the worker again") from errors
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        return await psycopg.AsyncConnection.connect(self.database.libpq_url, autocommit=True)
 
     async def _work(self, manager: QueueManager) -> None:
         await manager.run(

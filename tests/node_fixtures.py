@@ -17,6 +17,9 @@ from pipeline.database import Database, open_url
 from pipeline.embedded_postgres import ROLE, EmbeddedPostgres
 from pipeline.migrations import upgrade
 from pipeline.records import tables
+from pipeline.settings import NodeSettings
+from pipeline.store import Store, open_store
+from tests.node_helpers import Hospital
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +75,15 @@ def short_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="bonecraft-"))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty blob store in a local folder."""
+    return open_store(NodeSettings(data_folder=tmp_path / "data"))
+
+
+@pytest.fixture
+def hospital(database: Database, store: Store, institution_id: UUID, tmp_path: Path) -> Hospital:
+    """The institution, with a modality that sends."""
+    return Hospital(database, store, institution_id, tmp_path)

@@ -1,0 +1,88 @@
+"""A child process whose reconstruction takes no science: `python fake_child.py BEHAVIOUR [FOLDER]`.
+
+It speaks the real protocol (`pipeline.study_child`) and writes a small, valid result folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import InputError, RefusalCode
+from pipeline.results import FileKind, RefusalReport, Report, ResultFile, ScaleReport, Status
+from pipeline.study_child import run_child
+
+UNSCALED = ScaleReport(known=False, relative_uncertainty=0.0, provenance="none")
+
+
+@dataclass(frozen=True)
+class Progress:
+    stage: str
+    fraction: float
+    sentence: str
+
+
+def write_result(out: Path, inputs: Sequence[Path]) -> None:
+    out.mkdir()
+    (out / "surface.dcm").write_bytes(b"surface of " + b"".join(sorted(path.read_bytes() for path in inputs))[:1000])
+    (out / "femur_R.stl").write_bytes(b"mesh")
+    files = (
+        ResultFile(
+            path="surface.dcm",
+            kind=FileKind.SURFACE_SEGMENTATION,
+            media_type="application/dicom",
+            title="Right femur",
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.66.5",
+            sop_instance_uid="2.25.1",
+        ),
+        ResultFile(path="femur_R.stl", kind=FileKind.MESH, media_type="model/stl", title="Right femur, STL"),
+    )
+    report = Report(status=Status.RECONSTRUCTED, software_version="0", scale=UNSCALED, files=files)
+    (out / "report.json").write_text(report.to_json())
+
+
+def write_refusal(out: Path) -> None:
+    out.mkdir()
+    refusal = RefusalReport(code=RefusalCode.CHILD, sentence="The growth plates are open.")
+    report = Report(status=Status.REFUSED, software_version="0", scale=UNSCALED, refusal=refusal)
+    (out / "report.json").write_text(report.to_json())
+
+
+def behave(behaviour: str, folder: Path | None, paths: Sequence[Path], out: Path) -> None:
+    """Do what the test wants, counting the attempts in `folder`."""
+    attempts = 0
+    if folder is not None:
+        (folder / f"attempt-{os.getpid()}").touch()
+        attempts = len(list(folder.glob("attempt-*")))
+    match behaviour:
+        case "refuse":
+            write_refusal(out)
+        case "wrong-input":
+            raise InputError("The pixels cannot be decoded.")
+        case "fail":
+            raise RuntimeError("no such luck")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "hang":
+            time.sleep(3600)
+        case "hang-once" if attempts == 1:
+            time.sleep(3600)
+        case "fail-once" if attempts == 1:
+            raise RuntimeError("only the first time")
+        case _:
+            write_result(out, paths)
+
+
+def reconstruct_study(paths: Sequence[Path], out: Path, tell: Callable[[Progress], None]) -> None:
+    os.write(1, b"what a library prints\n")
+    tell(Progress("fit", 0.4, "Fitting the shape model."))
+    behave(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None, paths, out)
+
+
+if __name__ == "__main__":
+    sys.exit(run_child(reconstruct_study))

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from pydicom.uid import UltrasoundImageStorage
+from sqlalchemy import func, insert, select
+
+from pipeline.dicom_write import derive_uid
+from pipeline.inbox import ForeignStudy, IdentityMismatch, OutOfSpace, UnreadableDataset
+from pipeline.records import quarantine, tables
+from pipeline.records.instances import Addition, InstanceRole, instances_of
+from pipeline.records.quarantine import QuarantineProblem
+from pipeline.records.studies import StudyScope, get_study
+from tests.factories import make_dx, save, stable_uid
+from tests.node_helpers import Hospital, after
+
+
+def count(hospital: Hospital, table) -> int:
+    with hospital.database.begin() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def test_an_accepted_radiograph_is_in_the_store_and_in_the_records(hospital: Hospital) -> None:
+    accepted = hospital.send("AP")
+    with hospital.database.begin() as connection:
+        [instance] = instances_of(connection, hospital.scope, accepted.study_id)
+    assert accepted.outcome is Addition.NEW
+    assert instance.role is InstanceRole.RADIOGRAPH
+    assert instance.facts["view"] == "AP"
+    assert instance.facts["side"] == "R"
+    assert hospital.store.read(instance.blob_key) == (hospital.folder / "a study-AP-R.dcm").read_bytes()
+    assert hospital.study(accepted).state == "receiving"
+
+
+def test_the_same_bytes_again_are_a_success_and_change_nothing(hospital: Hospital) -> None:
+    first, again = hospital.send("AP"), hospital.send("AP", now=after(30))
+    assert again.outcome is Addition.DUPLICATE
+    assert again.instance_id == first.instance_id
+    assert count(hospital, tables.instances) == 1
+    assert hospital.study(first).last_received_at == after(0)
+
+
+def test_other_bytes_under_the_same_uid_are_kept_but_the_first_stays_in_use(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.send("AP")
+    changed = make_dx(view="AP")
+    changed.SeriesDescription = "sent again with a correction"
+    accepted = hospital.send_file(save(changed, tmp_path / "changed.dcm"))
+    with hospital.database.begin() as connection:
+        kept = instances_of(connection, hospital.scope, accepted.study_id)
+    assert accepted.outcome is Addition.SUPERSEDED
+    assert sorted(instance.superseded for instance in kept) == [False, True]
+    assert hospital.study(accepted).radiographs == 1
+
+
+def test_what_is_no_radiograph_is_kept_and_out_of_scope(hospital: Hospital, tmp_path: Path) -> None:
+    ultrasound = make_dx(study="another")
+    ultrasound.SOPClassUID, ultrasound.Modality = UltrasoundImageStorage, "US"
+    accepted = hospital.send_file(save(ultrasound, tmp_path / "us.dcm"))
+    assert accepted.role is InstanceRole.OUT_OF_SCOPE
+    assert hospital.study(accepted).state == "out-of-scope"
+
+
+def test_our_own_result_that_comes_back_is_recorded_and_starts_nothing(hospital: Hospital, tmp_path: Path) -> None:
+    own = make_dx(view="LATERAL")
+    own.SOPInstanceUID = derive_uid("picture", ["whatever"])
+    hospital.send("AP")
+    accepted = hospital.send_file(save(own, tmp_path / "own.dcm"))
+    assert accepted.role is InstanceRole.OWN_RESULT
+    assert accepted.reconstruction_id is None
+    assert hospital.study(accepted).radiographs == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\0" * 128 + b"DICM" + b"\xff" * 64])
+def test_a_dataset_that_cannot_be_parsed_is_kept_in_quarantine(
+    hospital: Hospital, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "broken.dcm"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableDataset):
+        hospital.send_file(path, sop_instance_uid="1.2.3")
+    with hospital.database.begin() as connection:
+        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
+    assert kept.problem is QuarantineProblem.UNREADABLE
+    assert kept.sop_instance_uid == "1.2.3"
+    assert hospital.store.read(kept.blob_key) == content
+    assert count(hospital, tables.instances) == 0
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_dataset_that_does_not_say_what_it_belongs_to_is_kept_in_quarantine(
+    hospital: Hospital, tmp_path: Path, keyword: str
+) -> None:
+    anonymous = make_dx()
+    delattr(anonymous, keyword)
+    with pytest.raises(UnreadableDataset, match=keyword):
+        hospital.send_file(save(anonymous, tmp_path / "anonymous.dcm"))
+    assert count(hospital, tables.quarantine) == 1
+
+
+@pytest.mark.parametrize("named", ["sop_instance_uid", "sop_class_uid"])
+def test_a_dataset_that_is_not_what_the_command_said_is_kept_in_quarantine(
+    hospital: Hospital, tmp_path: Path, named: str
+) -> None:
+    with pytest.raises(IdentityMismatch):
+        hospital.send_file(save(make_dx(), tmp_path / "x.dcm"), **{named: "1.2.3"})
+    with hospital.database.begin() as connection:
+        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
+    assert kept.problem is QuarantineProblem.IDENTITY_MISMATCH
+
+
+def test_values_that_postgresql_cannot_hold_do_not_stop_an_image(hospital: Hospital, tmp_path: Path) -> None:
+    odd = make_dx(patient_name="Sample^Nul\0")
+    accepted = hospital.send_file(save(odd, tmp_path / "odd.dcm"))
+    assert hospital.study(accepted).header.patient_name == "Sample^Nul"
+
+
+def test_a_full_disk_is_told_apart_and_nothing_is_recorded(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", no_space)
+    with pytest.raises(OutOfSpace, match="add space"):
+        hospital.send("AP")
+    assert count(hospital, tables.instances) == 0
+
+
+def test_a_person_can_add_to_their_own_studies_only(hospital: Hospital, tmp_path: Path) -> None:
+    with hospital.database.begin() as connection:
+        specialist = connection.execute(
+            insert(tables.users)
+            .values(institution_id=hospital.institution_id, email="s@example.org", role="specialist", password_hash="x")
+            .returning(tables.users.c.id)
+        ).scalar_one()
+    of_hospital = hospital.send("AP", study="the hospital's")
+    theirs = {"uploaded_by": specialist, "own_studies_only": True}
+    with pytest.raises(ForeignStudy):
+        hospital.send_file(save(make_dx(study="the hospital's", view="LATERAL"), tmp_path / "a.dcm"), **theirs)
+    own = hospital.send_file(save(make_dx(study="their own"), tmp_path / "b.dcm"), **theirs)
+    scope = StudyScope(institution_id=hospital.institution_id, uploaded_by=specialist)
+    with hospital.database.begin() as connection:
+        assert get_study(connection, scope, own.study_id) is not None
+        assert get_study(connection, scope, of_hospital.study_id) is None
+    assert stable_uid("their own", "study") == hospital.study(own).header.study_instance_uid

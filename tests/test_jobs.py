@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from pipeline.jobs import rerun, settle_due
+from pipeline.records import reconstructions
+from tests.node_helpers import Hospital, after
+
+
+def jobs_in_queue(hospital: Hospital) -> list[str]:
+    with hospital.database.begin() as connection:
+        rows = connection.execute(text("SELECT convert_from(payload, 'UTF8') FROM pgqueuer ORDER BY id"))
+        return list(rows.scalars())
+
+
+def settle(hospital: Hospital, seconds: float) -> tuple[object, ...]:
+    with hospital.database.begin() as connection:
+        return settle_due(connection, now=after(seconds))
+
+
+def test_the_view_that_completes_a_study_queues_it_at_once(hospital: Hospital) -> None:
+    assert hospital.send("AP").reconstruction_id is None
+    complete = hospital.send("LATERAL")
+    assert jobs_in_queue(hospital) == [str(complete.reconstruction_id)]
+    assert hospital.study(complete).state == "queued"
+
+
+def test_a_lone_view_is_queued_when_it_has_been_quiet(hospital: Hospital) -> None:
+    accepted = hospital.send("AP")
+    assert settle(hospital, 59) == ()
+    assert len(settle(hospital, 61)) == 1
+    assert settle(hospital, 120) == ()
+    assert hospital.study(accepted).state == "queued"
+
+
+def test_sending_a_study_twice_makes_one_job(hospital: Hospital) -> None:
+    for view in ("AP", "LATERAL", "AP", "LATERAL"):
+        hospital.send(view)
+    assert settle(hospital, 120) == ()
+    assert len(jobs_in_queue(hospital)) == 1
+
+
+def test_a_late_view_makes_a_further_reconstruction_with_all_views(hospital: Hospital) -> None:
+    hospital.send("AP")
+    settle(hospital, 61)
+    late = hospital.send("LATERAL", now=after(600))
+    with hospital.database.begin() as connection:
+        newest, first = reconstructions.of_study(connection, late.study_id)
+    assert newest.id == late.reconstruction_id
+    assert (len(first.instance_ids), len(newest.instance_ids)) == (1, 2)
+
+
+def test_a_job_exists_only_if_the_transaction_that_made_it_commits(hospital: Hospital) -> None:
+    hospital.send("AP")
+    with hospital.database.engine.connect() as connection:
+        assert len(settle_due(connection, now=after(61))) == 1
+        connection.rollback()
+    assert jobs_in_queue(hospital) == []
+    assert len(settle(hospital, 61)) == 1
+
+
+def test_two_processes_that_settle_at_once_make_one_job(hospital: Hospital) -> None:
+    hospital.send("AP")
+    with hospital.database.begin() as one, hospital.database.begin() as other:
+        made = [*settle_due(one, now=after(61)), *settle_due(other, now=after(61))]
+    assert len(made) == 1
+    assert len(jobs_in_queue(hospital)) == 1
+
+
+def test_only_what_failed_or_was_refused_can_be_run_again(hospital: Hospital) -> None:
+    hospital.send("AP")
+    complete = hospital.send("LATERAL")
+    with hospital.database.begin() as connection:
+        assert not rerun(connection, complete.reconstruction_id)
+        queued = reconstructions.lock(connection, complete.reconstruction_id)
+        reconstructions.fail(connection, queued, now=after(1), problem="It failed.", traceback="…")
+    assert hospital.study(complete).state == "failed"
+    with hospital.database.begin() as connection:
+        assert rerun(connection, complete.reconstruction_id)
+        assert not rerun(connection, complete.reconstruction_id)
+        assert not rerun(connection, complete.study_id)
+    assert hospital.study(complete).state == "queued"
