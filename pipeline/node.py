@@ -112,7 +112,8 @@ class Node:
             count = self._settings.workers if role is Role.WORKER else 1
             for number in range(1, count + 1):
                 self._add(f"{role}-{number}" if count > 1 else role.value, module)
-        return self._supervisor.wait_until(lambda: _answers(self._settings), seconds=READY_SECONDS)
+        closed = _doors(self._settings)
+        return self._supervisor.wait_until(lambda: not _still_closed(closed), seconds=READY_SECONDS)
 
     @property
     def is_stopping(self) -> bool:
@@ -176,36 +177,50 @@ def _answers_queries(database: Database) -> bool:
     return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Door:
+    """Where one of the node's doors is to be, and the setting that says so."""
+
+    setting: str
+    host: str
+    port: int
+
+
+def _doors(settings: NodeSettings) -> list[_Door]:
+    return [
+        _Door(setting="dicom_port", host=settings.dicom_host, port=settings.dicom_port),
+        _Door(setting="web_port", host=settings.web_host, port=settings.web_port),
+    ]
+
+
 def _check_ports(settings: NodeSettings) -> None:
     """A port that somebody else holds would make a child fall again and again: say so at once.
 
     Raises:
         ConfigurationError: Which, and which setting to change.
     """
-    for setting, host, port in (
-        ("dicom_port", settings.dicom_host, settings.dicom_port),
-        ("web_port", settings.web_host, settings.web_port),
-    ):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    for door in _doors(settings):
+        with socket.socket(socket.AF_INET6 if ":" in door.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                probe.bind((door.host, door.port))
             except OSError as error:
                 raise ConfigurationError(
-                    f"cannot listen at {host}:{port} ({error.strerror}): stop who does, or change {setting}"
+                    f"cannot listen at {door.host}:{door.port} ({error.strerror}): stop who does,"
+                    f" or change {door.setting}"
                 ) from error
 
 
-def _answers(settings: NodeSettings) -> bool:
-    """Whether both doors take connections."""
-    doors = ((settings.dicom_host, settings.dicom_port), (settings.web_host, settings.web_port))
-    return all(_takes_connections(host, port) for host, port in doors)
+def _still_closed(doors: list[_Door]) -> list[_Door]:
+    """Take the doors that open from `doors` (each is knocked at until it opens once); gives what is left."""
+    doors[:] = [door for door in doors if not _takes_connections(door)]
+    return doors
 
 
-def _takes_connections(host: str, port: int) -> bool:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen on all
+def _takes_connections(door: _Door) -> bool:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104 - where we listen on all
     try:
-        socket.create_connection((reachable, port), timeout=1).close()
+        socket.create_connection((reachable, door.port), timeout=1).close()
     except OSError:
         return False
     return True

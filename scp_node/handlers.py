@@ -13,6 +13,7 @@ import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
@@ -119,7 +120,13 @@ class Handlers:
         log.warning("association_aborted", address=event.assoc.requestor.address)
 
     def on_closed(self, event: evt.Event) -> None:
-        """Throw away what a sender that died had sent so far."""
+        """Throw away what a sender that died had sent so far, and end at once if it never asked for anything.
+
+        A load balancer's health check connects and hangs up. pynetdicom would wait for its association request and
+        count it as an association meanwhile; the None that it gets here is what it gets when that wait times out.
+        """
+        if event.assoc.requestor.primitive is None:
+            event.assoc.dul.to_user_queue.put(cast("A_ASSOCIATE", None))
         message = event.assoc.dimse.message
         file: IncomingFile | None = getattr(message, "_data_set_file", None)
         if file is not None:

@@ -28,6 +28,8 @@ from scp_node.transport import Door, server_context
 
 SILENCE_SECONDS: Final = 60
 """So long a sender may say nothing before the association is closed."""
+REQUEST_SECONDS: Final = 15
+"""So long a connection may be open without an association request."""
 DRAIN_SECONDS: Final = 15
 SWEEP_SECONDS: Final = 600
 
@@ -72,7 +74,8 @@ def start_server(settings: NodeSettings, handlers: Handlers) -> ThreadedAssociat
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
     ae.maximum_associations = settings.maximum_associations
-    ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = SILENCE_SECONDS
+    ae.network_timeout = ae.dimse_timeout = SILENCE_SECONDS
+    ae.acse_timeout = REQUEST_SECONDS
     try:
         server = ae.make_server(
             (settings.dicom_host, settings.dicom_port),
@@ -95,10 +98,13 @@ def drain(server: ThreadedAssociationServer) -> None:
     socketserver.BaseServer.shutdown(server)
     server.server_close()
     give_up = time.monotonic() + DRAIN_SECONDS
-    while server.active_associations and time.monotonic() < give_up:
+    while any(a.is_established for a in server.active_associations) and time.monotonic() < give_up:
         time.sleep(0.05)
     for association in server.active_associations:
-        association.abort()
+        if association.is_established:
+            association.abort()
+        elif association.dul.socket is not None:
+            association.dul.socket.close()
     log.info("drained")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pynetdicom.transport import ThreadedAssociationServer
 from sqlalchemy import insert
 
 from pipeline.database import Database
@@ -25,10 +26,12 @@ class RunningListener:
     port: int
     incoming: Path
     store: Store
+    server: ThreadedAssociationServer
 
     @property
-    def address(self) -> str:
-        return f"BONECRAFT@127.0.0.1:{self.port}"
+    def connections(self) -> int:
+        """How many associations there are, established or not."""
+        return len(self.server.active_associations)
 
 
 @pytest.fixture
@@ -55,11 +58,12 @@ def start_listener(database: Database, peers: None, tmp_path: Path) -> Iterator[
             database=database, store=store, folder=folder, minimum_free_megabytes=settings.minimum_free_megabytes
         )
         servers.append(listener.start_server(settings, handlers))
-        return RunningListener(port=settings.dicom_port, incoming=folder, store=store)
+        return RunningListener(port=settings.dicom_port, incoming=folder, store=store, server=servers[-1])
 
     yield start
     for server in servers:
-        listener.drain(server)
+        if server.socket.fileno() != -1:
+            listener.drain(server)
 
 
 @pytest.fixture

@@ -1,24 +1,26 @@
 """The listener, as dcmtk and other senders meet it."""
 
+import resource
+import socket
 import subprocess
-from collections.abc import Callable
-from io import BytesIO
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
-from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from sqlalchemy import select
 
 from pipeline.database import Database
 from pipeline.records import tables
+from scp_node import listener
 from scp_node.status import StoreStatus
 from tests.factories import make_dx, save
 from tests.scp_node.conftest import RunningListener
+from tests.scp_node.senders import associate, send, send_half, store_request, takes_connections, vanish, wait_until
 
 Program = Callable[[str], Path]
 
@@ -33,10 +35,15 @@ def rows(database: Database, table: str) -> list[dict]:
         return [dict(row) for row in connection.execute(select(tables.metadata.tables[table])).mappings()]
 
 
-def association(port: int, *, sop_class: str, syntax: str, calling: str = "MODALITY", called: str = "BONECRAFT"):
-    ae = AE(calling)
-    ae.add_requested_context(sop_class, syntax)
-    return ae.associate("127.0.0.1", port, ae_title=called)
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """A disk that is full for this process after so many bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_is_acknowledged_is_on_disk_and_in_the_records(
@@ -92,9 +99,7 @@ def test_a_wrong_ae_title_is_rejected_by_its_name(
 
 def test_a_peer_that_may_not_send_is_told_so(running: RunningListener, database: Database) -> None:
     dataset = make_dx()
-    sender = association(
-        running.port, sop_class=dataset.SOPClassUID, syntax=dataset.file_meta.TransferSyntaxUID, calling="PACS"
-    )
+    sender = associate(running.port, dataset, calling="PACS")
     assert sender.send_c_store(dataset).Status == StoreStatus.NOT_AUTHORIZED
     sender.release()
     assert rows(database, "instances") == []
@@ -104,8 +109,8 @@ def test_a_dataset_that_is_not_what_the_command_says_goes_to_quarantine(
     running: RunningListener, database: Database
 ) -> None:
     dataset = make_dx()
-    sender = association(running.port, sop_class=dataset.SOPClassUID, syntax=dataset.file_meta.TransferSyntaxUID)
-    status = _send_under_another_name(sender, dataset)
+    sender = associate(running.port, dataset)
+    status = send(sender, store_request(dataset, sop_instance_uid=generate_uid()))
     sender.release()
     assert status == StoreStatus.DOES_NOT_MATCH_SOP_CLASS
     (kept,) = rows(database, "quarantine")
@@ -117,8 +122,9 @@ def test_a_dataset_that_is_not_what_the_command_says_goes_to_quarantine(
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")  # as the node's own processes do
 def test_a_dataset_that_cannot_be_parsed_goes_to_quarantine(running: RunningListener, database: Database) -> None:
     dataset = make_dx()
-    sender = association(running.port, sop_class=dataset.SOPClassUID, syntax=dataset.file_meta.TransferSyntaxUID)
-    status = _send_bytes(sender, dataset, b"\x08\x00\x16\x00UI\xff\xff" + b"nonsense" * 40)
+    sender = associate(running.port, dataset)
+    garbage = b"\x08\x00\x16\x00UI\xff\xff" + b"nonsense" * 40
+    status = send(sender, store_request(dataset, encoded=garbage))
     sender.release()
     assert status == StoreStatus.CANNOT_UNDERSTAND
     (kept,) = rows(database, "quarantine")
@@ -131,7 +137,7 @@ def test_below_the_minimum_of_free_space_nothing_is_taken(
 ) -> None:
     full = start_listener(minimum_free_megabytes=10**12)
     dataset = make_dx()
-    sender = association(full.port, sop_class=dataset.SOPClassUID, syntax=dataset.file_meta.TransferSyntaxUID)
+    sender = associate(full.port, dataset)
     assert sender.send_c_store(dataset).Status == StoreStatus.OUT_OF_RESOURCES
     sender.release()
     assert rows(database, "instances") == []
@@ -142,10 +148,9 @@ def test_more_associations_than_allowed_are_rejected_for_the_moment(
     start_listener: Callable[..., RunningListener],
 ) -> None:
     small = start_listener(maximum_associations=1)
-    verification = {"sop_class": "1.2.840.10008.1.1", "syntax": "1.2.840.10008.1.2"}
-    first = association(small.port, **verification)
+    first = associate(small.port, make_dx())
     assert first.is_established
-    second = association(small.port, **verification)
+    second = associate(small.port, make_dx())
     assert second.is_rejected
     answer = second.acceptor.primitive
     assert isinstance(answer, A_ASSOCIATE)
@@ -153,24 +158,50 @@ def test_more_associations_than_allowed_are_rejected_for_the_moment(
     first.release()
 
 
-def _send_under_another_name(sender, dataset) -> int:
-    return _store(sender, dataset, sop_instance_uid=generate_uid())
+def test_health_checks_that_connect_and_hang_up_take_nobodys_place(
+    start_listener: Callable[..., RunningListener], dcmtk: Program, tmp_path: Path
+) -> None:
+    small = start_listener(maximum_associations=2, minimum_free_megabytes=0)
+    for _ in range(20):
+        socket.create_connection(("127.0.0.1", small.port)).close()
+    wait_until(lambda: small.connections == 0)
+    assert storescu(dcmtk, small.port, save(make_dx(), tmp_path / "ap.dcm")).returncode == 0
 
 
-def _send_bytes(sender, dataset, encoded: bytes) -> int:
-    return _store(sender, dataset, encoded=encoded)
+def test_a_sender_killed_in_the_middle_leaves_nothing_behind(running: RunningListener, database: Database) -> None:
+    dataset = make_dx(rows=600, columns=600)
+    sender = associate(running.port, dataset)
+    send_half(sender, dataset)
+    wait_until(lambda: any(file.stat().st_size > 1000 for file in running.incoming.iterdir()))
+    vanish(sender)
+    wait_until(lambda: list(running.incoming.iterdir()) == [])
+    wait_until(lambda: running.connections == 0)
+    assert rows(database, "instances") == []
 
 
-def _store(sender, dataset, *, sop_instance_uid: str = "", encoded: bytes | None = None) -> int:
-    """C-STORE with a command that the dataset need not agree with."""
-    request = C_STORE()
-    request.MessageID = 1
-    request.Priority = 2
-    request.AffectedSOPClassUID = dataset.SOPClassUID
-    request.AffectedSOPInstanceUID = sop_instance_uid or dataset.SOPInstanceUID
-    request.DataSet = BytesIO(encode(dataset, False, True) if encoded is None else encoded)
-    sender._reactor_checkpoint.clear()
-    sender.dimse.send_msg(request, sender.accepted_contexts[0].context_id)
-    _, answer = sender.dimse.get_msg(block=True)
-    sender._reactor_checkpoint.set()
-    return answer.Status
+def test_a_full_disk_is_told_to_the_sender(running: RunningListener, database: Database) -> None:
+    dataset = make_dx(rows=600, columns=600)
+    sender = associate(running.port, dataset)
+    with files_no_larger_than(100_000):
+        status = sender.send_c_store(dataset).Status
+    assert status == StoreStatus.OUT_OF_RESOURCES
+    assert sender.send_c_store(dataset).Status == StoreStatus.SUCCESS
+    sender.release()
+    assert len(rows(database, "instances")) == 1
+    assert list(running.incoming.iterdir()) == []
+
+
+def test_a_listener_that_stops_lets_open_associations_finish(
+    start_listener: Callable[..., RunningListener], database: Database
+) -> None:
+    stopping = start_listener(minimum_free_megabytes=0)
+    dataset = make_dx()
+    sender = associate(stopping.port, dataset)
+    drained = threading.Thread(target=listener.drain, args=[stopping.server])
+    drained.start()
+    wait_until(lambda: not takes_connections(stopping.port))
+    assert sender.send_c_store(dataset).Status == StoreStatus.SUCCESS
+    sender.release()
+    drained.join(10)
+    assert not drained.is_alive()
+    assert len(rows(database, "instances")) == 1
