@@ -84,6 +84,7 @@ def open_url(url: str) -> Database:
     sqlalchemy_url = f"postgresql+psycopg://{rest}"
     engine = create_engine(
         sqlalchemy_url,
+        hide_parameters=True,  # values in error messages may be patient data
         pool_pre_ping=True,  # a restarted PostgreSQL must not cost anybody an error
         pool_size=10,
         max_overflow=50,

@@ -52,6 +52,7 @@ class User:
 
     id: UUID
     institution_id: UUID
+    institution_slug: str
     institution_name: str
     email: str
     role: Role
@@ -293,15 +294,16 @@ def use_login_link(connection: Connection, *, token: str, now: datetime) -> User
 
 
 def _users() -> Select[Any]:
-    return select(users, institutions.c.name.label("institution_name")).join(
-        institutions, institutions.c.id == users.c.institution_id
-    )
+    return select(
+        users, institutions.c.slug.label("institution_slug"), institutions.c.name.label("institution_name")
+    ).join(institutions, institutions.c.id == users.c.institution_id)
 
 
 def _user(row: Row[Any]) -> User:
     return User(
         id=row.id,
         institution_id=row.institution_id,
+        institution_slug=row.institution_slug,
         institution_name=row.institution_name,
         email=row.email,
         role=Role(row.role),

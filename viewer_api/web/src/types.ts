@@ -202,5 +202,5 @@ export interface About {
   version: string;
   licence: string;
   disclaimer: string;
-  models: { name: string; version: string; licence: string; purpose: string }[];
+  models: (ModelVersion & { training_data: string })[];
 }

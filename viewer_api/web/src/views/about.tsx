@@ -24,7 +24,7 @@ export function AboutView() {
             <tr>
               <th class="px-4 py-2">Model</th>
               <th class="px-4 py-2">Version</th>
-              <th class="px-4 py-2">What it does</th>
+              <th class="px-4 py-2">Made from</th>
               <th class="px-4 py-2">Licence</th>
             </tr>
           </thead>
@@ -33,7 +33,7 @@ export function AboutView() {
               <tr key={model.name} class="border-t border-line">
                 <td class="px-4 py-2">{model.name}</td>
                 <td class="px-4 py-2 whitespace-nowrap text-soft">{model.version}</td>
-                <td class="px-4 py-2 text-soft">{model.purpose}</td>
+                <td class="px-4 py-2 text-soft">{model.training_data}</td>
                 <td class="px-4 py-2 whitespace-nowrap">{model.licence}</td>
               </tr>
             ))}

@@ -1,0 +1,190 @@
+"""AE titles and peers: each change is shown as a difference first, recorded, and can be undone; peers can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import Connection
+from starlette import status
+
+from pipeline.errors import ConfigurationError
+from pipeline.records import admin, checks, directory
+from pipeline.records.admin import Change
+from pipeline.records.directory import Peer
+from pipeline.records.users import User
+from pipeline.records.viewing import peers_of
+from pipeline.site_values import InstitutionValue, Subject, Value, differences
+from viewer_api.deps import AdministratorDep, WebDep, not_found
+
+router = APIRouter(prefix="/api/administration")
+
+SOURCE: Final = "web"
+
+
+class Wanted(BaseModel):
+    """A change as the page proposes it.
+
+    Attributes:
+        subject: What is changed.
+        name: The peer's AE title; empty for the institution.
+        value: What shall be set, added to what is set already; None removes the peer.
+    """
+
+    subject: Literal["institution", "peer"]
+    name: str = ""
+    value: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownChange:
+    """A line of the history."""
+
+    id: int
+    subject: str
+    lines: tuple[str, ...]
+    who: str
+    source: str
+    changed_at: datetime
+    undoable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownAdministration:
+    """What is set, and how it came to be."""
+
+    institution: str
+    called_ae_titles: tuple[str, ...]
+    peers: tuple[Peer, ...]
+    changes: tuple[ShownChange, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What a change would change: lines that begin with - go, lines that begin with + come."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedCheck:
+    """A connection check that was asked for."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownCheck:
+    """How a connection check stands."""
+
+    finished: bool
+    ok: bool | None
+    sentence: str
+
+
+@router.get("")
+def get_administration(web: WebDep, administrator: AdministratorDep) -> ShownAdministration:
+    """The institution's AE titles, peers and the history of changes."""
+    with web.database.begin() as connection:
+        value = _institution(connection, administrator)
+        return ShownAdministration(
+            institution=value.name,
+            called_ae_titles=value.called_ae_titles,
+            peers=peers_of(connection, administrator.institution_id),
+            changes=_shown_changes(
+                admin.list_changes(connection, institution=administrator.institution_slug),
+                admin.current_values(connection, institution=administrator.institution_slug),
+            ),
+        )
+
+
+@router.post("/preview")
+def preview_change(wanted: Wanted, web: WebDep, administrator: AdministratorDep) -> Difference:
+    """What a change would change; nothing is changed."""
+    with web.database.begin() as connection:
+        subject, after = _change(connection, wanted, administrator)
+        return Difference(lines=differences(admin.current_value(connection, subject), after))
+
+
+@router.post("/changes", status_code=status.HTTP_201_CREATED)
+def apply_change(wanted: Wanted, web: WebDep, administrator: AdministratorDep) -> Difference:
+    """Change it, and record that."""
+    with web.database.begin() as connection:
+        subject, after = _change(connection, wanted, administrator)
+        made = admin.change(connection, subject, after, who=administrator.email, source=SOURCE)
+    return Difference(lines=differences(made.before, made.after) if made else ())
+
+
+@router.post("/changes/{change_id}/undo", status_code=status.HTTP_201_CREATED)
+def undo_change(change_id: int, web: WebDep, administrator: AdministratorDep) -> Difference:
+    """Take a change of the administrator's institution back."""
+    with web.database.begin() as connection:
+        known = admin.list_changes(connection, institution=administrator.institution_slug, limit=1000)
+        if change_id not in {each.id for each in known}:
+            raise not_found()
+        made = admin.undo(connection, change_id, who=administrator.email, source=SOURCE)
+    return Difference(lines=differences(made.before, made.after))
+
+
+@router.post("/peers/{peer_id}/checks", status_code=status.HTTP_201_CREATED)
+def ask_for_check(peer_id: UUID, web: WebDep, administrator: AdministratorDep) -> AskedCheck:
+    """Have the peer called (C-ECHO). The DICOM door does it; this one only asks and reads the answer."""
+    with web.database.begin() as connection:
+        peer = directory.get_peer(connection, peer_id)
+        if peer is None or peer.institution_id != administrator.institution_id:
+            raise not_found()
+        return AskedCheck(id=checks.request_check(connection, peer_id))
+
+
+@router.get("/checks/{check_id}")
+def get_check(check_id: UUID, web: WebDep, administrator: AdministratorDep) -> ShownCheck:
+    """What came of a check."""
+    with web.database.begin() as connection:
+        check = checks.get_check(connection, check_id, institution_id=administrator.institution_id)
+    if check is None:
+        raise not_found()
+    return ShownCheck(finished=check.finished_at is not None, ok=check.ok, sentence=check.sentence)
+
+
+def _institution(connection: Connection, administrator: User) -> InstitutionValue:
+    value = admin.current_value(connection, Subject.of_institution(administrator.institution_slug))
+    if not isinstance(value, InstitutionValue):
+        raise not_found()
+    return value
+
+
+def _change(connection: Connection, wanted: Wanted, administrator: User) -> tuple[Subject, Value | None]:
+    """The subject, always of the administrator's own institution, and what it would be.
+
+    Raises:
+        ConfigurationError: The name or a value is not well formed; the message says which.
+    """
+    slug = administrator.institution_slug
+    if wanted.subject == "peer":
+        subject = Subject.of_peer(slug, wanted.name)
+        return subject, None if wanted.value is None else subject.value(wanted.value)
+    if wanted.value is None:
+        raise ConfigurationError("an institution is not removed here; use `bonecraft institutions remove`")
+    subject = Subject.of_institution(slug)
+    return subject, subject.value({**_institution(connection, administrator).to_json(), **wanted.value})
+
+
+def _shown_changes(changes: Iterable[Change], current: dict[Subject, Value]) -> tuple[ShownChange, ...]:
+    """Only what nothing came on top of can be undone."""
+    return tuple(
+        ShownChange(
+            id=each.id,
+            subject=str(each.subject),
+            lines=differences(each.before, each.after),
+            who=each.who,
+            source=each.source,
+            changed_at=each.changed_at,
+            undoable=current.get(each.subject) == each.after,
+        )
+        for each in changes
+    )

@@ -1,0 +1,183 @@
+"""Records as the page is told them: flat values with addresses, nothing that the page does not show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from pipeline.records.instances import Instance
+from pipeline.records.results import ResultFileRow, ResultSet
+from pipeline.records.studies import Study
+from pipeline.records.viewing import DeliveryLine
+from pipeline.results import FileKind, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownProgress:
+    """Where a study stands. `fraction` is in per cent."""
+
+    state: str
+    stage: str = ""
+    fraction: int = 0
+    sentence: str = ""
+    problem: str = ""
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state not in ("receiving", "queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownStudy(ShownProgress):
+    """A line of the study list."""
+
+    id: UUID
+    patient_name: str
+    patient_id: str
+    accession_number: str
+    study_date: str
+    study_description: str
+    last_received_at: datetime
+    radiographs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRadiograph:
+    """A radiograph as received, before and without any result."""
+
+    id: UUID
+    identifier: str
+    modality: str
+    body_part: str
+    view: str
+    side: str
+    picture: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownFile:
+    """A result file and its address."""
+
+    path: str
+    kind: FileKind
+    media_type: str
+    title: str
+    size: int
+    radiograph: str | None
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownResult:
+    """A result set."""
+
+    id: UUID
+    created_at: datetime
+    report: Report
+    files: tuple[ShownFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownHistoryEntry:
+    """One of the results that a study has had."""
+
+    id: UUID
+    created_at: datetime
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownStudyPage:
+    """Everything about one study."""
+
+    study: ShownStudy
+    radiographs: tuple[ShownRadiograph, ...]
+    result: ShownResult | None
+    history: tuple[ShownHistoryEntry, ...]
+    deliveries: tuple[DeliveryLine, ...]
+
+
+def progress_of(study: Study) -> ShownProgress:
+    """Where a study stands; what an older reconstruction said does not count while new views arrive."""
+    progress = study.progress
+    if progress is None or study.state == "receiving":
+        return ShownProgress(state=study.state)
+    return ShownProgress(
+        state=study.state,
+        stage=progress.stage,
+        fraction=progress.percent,
+        sentence=progress.sentence,
+        problem=progress.problem,
+    )
+
+
+def shown_study(study: Study) -> ShownStudy:
+    """A line of the study list."""
+    header = study.header
+    return ShownStudy(
+        **dataclasses.asdict(progress_of(study)),
+        id=study.id,
+        patient_name=header.patient_name,
+        patient_id=header.patient_id,
+        accession_number=header.accession_number,
+        study_date=header.study_date,
+        study_description=header.study_description,
+        last_received_at=study.last_received_at,
+        radiographs=study.radiographs,
+    )
+
+
+def shown_radiograph(instance: Instance) -> ShownRadiograph:
+    """A received radiograph with the address of its picture."""
+    facts = instance.facts
+    return ShownRadiograph(
+        id=instance.id,
+        identifier=instance.sop_instance_uid,
+        modality=_fact(facts, "modality"),
+        body_part=_fact(facts, "body_part"),
+        view=_fact(facts, "view"),
+        side=_fact(facts, "side"),
+        picture=f"/api/studies/{instance.study_id}/radiographs/{instance.id}",
+    )
+
+
+def shown_result(result: ResultSet) -> ShownResult:
+    """A result set with an address for each of its files."""
+    pictured = {file.path: file.radiograph for file in result.report.files}
+    return ShownResult(
+        id=result.id,
+        created_at=result.created_at,
+        report=dataclasses.replace(result.report, files=()),
+        files=tuple(_shown_file(file, result.study_id, pictured.get(file.path)) for file in result.files),
+    )
+
+
+def shown_history_entry(result: ResultSet) -> ShownHistoryEntry:
+    """A line of a study's history."""
+    return ShownHistoryEntry(id=result.id, created_at=result.created_at, status=result.report.status)
+
+
+def download_name(path: str) -> str:
+    """What a result file is called on somebody's disk; result folders name bones, never people."""
+    return f"bonecraft-{PurePosixPath(path).name}"
+
+
+def _shown_file(file: ResultFileRow, study_id: UUID, radiograph: str | None) -> ShownFile:
+    return ShownFile(
+        path=file.path,
+        kind=file.kind,
+        media_type=file.media_type,
+        title=file.title,
+        size=file.size,
+        radiograph=radiograph,
+        url=f"/api/studies/{study_id}/files/{file.id}",
+    )
+
+
+def _fact(facts: Mapping[str, object], name: str) -> str:
+    return str(facts.get(name) or "")
