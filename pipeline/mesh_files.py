@@ -97,7 +97,9 @@ def glb(surface: BoneSurface, colours: Colours, *, header: str) -> bytes:
     normals = (surface.normals() @ GLTF_FROM_LPS.T).astype(FLOAT)
     linear = np.round(((colours / 255.0) ** 2.2) * 65535).astype("<u2")
     rgba = np.concatenate([linear, np.full((len(linear), 1), 65535, dtype="<u2")], axis=1)
-    parts = [positions.tobytes(), normals.tobytes(), rgba.tobytes(), surface.triangles.astype("<u4").tobytes()]
+    scalars = [values.astype(FLOAT).tobytes() for values in (surface.standard_deviation, surface.inferred)]
+    indices = surface.triangles.astype("<u4").tobytes()
+    parts = [positions.tobytes(), normals.tobytes(), rgba.tobytes(), *scalars, indices]
     document = _gltf(surface, positions, [len(part) for part in parts], header)
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
@@ -128,9 +130,12 @@ def _ply_header(vertices: npt.NDArray[Any], comment: str, more: str) -> bytes:
 
 
 def _gltf(surface: BoneSurface, positions: npt.NDArray[Any], sizes: list[int], note: str) -> dict[str, Any]:
-    """The JSON of a glTF file whose one buffer holds positions, normals, colours and indices, of these sizes."""
+    """The JSON of a glTF file whose one buffer holds these parts, of these sizes.
+
+    Positions, normals, colours, each vertex's standard deviation in mm, whether it is inferred (0 or 1), indices.
+    """
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
-    targets = (34962, 34962, 34962, 34963)  # array and element array buffers
+    targets = (34962, 34962, 34962, 34962, 34962, 34963)  # array and element array buffers
     count = len(positions)
     bounds = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
     floats, shorts, integers = 5126, 5123, 5125
@@ -138,20 +143,22 @@ def _gltf(surface: BoneSurface, positions: npt.NDArray[Any], sizes: list[int], n
         {"bufferView": 0, "componentType": floats, "count": count, "type": "VEC3", **bounds},
         {"bufferView": 1, "componentType": floats, "count": count, "type": "VEC3"},
         {"bufferView": 2, "componentType": shorts, "normalized": True, "count": count, "type": "VEC4"},
-        {"bufferView": 3, "componentType": integers, "count": surface.triangles.size, "type": "SCALAR"},
+        {"bufferView": 3, "componentType": floats, "count": count, "type": "SCALAR"},
+        {"bufferView": 4, "componentType": floats, "count": count, "type": "SCALAR"},
+        {"bufferView": 5, "componentType": integers, "count": surface.triangles.size, "type": "SCALAR"},
     ]
     views = [
         {"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
         for start, size, target in zip(starts, sizes, targets, strict=True)
     ]
-    attributes = {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2}
+    attributes = {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2, "_STANDARD_DEVIATION": 3, "_INFERRED": 4}
     return {
         "asset": {"version": "2.0", "generator": "Bonecraft", "extras": {"note": note}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": surface.name}],
         "materials": [{"pbrMetallicRoughness": BONE_MATERIAL, "name": "bone"}],
-        "meshes": [{"name": surface.name, "primitives": [{"attributes": attributes, "indices": 3, "material": 0}]}],
+        "meshes": [{"name": surface.name, "primitives": [{"attributes": attributes, "indices": 5, "material": 0}]}],
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": sum(sizes)}],
