@@ -1,0 +1,93 @@
+"""The documentation says what is true: settings, commands, files that it names."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipeline.cli import COMMANDS
+from pipeline.site_file import SiteFile
+from tests.settings_page import PAGE, settings_page
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def each_page(find):
+    """A test for each thing that `find` sees on a page."""
+    seen = [(page, found) for page in PAGES for found in find(page.read_text())]
+    return pytest.mark.parametrize(
+        ("page", "found"), seen, ids=[f"{page.relative_to(ROOT)}: {found}" for page, found in seen]
+    )
+
+
+def links(text):
+    return sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", text)))
+
+
+def make_targets(text):
+    return sorted(
+        {target for line in re.findall(r"\bmake ((?:[a-z-]+ ?)+)", commands(text)) for target in line.split()}
+    )
+
+
+def commands(text):
+    """What is in code, fenced or inline."""
+    fenced = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
+    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))])
+
+
+def bonecraft_commands(text):
+    """`bonecraft NOUN VERB --options`, without values."""
+    lines = re.findall(r"\bbonecraft ((?:[a-z]+\b ?)+[^#\n]*)", commands(text))
+    return sorted({line.split("--config")[0].strip() for line in lines})
+
+
+def test_the_page_of_settings_is_the_one_that_the_code_gives():
+    assert PAGE.read_text() == settings_page(), "write it again: python -m tests.settings_page"
+
+
+def test_every_setting_says_what_it_means():
+    assert "|  |\n" not in settings_page()
+
+
+@each_page(links)
+def test_a_link_leads_somewhere(page, found):
+    assert (page.parent / found).exists()
+
+
+@each_page(make_targets)
+def test_a_make_target_exists(page, found):
+    assert re.search(rf"^{found}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@each_page(bonecraft_commands)
+def test_a_command_and_its_options_exist(page, found):
+    words = re.sub(r"\[[^\]]*\]", "", found).split()
+    known = options_of(words)
+    for option in (word for word in words if word.startswith("--")):
+        assert option in known, f"bonecraft {words[0]} has no {option}"
+
+
+def options_of(words):
+    """The options of the command that `words` begin with; fails where there is no such command."""
+    assert words[0] in COMMANDS, f"there is no `bonecraft {words[0]}`"
+    module, _, attribute = COMMANDS[words[0]][0].partition(":")
+    command = typer.main.get_command(getattr(import_module(module), attribute or "app"))
+    if hasattr(command, "commands"):
+        verbs = words[1].split("|") if len(words) > 1 else []
+        assert set(verbs) <= set(command.commands), f"bonecraft {words[0]} has no {words[1]}"
+        command = command.commands[verbs[0]]
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_the_site_file_of_the_tour_is_one():
+    (example,) = re.findall(
+        r"```toml\n(\[\[institutions.*?)```", (ROOT / "docs/administrators.md").read_text(), re.DOTALL
+    )
+    assert SiteFile.model_validate(tomllib.loads(example)).institutions[0].slug == "demo"
