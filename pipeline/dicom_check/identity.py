@@ -25,8 +25,8 @@ MINTED: Final = ("SOPInstanceUID", "SeriesInstanceUID")
 def check_identity(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
     """Findings on patient, study, series, equipment and UIDs."""
     yield from missing(dataset, REQUIRED, where="Instance")
-    present_in_source = [keyword for keyword in PRESENT if keyword in sources[0]]
-    yield from missing(dataset, present_in_source, where="Instance", may_be_empty=True)
+    in_every_source = [keyword for keyword in PRESENT if all(keyword in source for source in sources)]
+    yield from missing(dataset, in_every_source, where="Instance", may_be_empty=True)
     for keyword in SAME_AS_SOURCE:
         if not any(_same(dataset, source, keyword) for source in sources):
             yield Finding(check=Check.PATIENT, sentence=f"{keyword} is not the source's.")
