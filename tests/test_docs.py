@@ -31,9 +31,8 @@ def links(text):
 
 
 def make_targets(text):
-    return sorted(
-        {target for line in re.findall(r"\bmake ((?:[a-z-]+ ?)+)", commands(text)) for target in line.split()}
-    )
+    lines = re.findall(r"^(?:.*&& )?(?:sudo )?make ((?:[a-z-]+ ?)+)", commands(text), re.MULTILINE)
+    return sorted({target for line in lines for target in line.split()})
 
 
 def commands(text):
