@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import BonecraftError
-from pipeline.study_child import EXIT_WRONG_INPUT
+from pipeline.study_child import EXIT_WRONG_INPUT, Request
 
 KEPT_STDERR_BYTES: Final = 20_000
 LONGEST_LINE_BYTES: Final = 1 << 20
-THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BONECRAFT_THREADS_PER_WORKER")
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ReconstructionFailed(BonecraftError):  # noqa: N818 - says what is the matter
@@ -53,11 +53,13 @@ class ChildProcess:
         command: The program: `python -m pipeline.study_child`, or a test's.
         timeout_seconds: After that it is killed.
         threads: For its numerics.
+        models_folder: Where the models lie; None: those that came with Bonecraft.
     """
 
     command: tuple[str, ...]
     timeout_seconds: float
     threads: int
+    models_folder: Path | None = None
 
     async def reconstruct(
         self, paths: Sequence[Path], out: Path, on_progress: Callable[[ProgressLine], Awaitable[None]]
@@ -67,6 +69,7 @@ class ChildProcess:
         Raises:
             ReconstructionFailed: It failed, crashed, took too long, or says that the input is wrong.
         """
+        request = Request(paths=tuple(paths), out=out, threads=self.threads, models_folder=self.models_folder)
         child = await asyncio.create_subprocess_exec(
             *self.command,
             stdin=asyncio.subprocess.PIPE,
@@ -78,7 +81,7 @@ class ChildProcess:
         conversation = _Conversation(child=child, on_progress=on_progress)
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                await conversation.hold(paths, out)
+                await conversation.hold(request)
         except TimeoutError as error:
             raise ReconstructionFailed(
                 f"The reconstruction took longer than {self.timeout_seconds:.0f} s and was stopped.",
@@ -96,12 +99,11 @@ class _Conversation:
     problem: str = ""
     stderr: str = ""
 
-    async def hold(self, paths: Sequence[Path], out: Path) -> None:
+    async def hold(self, request: Request) -> None:
         """Ask, and listen until it ends. Its stdin stays open: the end of it would mean that we are gone."""
         assert self.child.stdin is not None  # noqa: S101 - we asked for a pipe
-        request = {"paths": [str(path) for path in paths], "out": str(out)}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died at once: its status says why
-            self.child.stdin.write(f"{json.dumps(request)}\n".encode())
+            self.child.stdin.write(f"{request.to_json()}\n".encode())
             await self.child.stdin.drain()
         await asyncio.gather(self._listen(), self._keep_stderr())
         await self.child.wait()

@@ -6,6 +6,7 @@ whose outcome counts, and the same inputs give the same result anyway.
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from asyncio import to_thread
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pipeline.store import Store
 
 FIRST_DELAY: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(minutes=10)
+SCRATCH_PREFIX: Final = "job-"
 LOST_WORKER: Final = "The worker itself ended in the middle of the reconstruction, each time it was tried."
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,13 @@ def retry_delay(attempts: int, *, first: timedelta = FIRST_DELAY) -> timedelta:
     """How long to wait after that many attempts: three times longer each time, up to ten minutes."""
     factor: int = 3 ** min(attempts - 1, 10)
     return min(factor * first, LONGEST_DELAY)
+
+
+def sweep(scratch: Path, *, before: float) -> None:
+    """Remove what killed workers left behind: folders not touched since `before` (seconds since the epoch)."""
+    for folder in scratch.glob(f"{SCRATCH_PREFIX}*"):
+        if folder.stat().st_mtime < before:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _as_failure(error: Exception) -> ReconstructionFailed:
@@ -56,6 +65,7 @@ class ReconstructionJob:
         database: The node's records.
         store: The node's blobs.
         child: How a study is reconstructed.
+        scratch: Where the work is done; best on the store's file system, which then takes the files over by a link.
         attempts: After so many failures a reconstruction is a dead letter.
         first_delay: How long to wait after the first failure.
         now: The clock.
@@ -64,6 +74,7 @@ class ReconstructionJob:
     database: Database
     store: Store
     child: ChildProcess
+    scratch: Path
     attempts: int
     first_delay: timedelta = FIRST_DELAY
     now: Clock = utc_now
@@ -106,7 +117,8 @@ class ReconstructionJob:
         async def note(line: ProgressLine) -> None:
             await to_thread(self._note, begun.id, line)
 
-        with TemporaryDirectory(prefix="bonecraft-job-") as scratch:
+        self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH_PREFIX) as scratch:
             folder = Path(scratch)
             paths = await to_thread(self._fetch, begun, folder)
             await self.child.reconstruct(paths, folder / "out", note)

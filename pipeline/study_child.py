@@ -3,7 +3,7 @@
 A process of its own, so that the worker's heartbeat goes on during long numerics, and a native crash or a runaway
 allocation takes down one job and nothing else. What it is told and what it says, line by line, is JSON:
 
-    stdin   {"paths": ["…"], "out": "…"}              then nothing more; its end means that the worker is gone
+    stdin   a `Request`, then nothing more; its end means that the worker is gone
     stdout  {"stage": "fit", "fraction": 0.4, "sentence": "…"}    any number of times
             {"problem": "…"}                          where the input itself is wrong (exit status 2)
     stderr  whatever libraries say, and the traceback of a failure
@@ -13,55 +13,75 @@ Exit status 0: the folder `out` is complete, `report.json` in it says how it end
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 from pipeline.errors import InputError
+from pipeline.progress import Progress
 
 EXIT_WRONG_INPUT: Final = 2
 EXIT_ABANDONED: Final = 3
 
 
-class StudyProgress(Protocol):
-    """How far a reconstruction is."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the worker asks for.
 
-    @property
-    def stage(self) -> str:
-        """Name of the stage at work."""
+    Attributes:
+        paths: The study's radiographs.
+        out: The folder to write; it does not exist yet.
+        threads: For the numerics.
+        models_folder: Where the models lie; None: those that came with Bonecraft.
+    """
 
-    @property
-    def fraction(self) -> float:
-        """0 to 1."""
+    paths: tuple[Path, ...]
+    out: Path
+    threads: int
+    models_folder: Path | None
 
-    @property
-    def sentence(self) -> str:
-        """What is being done."""
+    def to_json(self) -> str:
+        """As one line."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, line: str) -> Request:
+        """Read the line back."""
+        said = json.loads(line)
+        folder = said["models_folder"]
+        return cls(
+            paths=tuple(map(Path, said["paths"])),
+            out=Path(said["out"]),
+            threads=said["threads"],
+            models_folder=Path(folder) if folder else None,
+        )
 
 
-ReconstructStudy: TypeAlias = Callable[[Sequence[Path], Path, Callable[[StudyProgress], None]], object]
-"""Paths of a study's radiographs, the folder to write, whom to tell."""
+Reconstruct: TypeAlias = Callable[[Request, Callable[[Progress], None]], object]
+"""Does what is asked for, and tells how far it is."""
 
 
-def run_child(reconstruct_study: ReconstructStudy) -> int:
+def run_child(reconstruct: Reconstruct) -> int:
     """Do what stdin asks for; returns the exit status.
 
     Raises:
         Exception: Whatever the reconstruction raises, for the traceback on stderr.
     """
     channel = _take_stdout()
-    request = json.loads(sys.stdin.readline())
+    request = Request.from_json(sys.stdin.readline())
     threading.Thread(target=_end_with_worker, daemon=True).start()
 
-    def tell(progress: StudyProgress) -> None:
+    def tell(progress: Progress) -> None:
         _say(channel, stage=progress.stage, fraction=progress.fraction, sentence=progress.sentence)
 
     try:
-        reconstruct_study([Path(path) for path in request["paths"]], Path(request["out"]), tell)
+        reconstruct(request, tell)
     except InputError as error:
         _say(channel, problem=str(error))
         return EXIT_WRONG_INPUT
@@ -87,12 +107,13 @@ def _end_with_worker() -> None:
     os._exit(EXIT_ABANDONED)
 
 
-def main() -> None:
-    """Reconstruct with the real pipeline."""
-    from pipeline.study import reconstruct_study  # seconds of imports: only once we have been told what to do
+def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> None:
+    """With the real pipeline."""
+    from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
 
-    sys.exit(run_child(lambda paths, out, tell: reconstruct_study(paths, out, on_progress=tell)))
+    options = StudyOptions(models_folder=request.models_folder, threads=request.threads)
+    reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_child(reconstruct_for_real))

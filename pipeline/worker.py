@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+import structlog
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import PsycopgDriver
 from pgqueuer.errors import RetryRequested
@@ -26,12 +28,14 @@ from pipeline.child_process import ChildProcess
 from pipeline.database import Database, DatabaseUnavailable, open_database
 from pipeline.errors import TransientError
 from pipeline.jobs import RECONSTRUCT, settle_due
-from pipeline.reconstruction_job import ReconstructionJob
+from pipeline.reconstruction_job import ReconstructionJob, sweep
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 
 STUDY_CHILD: Final = (sys.executable, "-P", "-m", "pipeline.study_child")
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +154,21 @@ def work(settings: NodeSettings, stop: threading.Event, *, child_command: tuple[
         DatabaseUnavailable: PostgreSQL went away: start the process again.
     """
     database = open_database(settings)
-    child = ChildProcess(command=child_command, timeout_seconds=settings.job_timeout_seconds, threads=settings.threads)
-    job = ReconstructionJob(database=database, store=open_store(settings), child=child, attempts=settings.job_attempts)
+    job = ReconstructionJob(
+        database=database,
+        store=open_store(settings),
+        child=ChildProcess(
+            command=child_command,
+            timeout_seconds=settings.job_timeout_seconds,
+            threads=settings.threads,
+            models_folder=settings.models_folder,
+        ),
+        scratch=settings.data_folder.absolute() / "scratch",
+        attempts=settings.job_attempts,
+    )
+    sweep(job.scratch, before=time.time() - 2 * settings.job_timeout_seconds)
     pace = WorkerPace(heartbeat=timedelta(seconds=settings.job_heartbeat_seconds))
+    log.info("ready")
     try:
         asyncio.run(_until(Worker(database=database, job=job, pace=pace), stop))
     finally:

@@ -10,21 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError, RefusalCode
+from pipeline.progress import Progress
 from pipeline.results import FileKind, RefusalReport, Report, ResultFile, ScaleReport, Status
-from pipeline.study_child import run_child
+from pipeline.study_child import Request, run_child
 
 UNSCALED = ScaleReport(known=False, relative_uncertainty=0.0, provenance="none")
-
-
-@dataclass(frozen=True)
-class Progress:
-    stage: str
-    fraction: float
-    sentence: str
 
 
 def write_result(out: Path, inputs: Sequence[Path]) -> None:
@@ -78,11 +71,11 @@ def behave(behaviour: str, folder: Path | None, paths: Sequence[Path], out: Path
             write_result(out, paths)
 
 
-def reconstruct_study(paths: Sequence[Path], out: Path, tell: Callable[[Progress], None]) -> None:
+def reconstruct(request: Request, tell: Callable[[Progress], None]) -> None:
     os.write(1, b"what a library prints\n")
-    tell(Progress("fit", 0.4, "Fitting the shape model."))
-    behave(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None, paths, out)
+    tell(Progress(stage="fit", fraction=0.4, sentence="Fitting the shape model."))
+    behave(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None, request.paths, request.out)
 
 
 if __name__ == "__main__":
-    sys.exit(run_child(reconstruct_study))
+    sys.exit(run_child(reconstruct))

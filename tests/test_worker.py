@@ -16,7 +16,7 @@ from pipeline.child_process import ChildProcess, ReconstructionFailed
 from pipeline.jobs import rerun
 from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob, retry_delay
 from pipeline.records import deliveries, results, status, tables
-from pipeline.records.studies import Study
+from pipeline.records.studies import Study, get_study
 from pipeline.results import FileKind
 from pipeline.worker import Worker, WorkerPace
 from tests.node_helpers import FAKE_CHILD, Hospital, after, fake_child
@@ -31,6 +31,7 @@ def work_until_idle(hospital: Hospital, child: ChildProcess, *, attempts: int = 
         database=hospital.database,
         store=hospital.store,
         child=child,
+        scratch=hospital.folder / "scratch",
         attempts=attempts,
         first_delay=timedelta(seconds=0.1),
     )
@@ -69,8 +70,6 @@ def add_peer(hospital: Hospital, ae_title: str, *, receives: bool) -> None:
 
 def refreshed(hospital: Hospital, study: Study) -> Study:
     with hospital.database.begin() as connection:
-        from pipeline.records.studies import get_study
-
         return get_study(connection, hospital.scope, study.id)
 
 
@@ -93,6 +92,7 @@ def test_a_complete_study_is_reconstructed_stored_and_planned_for_delivery(hospi
     done = refreshed(hospital, study)
     assert done.state == "reconstructed"
     assert (done.progress.stage, done.progress.percent) == ("fit", 100)
+    assert list((hospital.folder / "scratch").iterdir()) == []
 
 
 def test_a_refusal_is_a_final_state_with_its_sentence_and_nothing_is_delivered(hospital: Hospital) -> None:
