@@ -65,6 +65,13 @@ LANDMARKS = {
 }
 """Our name and the collection's."""
 
+NECK_ISTHMUS = ("SNI", "ANI", "INI", "PNI")
+
+SHAFT_LEVELS_MM = {"shaft_upper": 25.0, "shaft_lower": 110.0}
+"""Heights below the lesser trochanter of the two cross-sections whose centres span the axis of the upper shaft."""
+
+RING_HALF_HEIGHT_MM = 5.0
+
 HEAD_POINTS = ("SFH", "AFH", "PFH", "MFH", "IFH")
 HEAD_TOLERANCE = 0.06
 """A vertex belongs to the head where its distance from the centre deviates less than this share of the radius."""
@@ -90,6 +97,8 @@ def build(data: Path, *, leave_out: frozenset[str], cache: Path | None = None) -
     regions, centre = _regions(mean, positions)
     landmarks = {name: _nearest(mean, positions[code]) for name, code in LANDMARKS.items()}
     landmarks["head_centre"] = _balanced(mean, regions["head"], centre)
+    landmarks["neck_centre"] = _balanced(mean, regions["neck"], _middle(positions, NECK_ISTHMUS))
+    landmarks |= {name: _ring(mean, positions["LT"][2] - below) for name, below in SHAFT_LEVELS_MM.items()}
     return ShapeModel(
         name="femur_shape",
         version=VERSION,
@@ -257,7 +266,7 @@ def fit_sphere(points: FloatArray) -> tuple[FloatArray, float]:
 
 def _regions(mean: FloatArray, positions: dict[str, FloatArray]) -> tuple[dict[str, IntArray], FloatArray]:
     """Vertex indices by region, and the centre of the head."""
-    neck_middle = np.mean([positions[code] for code in ("SNI", "ANI", "INI", "PNI")], axis=0)
+    neck_middle = _middle(positions, NECK_ISTHMUS)
     centre, radius = fit_sphere(np.array([positions[code] for code in HEAD_POINTS]))
     for _ in range(5):
         from_centre = mean - centre
@@ -276,6 +285,16 @@ def _regions(mean: FloatArray, positions: dict[str, FloatArray]) -> tuple[dict[s
     trochanters = ~(distal | shaft | head | neck)
     masks = {"head": head, "neck": neck, "trochanters": trochanters, "shaft": shaft, "distal": distal}
     return {name: np.flatnonzero(mask) for name, mask in masks.items()}, centre
+
+
+def _middle(positions: dict[str, FloatArray], codes: Sequence[str]) -> FloatArray:
+    return np.asarray(np.mean([positions[code] for code in codes], axis=0))
+
+
+def _ring(mean: FloatArray, height: float) -> Landmark:
+    """The centre of the shaft's cross-section at a height."""
+    indices = np.flatnonzero(abs(mean[:, 2] - height) < RING_HALF_HEIGHT_MM)
+    return Landmark(indices=indices, weights=np.full(len(indices), 1 / len(indices)))
 
 
 def _nearest(mean: FloatArray, position: FloatArray) -> Landmark:

@@ -1,11 +1,45 @@
-"""How good the fit is, how sure one may be of it, and when it must not be given out."""
+"""How good a fit is, how sure one may be of it, and when it must not be given out.
+
+The doubt of a vertex is the posterior's (Laplace) plus what the model cannot express, times a factor that was
+calibrated on people whom the model had not seen (conformal prediction, Vovk 2005), so that the 90 % interval holds nine
+in ten.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from pipeline.stages.fit import Fit
-from pipeline.surface import BoneSurface
+import numpy as np
+
+from pipeline.errors import Refusal, RefusalCode
+from pipeline.geometry import FloatArray
+from pipeline.radiograph import ScaleProvenance
+from pipeline.shape_model import mirrored
+from pipeline.stages.fit import Fit, FittedView
+from pipeline.stages.solver import vertex_normals
+from pipeline.surface import Bone, BoneSurface
+
+MEAN_OF_ABSOLUTE: Final = 0.8
+"""Mean absolute value of a normal variable in standard deviations, sqrt(2 / pi)."""
+
+MOST_CONTOUR_ERROR_MM: Final = 1.6
+"""Simulated femora of unseen people stay below; see models/cards/reconstruction.md."""
+
+MOST_UNMATCHED: Final = 0.3
+"""Largest share of the outlines that may find no counterpart."""
+
+LEAST_CONTOUR_POINTS: Final = 60
+"""With less outline there is no femur to speak of."""
+
+MOST_SHAPE_DISTANCE: Final = 1.25
+"""Root mean square of the coefficients; people whom the model had not seen stay below 0.9."""
+
+MOST_SIZE: Final = 3.5
+"""Standard deviations of the first mode, which is size: femora from 33 to 62 cm."""
+
+NOTABLE_SPREAD_MM: Final = 2.0
+"""From here on the reader is told that two different shapes explain the images about as well."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,7 +51,6 @@ class Assessment:
         contour_error_mm: Per view, in the order of the fit: mean distance of seen and reprojected contour.
         shape_distance: Root mean square of the shape coefficients, in standard deviations.
         expected_error_mm: Expected mean surface error of the visible part, calibrated on people not in the model.
-        interval_factor: What a standard deviation is multiplied with to reach the ends of the 90 % interval.
         warnings: Sentences for the reader of the report.
     """
 
@@ -25,7 +58,6 @@ class Assessment:
     contour_error_mm: tuple[float, ...]
     shape_distance: float
     expected_error_mm: float
-    interval_factor: float
     warnings: tuple[str, ...]
 
 
@@ -35,4 +67,98 @@ def assess(fit: Fit) -> Assessment:
     Raises:
         Refusal: The fit contradicts the images, the views contradict each other, or no adult's femur has this shape.
     """
-    raise NotImplementedError
+    errors = tuple(_mean_error(view) for view in fit.views)
+    distance = float(np.sqrt((fit.coefficients**2).mean()))
+    _refuse_where_nothing_is_seen(fit)
+    _refuse_bad_contours(fit, errors)
+    _refuse_unlikely_shape(fit, distance)
+    deviation = vertex_sd(fit)
+    shown = fit.in_field if fit.in_field.any() else np.ones_like(fit.in_field)
+    return Assessment(
+        surface=BoneSurface(
+            bone=Bone.FEMUR,
+            side=fit.side,
+            vertices=fit.vertices,
+            triangles=fit.triangles,
+            standard_deviation=deviation,
+            inferred=~fit.in_field,
+        ),
+        contour_error_mm=errors,
+        shape_distance=distance,
+        expected_error_mm=MEAN_OF_ABSOLUTE * float(np.sqrt((deviation[shown] ** 2).mean())),
+        warnings=_warnings(fit),
+    )
+
+
+def vertex_sd(fit: Fit) -> FloatArray:
+    """(V,) one calibrated standard deviation, mm, of each vertex along its normal."""
+    normals = vertex_normals(fit.vertices, fit.triangles)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    in_model_frame = normals @ fit.pose.rotation
+    along = np.einsum("kvc,vc->kv", mirrored(fit.model.modes, fit.side), in_model_frame, optimize=True)
+    root = np.linalg.cholesky(fit.covariance)
+    variance = ((root.T @ along) ** 2).sum(axis=0) + fit.model.residual_sd**2
+    return np.asarray(fit.model.interval_factor * np.sqrt(variance))
+
+
+def _mean_error(view: FittedView) -> float:
+    return float(np.abs(view.residual_mm).mean()) if len(view.residual_mm) else float("inf")
+
+
+def _refuse_where_nothing_is_seen(fit: Fit) -> None:
+    for view in fit.views:
+        if len(view.residual_mm) < LEAST_CONTOUR_POINTS:
+            raise Refusal(
+                RefusalCode.POOR_IMAGE,
+                "Too little of a femur's outline can be made out in the picture to reconstruct it.",
+            )
+
+
+def _refuse_bad_contours(fit: Fit, errors: tuple[float, ...]) -> None:
+    bad = [
+        error > MOST_CONTOUR_ERROR_MM or view.unmatched > MOST_UNMATCHED
+        for error, view in zip(errors, fit.views, strict=True)
+    ]
+    if not any(bad):
+        return
+    worst, unmatched = max(errors), max(view.unmatched for view in fit.views)
+    if len(fit.views) > 1:
+        raise Refusal(
+            RefusalCode.VIEWS_CONTRADICT,
+            f"No adult femur explains these views together: outlines differ by {worst:.1f} mm on average and "
+            f"{unmatched:.0%} of them find no counterpart; the pictures may show different sides or people.",
+        )
+    raise Refusal(
+        RefusalCode.POOR_FIT,
+        f"No adult femur explains this picture: outlines differ by {worst:.1f} mm on average and "
+        f"{unmatched:.0%} of them find no counterpart.",
+    )
+
+
+def _refuse_unlikely_shape(fit: Fit, distance: float) -> None:
+    if distance > MOST_SHAPE_DISTANCE or abs(fit.coefficients[0]) > MOST_SIZE:
+        raise Refusal(
+            RefusalCode.UNLIKELY_SHAPE,
+            "The bone in the picture is unlike the adult femora that the model knows (a child's, a fractured or a "
+            "deformed bone, or a wrong scale).",
+        )
+
+
+def _warnings(fit: Fit) -> tuple[str, ...]:
+    sentences = []
+    if fit.start_spread_mm > NOTABLE_SPREAD_MM:
+        sentences.append(
+            f"Two shapes that differ by {fit.start_spread_mm:.1f} mm explain the pictures about equally well; "
+            "the likelier one is shown."
+        )
+    if len(fit.views) == 1:
+        sentences.append("Reconstructed from a single view: depth along the beam is inferred from the shape model.")
+    if any(
+        view.observation.calibration.scale.provenance is ScaleProvenance.TYPICAL_MAGNIFICATION for view in fit.views
+    ):
+        sentences.append("The magnification is assumed; sizes in mm carry its uncertainty.")
+    if not fit.in_field.all():
+        sentences.append(
+            f"{1 - fit.in_field.mean():.0%} of the surface lie outside the field of view and are inferred."
+        )
+    return tuple(sentences)

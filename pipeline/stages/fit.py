@@ -31,7 +31,7 @@ from pipeline.stages.solver import (
 )
 from pipeline.stages.starts import start
 
-YAW_STARTS_DEG: Final = (-15.0, 0.0, 15.0)
+YAW_STARTS_DEG: Final = (-36.0, -14.0, 8.0)
 """Legs lie turned about their long axis; an outline has local optima over that angle."""
 
 COARSE_MODES: Final = 12

@@ -46,10 +46,12 @@ NORMAL_AGREEMENT: Final = 0.6
 LANDMARK_SD_MM: Final = 4.0
 """By how much people disagree on a femoral landmark (five raters, VSD); adds to the heat map's own spread."""
 
-YAW_SD_DEG: Final = 12.0
-"""Rotation of the leg about its long axis against the nominal view."""
+YAW_DEG: Final = -12.0
+YAW_SD_DEG: Final = 15.0
+"""Rotation of a right leg about its long axis against the nominal view. Relaxed supine legs lie at -19 +- 13 degrees
+(turned out; our bones in CT); technologists turn them in, more or less."""
 
-TURN_SD_DEG: Final = 8.0
+TURN_SD_DEG: Final = 6.0
 """By how much that rotation changes between two views, beyond the nominal quarter turn."""
 
 TILT_SD_DEG: Final = 7.0
@@ -58,6 +60,9 @@ TILT_SD_DEG: Final = 7.0
 IN_PLANE_SD_DEG: Final = 25.0
 SHIFT_SD_MM: Final = 300.0
 """What the picture shows directly needs hardly any prior."""
+
+DEPTH_STRIDE: Final = 10
+"""Every so many vertices are enough to tell how far away the bone lies."""
 
 OUTLINE_GRID_MM: Final = 1.5
 """Grid on which the model's outer outline is told from its inner folds."""
@@ -96,8 +101,9 @@ class View:
         """Working pixels (N,) that source pixels (N, 2) lie inside the field; 0 outside."""
         working = np.round(pixels @ self.pixel_to_working[:, :2].T + self.pixel_to_working[:, 2]).astype(np.int64)
         rows, columns = self.field_depth.shape
-        held = np.asarray((working >= 0) & (working < [columns, rows])).all(axis=1)
-        column, row = np.where(held[:, None], working, 0).T
+        column, row = working.T
+        held = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+        column, row = np.where(held, column, 0), np.where(held, row, 0)
         return np.where(held, self.field_depth[row, column], 0.0)
 
 
@@ -327,7 +333,8 @@ def residuals_mm(view: View, state: State, vertices: FloatArray, index: int, mat
 
 
 def _contour_variance(problem: Problem, matches: Matches, noise_mm: float) -> FloatArray:
-    return noise_mm**2 + (problem.model.residual_sd[matches.edge] * matches.share).sum(axis=1) ** 2
+    model_sd = (problem.model.residual_sd[matches.edge] * matches.share).sum(axis=1)
+    return np.asarray(noise_mm**2 + model_sd**2)
 
 
 def _normal_equations(problem: Problem, state: State, noise_mm: float, modes: int) -> tuple[FloatArray, FloatArray]:
@@ -436,7 +443,7 @@ def _prior_terms(problem: Problem, state: State, vertices: FloatArray, modes: in
     for index, view in enumerate(problem.views):
         first = modes + 6 * index
         turned = Rotation.from_matrix(state.rotations[index]).as_rotvec()
-        residual.append(turned)
+        residual.append(turned - [0, 0, np.deg2rad(yaw_of(problem.side, YAW_DEG))])
         jacobian.append(np.eye(3, unknowns, first))
         precision.append(1 / np.deg2rad(_rotation_sd_deg(view.beam)) ** 2)
         residual.append(state.translations[index])
@@ -458,6 +465,11 @@ def _prior_terms(problem: Problem, state: State, vertices: FloatArray, modes: in
     )
 
 
+def yaw_of(side: Side, right_leg_deg: float) -> float:
+    """A right leg's rotation about the long axis, as the given side's: mirroring turns its sense."""
+    return right_leg_deg if side is Side.RIGHT else -right_leg_deg
+
+
 def _rotation_sd_deg(beam: FloatArray) -> FloatArray:
     """Standard deviations of the rotation vector's three components for a view along `beam` (the x or the y axis)."""
     in_plane = abs(beam)
@@ -470,8 +482,8 @@ def _depth_term(problem: Problem, state: State, vertices: FloatArray, index: int
     """The shown part of the bone lies in the plane that the magnification is for, give or take the scale's doubt."""
     view = problem.views[index]
     placed = state.placed(vertices, index)
-    shown = view.field_depth_at(view.geometry.project(placed)) > 0
-    shown = shown if shown.any() else np.ones_like(shown)
+    shown = np.flatnonzero(view.field_depth_at(view.geometry.project(placed)) > 0)[::DEPTH_STRIDE]
+    shown = shown if len(shown) else np.arange(0, len(vertices), DEPTH_STRIDE)
     middle = vertices[shown].mean(axis=0)
     middle_modes = problem.modes[:modes, shown].mean(axis=1)[:, None]
     return Terms(

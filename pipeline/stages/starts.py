@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.geometry import FloatArray
-from pipeline.stages.solver import Problem, State, View
+from pipeline.stages.solver import Problem, State, View, yaw_of
 
 ROUNDS = 4
 """How often the mean bone is cropped to the field and laid over the shadow again."""
@@ -20,8 +20,13 @@ LEAST_SPAN_MM = 60.0
 
 
 def start(problem: Problem, *, yaw_deg: float) -> State:
-    """The mean bone, turned by `yaw_deg` about the long axis in every view, placed by landmarks or by the shadow."""
-    rotation = Rotation.from_euler("z", yaw_deg, degrees=True).as_matrix()
+    """The mean bone placed by landmarks or by the shadow, turned about its long axis in every view.
+
+    Args:
+        problem: The problem.
+        yaw_deg: By how much a right leg is turned; a left one the other way round.
+    """
+    rotation = Rotation.from_euler("z", yaw_of(problem.side, yaw_deg), degrees=True).as_matrix()
     poses = [_placed(problem, view, rotation) for view in problem.views]
     return State(
         coefficients=np.zeros(problem.model.size),
