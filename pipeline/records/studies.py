@@ -212,9 +212,8 @@ def in_scope(scope: StudyScope, study_id: ColumnElement[Any]) -> ColumnElement[b
 
 
 def _matches(search: str) -> ColumnElement[bool]:
-    pattern = f"%{search.strip()}%"
     texts = (studies.c.patient_name, studies.c.patient_id, studies.c.accession_number, studies.c.study_description)
-    return or_(*(column.ilike(pattern) for column in texts))
+    return or_(*(column.icontains(search.strip(), autoescape=True) for column in texts))
 
 
 def _select_studies() -> Any:  # noqa: ANN401 - a SELECT of many columns has no short type
