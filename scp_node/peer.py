@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,41 +59,64 @@ def open_association(target: Target, *, calling: str, contexts: Sequence[Present
     """
     _config.LOG_HANDLER_LEVEL = "none"
     _config.STORE_SEND_CHUNKED_DATASET = True
-    association, was_connected = _associate(target, calling, contexts)
-    if not association.is_established:
-        raise ConnectionProblem(_why_not(association, target, calling, was_connected=was_connected))
+    _check_reachable(target)
+    with ExitStack() as sockets:
+        # pynetdicom forgets to close the socket where the other side hung up first.
+        keep = (evt.EVT_CONN_OPEN, lambda event: sockets.enter_context(event.assoc.dul.socket.socket))
+        association = _associate(target, calling, contexts, [keep])
+        if not association.is_established:
+            raise ConnectionProblem(_why_not(association, target, calling))
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _check_reachable(target: Target) -> None:
+    """Connect and hang up: this tells exactly what is the matter, where pynetdicom only tells that something is.
+
+    Raises:
+        ConnectionProblem: What is the matter.
+    """
     try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
+        socket.create_connection((target.host, target.port), timeout=CONNECT_SECONDS).close()
+    except socket.gaierror as error:
+        raise ConnectionProblem(f"the name {target.host!r} cannot be resolved: correct the host") from error
+    except ConnectionRefusedError as error:
+        raise ConnectionProblem(
+            f"nothing listens at {target.host}:{target.port}: start the peer, or correct host and port"
+        ) from error
+    except TimeoutError as error:
+        raise ConnectionProblem(
+            f"no answer from {target.host}:{target.port} in {CONNECT_SECONDS} s: check host, routing and firewall"
+        ) from error
+    except OSError as error:
+        raise ConnectionProblem(
+            f"{target.host}:{target.port} cannot be reached ({error.strerror}): check host and network"
+        ) from error
 
 
-def _associate(target: Target, calling: str, contexts: Sequence[PresentationContext]) -> tuple[Association, bool]:
-    connected: list[evt.Event] = []
+def _associate(
+    target: Target, calling: str, contexts: Sequence[PresentationContext], handlers: list[evt.EventHandlerType]
+) -> Association:
     ae = AE(calling)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = CONNECT_SECONDS
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ANSWER_SECONDS
-    try:
-        association = ae.associate(
-            target.host,
-            target.port,
-            contexts=list(contexts),
-            ae_title=target.ae_title,
-            max_pdu=MAXIMUM_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, connected.append)],
-        )
-    except socket.gaierror as error:
-        raise ConnectionProblem(f"the name {target.host!r} cannot be resolved: correct the host") from error
-    return association, bool(connected)
+    return ae.associate(
+        target.host,
+        target.port,
+        contexts=list(contexts),
+        ae_title=target.ae_title,
+        max_pdu=MAXIMUM_PDU_BYTES,
+        evt_handlers=handlers,
+    )
 
 
-def _why_not(association: Association, target: Target, calling: str, *, was_connected: bool) -> str:
+def _why_not(association: Association, target: Target, calling: str) -> str:
     """Why there is no association, and what to change where."""
-    if not was_connected:
-        return _why_unreachable(target)
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         return _why_rejected((answer.result, answer.result_source, answer.diagnostic), target, calling)
@@ -103,18 +126,6 @@ def _why_not(association: Association, target: Target, calling: str, *, was_conn
         f"something listens at {target.host}:{target.port} but gave no DICOM answer:"
         " correct the port, check whether TLS is expected there, or ask its administrator"
     )
-
-
-def _why_unreachable(target: Target) -> str:
-    try:
-        socket.create_connection((target.host, target.port), timeout=CONNECT_SECONDS).close()
-    except ConnectionRefusedError:
-        return f"nothing listens at {target.host}:{target.port}: start the peer, or correct host and port"
-    except TimeoutError:
-        return f"no answer from {target.host}:{target.port} in {CONNECT_SECONDS} s: check host, routing and firewall"
-    except OSError as error:
-        return f"{target.host}:{target.port} cannot be reached ({error.strerror or error}): check host and network"
-    return f"{target.host}:{target.port} closed the connection: try again"
 
 
 def _why_rejected(code: tuple[int | None, int | None, int | None], target: Target, calling: str) -> str:
