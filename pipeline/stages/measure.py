@@ -1,7 +1,7 @@
 """What surgeons and radiologists measure on a femur, each with an interval or the reason why there is none.
 
 Intervals come from the posterior: the measurement is repeated on shapes drawn from it. Landmarks move with the surface
-(`pipeline.shape_model.Landmark`); positions are mm in the model's frame, as a right bone, whose z axis is the mechanical.
+(`pipeline.shape_model.Landmark`); positions are mm in the model's frame, as a right bone's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,262 @@
+"""Cross-validate the reconstruction over people, and print the table of the model card.
+
+    python -m models.training.evaluate --data DATA --score-tool SCORE.py [--nets DIR] --out RESULTS.json
+
+For every person the shape model is built without that person (`models.training.build_shape_model --leave-out`) and,
+with `--nets`, the perception network is the one whose fold held that person out; without, the true masks are given.
+Baselines stand beside: the mean shape, the mean shape at the person's true length, and another person's radiographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import trimesh
+
+from models.training.anatomy import Anatomy, Collection
+from models.training.build_shape_model import build
+from models.training.correspondence import closest_points
+from models.training.dataset import read_folds
+from models.training.evaluation_cases import CASES, Case, Picture, photograph, reconstruct, seen_by, shown_range
+from models.training.primitives import Mesh
+from pipeline.geometry import FloatArray
+from pipeline.radiograph import Side
+from pipeline.shape_model import ShapeModel, load, mirrored, save
+from pipeline.stages.assess import vertex_sd
+from pipeline.stages.fit import Fit
+from pipeline.stages.perceive import Network
+
+Score = Callable[[trimesh.Trimesh, trimesh.Trimesh, float, float], Mapping[str, float]]
+
+NORMAL_90_PERCENT = 1.645
+SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One reconstruction against the truth; lengths in mm.
+
+    Attributes:
+        case: Title of the case.
+        person: Who.
+        asd: Average surface distance over what the field shows.
+        hd95: 95th percentile.
+        mean_shape: ASD of the mean shape.
+        mean_shape_at_length: ASD of the mean shape scaled to the true length.
+        exchanged: ASD against the next person's true surface.
+        ratios: Vertex errors in predicted standard deviations: their quantiles 1 %, 2 %, ... 99 %.
+        contour_error: Mean contour error of the worst view.
+        unmatched: Largest unmatched share of a view.
+        shape_distance: Root mean square of the coefficients.
+        first_mode: Coefficient of size.
+        expected: Mean predicted standard deviation of what is shown.
+        spread: Between starts.
+    """
+
+    case: str
+    person: str
+    asd: float
+    hd95: float
+    mean_shape: float
+    mean_shape_at_length: float
+    exchanged: float
+    ratios: tuple[float, ...]
+    contour_error: float
+    unmatched: float
+    shape_distance: float
+    first_mode: float
+    expected: float
+    spread: float
+
+
+def read_score(tool: Path) -> Score:
+    """The yardstick's `score_part`, which aligns rigidly and measures between two heights."""
+    spec = importlib.util.spec_from_file_location("yardstick", tool)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{tool} is not a Python file with the yardstick; give --score-tool")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(module)["dice"] = lambda *_: float("nan")  # slow, and not reported here
+    score: Score = module.score_part
+    return score
+
+
+def model_without(person: str, data: Path, runs: Path) -> ShapeModel:
+    """The shape model that never saw a person, built once."""
+    path = runs / "shape" / f"without-{person}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(build(data, leave_out=frozenset({person}), cache=runs / "correspondence"), path)
+    return load(path)
+
+
+def read_network(path: Path) -> Network:
+    """A perception network from ONNX, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {name: image})[0])
+
+    return run
+
+
+def evaluate_person(
+    anatomy: Anatomy, other: Anatomy, donors: list[Anatomy], model: ShapeModel, network: Network | None, score: Score
+) -> list[Outcome]:
+    """All cases of one person; `other` lends the surface for the exchange."""
+    outcomes = []
+    taken: dict[str, list[Picture]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES:
+            if case.field not in taken:
+                taken[case.field] = photograph(
+                    anatomy, case.field, donors, seed=SEED, folder=Path(folder) / str(case.field)
+                )
+            pictures = [picture for picture in taken[case.field] if picture.view in case.views]
+            found = reconstruct(model, pictures, seen_by(network), anatomy)
+            outcomes.append(_outcome(case, anatomy, other, found, pictures, score))
+            print(f"{anatomy.person} {case.title}: {outcomes[-1].asd:.2f} mm", flush=True)
+    return outcomes
+
+
+def _outcome(
+    case: Case, anatomy: Anatomy, other: Anatomy, found: Fit, pictures: list[Picture], score: Score
+) -> Outcome:
+    truth = _trimesh(anatomy.femur)
+    lowest, highest = shown_range(anatomy.femur, pictures)
+    measured = score(trimesh.Trimesh(found.vertices, found.triangles, process=False), truth, lowest, highest)
+    mean = _mean_shape(found.model, anatomy.side)
+    stretch = np.ptp(anatomy.femur.vertices[:, 2]) / np.ptp(mean.vertices[:, 2])
+    at_length = mean.copy()
+    at_length.vertices = mean.vertices * stretch
+    shown = _matching_range(anatomy, other, lowest, highest)
+    return Outcome(
+        case=case.title,
+        person=anatomy.person,
+        asd=measured["asd"],
+        hd95=measured["hd95"],
+        mean_shape=score(mean, truth, lowest, highest)["asd"],
+        mean_shape_at_length=score(at_length, truth, lowest, highest)["asd"],
+        exchanged=score(_as_side(found, other.side), _trimesh(other.femur), *shown)["asd"],
+        ratios=tuple(np.quantile(error_ratios(found, anatomy.femur), np.arange(1, 100) / 100).round(3)),
+        contour_error=max(float(np.abs(view.residual_mm).mean()) for view in found.views),
+        unmatched=max(view.unmatched for view in found.views),
+        shape_distance=float(np.sqrt((found.coefficients**2).mean())),
+        first_mode=float(found.coefficients[0]),
+        expected=float(vertex_sd(found)[found.in_field].mean()),
+        spread=found.start_spread_mm,
+    )
+
+
+def error_ratios(found: Fit, truth: Mesh) -> FloatArray:
+    """Distances of shown vertices from the true surface, in predicted standard deviations, after rigid alignment."""
+    moved = found.vertices
+    shown = found.in_field
+    for _ in range(30):
+        closest = closest_points(truth.vertices, truth.triangles, moved[shown])
+        a, b = moved[shown], closest
+        u, _, vt = np.linalg.svd((b - b.mean(axis=0)).T @ (a - a.mean(axis=0)))
+        rotation = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+        moved = (moved - a.mean(axis=0)) @ rotation.T + b.mean(axis=0)
+    closest = closest_points(truth.vertices, truth.triangles, moved[shown])
+    predicted = vertex_sd(found)[shown] / found.model.interval_factor
+    return np.asarray(np.linalg.norm(closest - moved[shown], axis=1) / predicted)
+
+
+def _trimesh(mesh: Mesh) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False)
+
+
+def _mean_shape(model: ShapeModel, side: Side) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mirrored(model.mean, side), model.triangles_of(side), process=False)
+
+
+def _as_side(found: Fit, side: Side) -> trimesh.Trimesh:
+    """The reconstruction, mirrored where it has to be compared with a bone of the other side."""
+    if side is found.side:
+        return trimesh.Trimesh(found.vertices, found.triangles, process=False)
+    return trimesh.Trimesh(found.vertices * [-1, 1, 1], found.triangles[:, ::-1], process=False)
+
+
+def _matching_range(anatomy: Anatomy, other: Anatomy, lowest: float, highest: float) -> tuple[float, float]:
+    """The part of the other person's femur that corresponds to what the field shows of this one's."""
+    own, others = anatomy.femur.vertices[:, 2], other.femur.vertices[:, 2]
+    share = (np.array([lowest, highest]) - own.min()) / np.ptp(own)
+    low, high = others.min() + share * np.ptp(others)
+    return float(low), float(high)
+
+
+def interval_factor(outcomes: Iterable[Outcome]) -> float:
+    """By how much predicted deviations must grow so that 90 % of vertices lie within the 90 % interval (conformal)."""
+    quantiles = np.array([outcome.ratios[89] for outcome in outcomes])
+    return float(np.mean(quantiles) / NORMAL_90_PERCENT)
+
+
+def coverage(outcomes: Iterable[Outcome], factor: float) -> float:
+    """Share of vertices within their 90 % interval, every case counting alike."""
+    inside = [np.searchsorted(outcome.ratios, factor * NORMAL_90_PERCENT) / 100 for outcome in outcomes]
+    return float(np.mean(inside))
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Markdown."""
+    lines = [
+        "| field and views | ASD median (worst) | HD95 | mean shape | at true length | exchanged | ASD / mean shape |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        rows = [outcome for outcome in outcomes if outcome.case == case.title]
+        if not rows:
+            continue
+        median = {
+            name: float(np.median([getattr(row, name) for row in rows]))
+            for name in ("asd", "hd95", "mean_shape", "mean_shape_at_length", "exchanged")
+        }
+        lines.append(
+            f"| {case.title} | {median['asd']:.2f} ({max(row.asd for row in rows):.2f}) | {median['hd95']:.1f} "
+            f"| {median['mean_shape']:.2f} | {median['mean_shape_at_length']:.2f} | {median['exchanged']:.2f} "
+            f"| {median['asd'] / median['mean_shape']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--score-tool", type=Path, default=Path("../shared/tools/score.py"))
+    parser.add_argument("--runs", type=Path, default=Path("models/training/runs"))
+    parser.add_argument("--nets", type=Path, help="folder with fold0/perception.onnx, ...; without: true masks")
+    parser.add_argument("--people", nargs="*", help="all people with a whole femur when omitted")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    folds = {person: fold for person, fold in read_folds().items() if isinstance(fold, int)}
+    people = given.people or sorted(folds)
+    collection, score = Collection(given.data), read_score(given.score_tool)
+    anatomies = {person: collection.load(person, collection.sides(person)[-1]) for person in people}
+    donors = [anatomy for anatomy in anatomies.values() if any(n.startswith("tibia") for n in anatomy.neighbours)]
+    outcomes: list[Outcome] = []
+    for person, following in zip(people, [*people[1:], people[0]], strict=True):
+        network = read_network(given.nets / f"fold{folds[person]}" / "perception.onnx") if given.nets else None
+        model = model_without(person, given.data, given.runs)
+        others = [donor for donor in donors if donor.person != person]
+        outcomes += evaluate_person(anatomies[person], anatomies[following], others, model, network, score)
+        given.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+    factor = interval_factor(outcomes)
+    print(table(outcomes))
+    print(f"interval factor {factor:.2f}; coverage of the 90 % interval {coverage(outcomes, factor):.0%}")
+
+
+if __name__ == "__main__":
+    main()
