@@ -12,11 +12,12 @@ import warnings
 from typing import Final
 
 import structlog
-from structlog.typing import ExcInfo, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
 QUIET_LIBRARIES: Final = {
     "pynetdicom": logging.CRITICAL,  # its messages can quote datasets; associations are logged by our own handlers
     "pydicom": logging.CRITICAL,  # its warnings quote values
+    "alembic": logging.WARNING,
     "pgqueuer": logging.WARNING,
     "uvicorn.access": logging.WARNING,
 }
@@ -28,8 +29,13 @@ def configure_logs(role: str) -> None:
     Args:
         role: What the process does (`listener`, `worker`, ...); named in each line.
     """
+
+    def name_role(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {"role": role, **event}
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_role,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -39,7 +45,6 @@ def configure_logs(role: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter(shared))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 WRITER = """
-import logging, warnings
+import logging, threading, warnings
 import structlog
 from pipeline.logs import configure_logs
 
 configure_logs("listener")
 log = structlog.get_logger("test")
-log.info("stored", sop_instance_uid="1.2.3")
+threading.Thread(target=log.info, args=["stored"], kwargs={"sop_instance_uid": "1.2.3"}).start()
 logging.getLogger("uvicorn.error").warning("slow")
 logging.getLogger("pynetdicom").error("could not decode Doe^Jane")
 warnings.warn("Invalid value for VR PN: Doe^Jane")

@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "sample": ("pipeline.cli.sample", "Write the sample study to a folder."),
     "serve": ("pipeline.cli.serve", "Run the node: listener, workers, delivery, web."),
     "status": ("pipeline.cli.status", "Show the queue, the last studies and their deliveries."),
+    "rerun": ("pipeline.cli.status:rerun_app", "Reconstruct a study again that failed or was refused."),
+    "resend": ("pipeline.cli.status:resend_app", "Send a result again that could not be delivered."),
     "send": ("pipeline.cli.network:send_app", "Send DICOM files by C-STORE."),
     "echo": ("pipeline.cli.network:echo_app", "Ask a DICOM peer whether it is there (C-ECHO)."),
     "institutions": ("pipeline.cli.admin:institutions", "List, add, change and remove institutions."),
