@@ -16,7 +16,7 @@ if ! new_enough; then
 fi
 cd "$root/$folder"
 if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then
-    npm ci --silent --no-audit --no-fund
+    npm ci --loglevel=error --no-audit --no-fund
     touch node_modules
 fi
 npm run --silent "$script"
