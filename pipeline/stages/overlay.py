@@ -146,12 +146,18 @@ def with_contour(picture: Picture, contour: ReprojectedContour, *, factor: float
 
 
 def fitted(grey: Picture, *, longest: int = CANVAS_PIXELS) -> tuple[Picture, float]:
-    """A grey picture as (H, W, 3) of at most that longest side, and picture pixels per source pixel."""
-    factor = min(longest / max(grey.shape), 1.0) if max(grey.shape) > longest / 2 else longest / 2 / max(grey.shape)
-    size = (max(round(grey.shape[1] * factor), 1), max(round(grey.shape[0] * factor), 1))
+    """A grey picture as (H, W, 3) of about that longest side, and picture pixels per source pixel."""
+    rows, columns = grey.shape
+    factor = shown_factor((rows, columns), longest=longest)
+    size = (max(round(columns * factor), 1), max(round(rows * factor), 1))
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(np.ascontiguousarray(grey), size, interpolation=interpolation)
     return np.repeat(np.asarray(resized, dtype=np.uint8)[..., None], 3, axis=2), factor
+
+
+def shown_factor(shape: tuple[int, ...], *, longest: int = CANVAS_PIXELS) -> float:
+    """Picture pixels per source pixel: large pictures are reduced to `longest`, tiny ones enlarged to half of it."""
+    return float(np.clip(1.0, longest / 2 / max(shape), longest / max(shape)))
 
 
 def _error(polygon: FloatArray, seen: FloatArray, perception: Perception) -> FloatArray:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import open3d as o3d
 
-from pipeline.geometry import FloatArray, read_only
-from pipeline.radiograph import Side
+from pipeline.geometry import FloatArray
+from pipeline.stages.camera import Camera, frame_around
 from pipeline.stages.palette import linear, plain_colours, srgb
 from pipeline.surface import BoneSurface
 
@@ -26,11 +26,6 @@ FloatImage = npt.NDArray[np.float32]
 
 OVERSAMPLING: Final = 2
 """Rays per pixel along each axis."""
-
-MARGIN_SHARE: Final = 0.04
-HEADER_SHARE: Final = 0.07
-FOOTER_SHARE: Final = 0.045
-"""Empty borders around the bone and room for lettering, shares of the bone's longest side."""
 
 OCCLUSION_RAYS: Final = 48
 OCCLUSION_REACH_MM: Final = 60.0
@@ -51,63 +46,6 @@ SHININESS: Final = 28.0
 BACKGROUND_TOP: Final = (0.014, 0.017, 0.022)
 BACKGROUND_BOTTOM: Final = (0.003, 0.0035, 0.005)
 """Linear: the near black of a reading room, a little lighter above."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Camera:
-    """An orthographic camera.
-
-    Attributes:
-        name: What a person calls the view ("anterior").
-        towards: (3,) unit vector along which the camera looks, LPS.
-        up: (3,) unit vector that is up in the picture, LPS; square to `towards`.
-    """
-
-    name: str
-    towards: FloatArray
-    up: FloatArray
-
-    def __post_init__(self) -> None:
-        for field in ("towards", "up"):
-            object.__setattr__(self, field, read_only(getattr(self, field), shape=(3,)))
-
-    @property
-    def right(self) -> FloatArray:
-        """(3,) unit vector to the right in the picture, LPS."""
-        return np.cross(self.towards, self.up)
-
-    def axes(self) -> FloatArray:
-        """(3, 3) rows: right, up, towards the viewer."""
-        return np.stack([self.right, self.up, -self.towards])
-
-
-def camera(name: str, *, azimuth_deg: float, elevation_deg: float = 0.0) -> Camera:
-    """A camera that looks at an upright patient.
-
-    Args:
-        name: Of the view.
-        azimuth_deg: Where the viewer stands: 0 in front, 90 at the patient's left, 180 behind, -90 at the right.
-        elevation_deg: How far above the horizontal the viewer stands.
-    """
-    azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
-    sideways, forward = math.sin(azimuth), -math.cos(azimuth)
-    position = np.array(
-        [sideways * math.cos(elevation), forward * math.cos(elevation), math.sin(elevation)], dtype=np.float64
-    )
-    up = np.array([-sideways * math.sin(elevation), -forward * math.sin(elevation), math.cos(elevation)])
-    return Camera(name=name, towards=-position, up=up)
-
-
-def standard_cameras(side: Side) -> tuple[Camera, ...]:
-    """Anterior, lateral, posterior, medial and an anterolateral three-quarter view of a bone of that side."""
-    lateral = 90.0 if side is Side.LEFT else -90.0
-    return (
-        camera("anterior", azimuth_deg=0),
-        camera("lateral", azimuth_deg=lateral),
-        camera("posterior", azimuth_deg=180),
-        camera("medial", azimuth_deg=-lateral),
-        camera("three-quarter", azimuth_deg=lateral * 0.45, elevation_deg=18),
-    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,7 +98,7 @@ def prepare(surface: BoneSurface, *, colours: Picture | None = None) -> Body:
     fine.compute_vertex_normals()
     vertices, triangles = np.asarray(fine.vertices), np.asarray(fine.triangles, dtype=np.int32)
     normals = np.asarray(fine.vertex_normals)
-    scene = _scene(vertices, triangles)
+    scene = ray_scene(vertices, triangles)
     return Body(
         vertices=vertices,
         triangles=triangles,
@@ -171,132 +109,26 @@ def prepare(surface: BoneSurface, *, colours: Picture | None = None) -> Body:
     )
 
 
-def render_shaded(body: Body, view: Camera, *, longest_side: int = 1000) -> Rendering:
+def render_shaded(body: Body, view: Camera, *, longest_side: int = 1000, around: FloatArray | None = None) -> Rendering:
     """A lit picture of the bone.
 
     Args:
         body: From `prepare`.
         view: Where from.
         longest_side: Of the picture, pixels.
+        around: (N, 3) what the picture shall show; by default the whole bone.
     """
-    frame = _frame(body.vertices, view, longest_side)
-    rays = frame.rays(OVERSAMPLING)
-    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(rays.reshape(-1, 6)))
-    distance = hits["t_hit"].numpy()
-    struck = np.isfinite(distance)
-    colour = _background(rays.shape[:2]).reshape(-1, 3)
+    frame = frame_around(body.vertices if around is None else around, view, longest_side=longest_side)
+    fine = frame.finer(OVERSAMPLING)
+    near = fine.covered(body.vertices, body.triangles)
+    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(fine.rays(near)))
+    struck = np.isfinite(hits["t_hit"].numpy())
     corners = body.triangles[hits["primitive_ids"].numpy()[struck]]
-    colour[struck] = _shade(body, view, corners, hits["primitive_uvs"].numpy()[struck])
-    picture = cv2.resize(colour.reshape(*rays.shape[:2], 3), (frame.columns, frame.rows), interpolation=cv2.INTER_AREA)
+    colour = _background(near.shape)
+    near[near] = struck
+    colour[near] = _shade(body, view, corners, hits["primitive_uvs"].numpy()[struck])
+    picture = cv2.resize(colour, (frame.columns, frame.rows), interpolation=cv2.INTER_AREA)
     return Rendering(pixels=_encoded(picture), mm_per_pixel=frame.mm_per_pixel)
-
-
-def render_radiographic(surface: BoneSurface, view: Camera, *, longest_side: int = 640) -> Rendering:
-    """What a radiograph of the reconstructed bone alone would look like from there: a drawing, not a measurement.
-
-    The outside is the reconstruction; the marrow cavity is drawn from a typical cortex (see `_cortex`).
-
-    Args:
-        surface: The bone.
-        view: Where the detector's rays run from; they are parallel.
-        longest_side: Of the picture, pixels.
-    """
-    frame = _frame(surface.vertices, view, longest_side)
-    rays = frame.rays(1)
-    outer, inner = (_path_lengths(v, surface.triangles, rays) for v in (surface.vertices, _cortex(surface)))
-    absorbed = CORTICAL_PER_MM * (outer - inner).clip(0) + TRABECULAR_PER_MM * inner
-    softened = cv2.GaussianBlur(absorbed.astype(np.float32), (0, 0), 0.7)
-    grey = (1 - np.exp(-softened)) ** 0.85
-    picture = np.round(255 * (0.03 + 0.94 * grey)).astype(np.uint8)
-    return Rendering(pixels=np.repeat(picture[..., None], 3, axis=2), mm_per_pixel=frame.mm_per_pixel)
-
-
-CORTICAL_PER_MM: Final = 0.060
-TRABECULAR_PER_MM: Final = 0.014
-"""Absorption of a drawn radiograph, chosen to look like a film at 75 kV."""
-
-SHAFT_CORTEX_MM: Final = 6.0
-END_CORTEX_MM: Final = 1.3
-"""Typical compact bone in the middle of a femur's shaft and over its ends (Treece 2010)."""
-
-THICKEST_SHARE: Final = 0.3
-"""Of the bone's local width, so that a marrow cavity remains."""
-
-
-def _cortex(surface: BoneSurface) -> FloatArray:
-    """(V, 3) inner surface of compact bone: vertices moved inwards, far in the shaft, little at the ends."""
-    normals, vertices = surface.normals(), surface.vertices
-    centred = vertices - vertices.mean(axis=0)
-    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-    from_end = 0.5 - np.abs((along - along.min()) / np.ptp(along) - 0.5)
-    thickness = END_CORTEX_MM + (SHAFT_CORTEX_MM - END_CORTEX_MM) * np.clip((from_end - 0.10) / 0.18, 0, 1)
-    starts = np.concatenate([vertices - 0.2 * normals, -normals], axis=1).astype(np.float32)
-    width = _scene(vertices, surface.triangles).cast_rays(o3d.core.Tensor.from_numpy(starts))["t_hit"].numpy()
-    width = np.where(np.isfinite(width), width, 0.0).astype(np.float64)
-    return np.asarray(vertices - normals * np.minimum(thickness, THICKEST_SHARE * width)[:, None])
-
-
-def _path_lengths(vertices: FloatArray, triangles: npt.NDArray[np.int32], rays: FloatImage) -> FloatArray:
-    """(rows, columns) mm that rays (rows, columns, 6) run inside a closed mesh: way out minus way in, added up."""
-    hits = _scene(vertices, triangles).list_intersections(o3d.core.Tensor.from_numpy(rays.reshape(-1, 6)))
-    ray, distance = hits["ray_ids"].numpy().astype(np.int64), hits["t_hit"].numpy().astype(np.float64)
-    corners = vertices[triangles]
-    outward = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    direction = rays.reshape(-1, 6)[ray, 3:]
-    leaving = np.sign(np.einsum("ij,ij->i", direction, outward[hits["primitive_ids"].numpy()]))
-    lengths = np.bincount(ray, weights=leaving * distance, minlength=rays.shape[0] * rays.shape[1])
-    return np.asarray(lengths.clip(0).reshape(rays.shape[:2]))
-
-
-def _scene(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> o3d.t.geometry.RaycastingScene:
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(vertices.astype(np.float32)), o3d.core.Tensor.from_numpy(triangles.astype(np.uint32))
-    )
-    return scene
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Frame:
-    """The rectangle that a camera sees: its upper left corner in (right, up) mm, and its pixels."""
-
-    view: Camera
-    left: float
-    top: float
-    nearest: float
-    mm_per_pixel: float
-    rows: int
-    columns: int
-
-    def rays(self, oversampling: int) -> FloatImage:
-        """(rows, columns, 6) origin and direction of rays, `oversampling` times finer than the pixels."""
-        step = self.mm_per_pixel / oversampling
-        across = self.left + (np.arange(self.columns * oversampling) + 0.5) * step
-        down = self.top - (np.arange(self.rows * oversampling) + 0.5) * step
-        right, up, viewer = self.view.axes()
-        origins = across[None, :, None] * right + down[:, None, None] * up + (self.nearest + 10.0) * viewer
-        directions = np.broadcast_to(self.view.towards, origins.shape)
-        return np.concatenate([origins, directions], axis=2).astype(np.float32)
-
-
-def _frame(vertices: FloatArray, view: Camera, longest_side: int) -> _Frame:
-    """A frame around the bone with borders, at least half as wide as high so that lettering has room."""
-    seen = vertices @ view.axes().T
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    longest = max(high[0] - low[0], high[1] - low[1])
-    top = high[1] + (MARGIN_SHARE + HEADER_SHARE) * longest
-    height = top - low[1] + (MARGIN_SHARE + FOOTER_SHARE) * longest
-    width = max(high[0] - low[0] + 2 * MARGIN_SHARE * longest, height / 2)
-    step = float(max(width, height) / longest_side)
-    return _Frame(
-        view=view,
-        left=float((low[0] + high[0] - width) / 2),
-        top=float(top),
-        nearest=float(high[2]),
-        mm_per_pixel=step,
-        rows=round(height / step),
-        columns=round(width / step),
-    )
 
 
 def _openness(scene: o3d.t.geometry.RaycastingScene, vertices: FloatArray, normals: FloatArray) -> FloatArray:
@@ -358,3 +190,12 @@ def _encoded(light: npt.NDArray[Any]) -> Picture:
     picture = srgb(np.where(light > 0.7, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.3), light))
     picture.flags.writeable = False
     return picture
+
+
+def ray_scene(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> o3d.t.geometry.RaycastingScene:
+    """A mesh in the terms of Open3D's ray caster."""
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy(vertices.astype(np.float32)), o3d.core.Tensor.from_numpy(triangles.astype(np.uint32))
+    )
+    return scene

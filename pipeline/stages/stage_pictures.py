@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.radiograph import Radiograph
 from pipeline.stages.calibrate import Calibration
+from pipeline.stages.camera import Camera
 from pipeline.stages.enhance import EnhancedImage
+from pipeline.stages.gate import CONTENTS, GateDecision
 from pipeline.stages.lettering import INK, QUIET, Line, Picture, with_legend, with_text
 from pipeline.stages.overlay import ReprojectedContour, fitted, windowed, with_contour
 from pipeline.stages.palette import (
@@ -22,11 +24,12 @@ from pipeline.stages.palette import (
     uncertainty_colours,
 )
 from pipeline.stages.perceive import Perception
-from pipeline.stages.render import Camera, prepare, render_shaded
+from pipeline.stages.render import prepare, render_shaded
 from pipeline.surface import BoneSurface
 
 HEIGHT: Final = 560
 GAP: Final = 10
+BAR_STEP: Final = 26
 GROUND: Final = (10, 11, 14)
 
 MASK_COLOUR: Final = (64, 224, 208)
@@ -54,6 +57,11 @@ def input_picture(radiographs: Sequence[Radiograph]) -> Picture:
     return montage([np.repeat(windowed(r.pixels)[..., None], 3, axis=2) for r in radiographs])
 
 
+def gate_picture(decisions: Sequence[GateDecision]) -> Picture:
+    """What the gate thinks each picture shows: a bar per content, and the view."""
+    return montage([_bars(decision) for decision in decisions], height=BAR_STEP * (len(CONTENTS) + 3))
+
+
 def enhanced_picture(enhanced: Sequence[EnhancedImage]) -> Picture:
     """What the networks get."""
     return montage([_grey(image) for image in enhanced])
@@ -65,28 +73,27 @@ def perceived_picture(enhanced: Sequence[EnhancedImage], perceptions: Sequence[P
 
 
 def beam_picture(calibrations: Sequence[Calibration]) -> Picture:
-    """Focal spots, central rays and detectors, seen from the patient's head, to scale."""
-    reach = max(float(np.abs(_beam_points(c.geometry)[:, :2]).max()) for c in calibrations) * 1.15
-    size = HEIGHT
-    image = Image.new("RGB", (round(size * 1.7), size), GROUND)
+    """Focal spots, rays to the detectors' ends, and the bone's place, seen from the patient's head, to scale."""
+    beams = [_beam_points(calibration.geometry)[:, :2] for calibration in calibrations]
+    low, high = np.min(np.vstack(beams), axis=0), np.max(np.vstack(beams), axis=0)
+    scale = 0.72 * HEIGHT / max(float((high - low).max()), 1.0)
+    image = Image.new("RGB", (round(1.5 * HEIGHT), HEIGHT), GROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    middle = np.array([0.5 * image.width, 0.56 * HEIGHT])
 
     def place(point: FloatArray) -> tuple[float, float]:
-        return (image.width / 2 + point[0] / reach * size / 2, size / 2 + point[1] / reach * size / 2)
+        across, down = (point - (low + high) / 2) * scale + middle
+        return float(across), float(down)
 
-    draw.ellipse([*place(np.array([-14.0, -14.0])), *place(np.array([14.0, 14.0]))], fill=INK)
-    for calibration, colour in zip(calibrations, BEAM_COLOURS, strict=False):
-        source, *corners = _beam_points(calibration.geometry)
-        for corner in corners:
-            draw.line([place(source), place(corner)], fill=colour, width=1)
-        draw.line([place(corners[0]), place(corners[1])], fill=colour, width=4)
-        x, y = place(source)
-        draw.ellipse([x - 5, y - 5, x + 5, y + 5], fill=colour)
-        distance = calibration.geometry.source_to_detector
-        magnification = calibration.geometry.magnification(np.zeros(3))
-        words = f"{calibration.view}: focal spot to detector {distance:.0f} mm, enlarged {magnification:.2f}×"
-        draw.text((12, 12 + 22 * calibrations.index(calibration)), words, fill=colour, font=font)
-    draw.text((12, size - 28), "seen from the head; patient's left is right, front is up", fill=QUIET, font=font)
+    for number, (calibration, beam) in enumerate(zip(calibrations, beams, strict=True)):
+        colour = BEAM_COLOURS[number % len(BEAM_COLOURS)]
+        source, first, last = (place(point) for point in beam)
+        draw.polygon([source, first, last], fill=tuple(channel // 7 for channel in colour))
+        draw.line([first, last], fill=colour, width=4)
+        _dot(draw, source, 5, colour)
+        draw.text((14, 12 + 22 * number), _beam_words(calibration), fill=colour, font=font)
+    _dot(draw, place(np.zeros(2)), 15 * scale + 2, INK)
+    draw.text((14, HEIGHT - 28), "seen from the head: front above, patient's left on the right", fill=QUIET, font=font)
     return np.array(image)
 
 
@@ -112,6 +119,33 @@ def uncertainty_picture(surface: BoneSurface, cameras: Sequence[Camera], *, unit
     low_label, high_label = (f"{value:g} {unit}".strip() for value in (low, high))
     views[0] = with_legend(views[0], strip, low=low_label, high=high_label, title="± 1 SD")
     return montage(views, height=HEIGHT + 100)
+
+
+def _bars(decision: GateDecision) -> Picture:
+    scores = decision.scores
+    image = Image.new("RGB", (460, BAR_STEP * (len(CONTENTS) + 3)), GROUND)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    draw.text((14, 10), f"read as {decision.view} {decision.side or ''}", fill=INK, font=font)
+    likely = [*scores.contents.items(), ("seen from the side", scores.lateral), ("bone is dark", scores.inverted)]
+    for number, (words, probability) in enumerate(likely, start=1):
+        top = 10 + BAR_STEP * number
+        colour = MASK_COLOUR if number == 1 else QUIET
+        draw.text((14, top), words, fill=INK if probability > 0.5 else QUIET, font=font)
+        draw.rectangle([180, top + 3, 181 + 200 * probability, top + 15], fill=colour)
+        draw.text((392, top), f"{probability:.0%}", fill=QUIET, font=font)
+    return np.array(image)
+
+
+def _beam_words(calibration: Calibration) -> str:
+    geometry = calibration.geometry
+    magnification = geometry.magnification(np.zeros(3))
+    distance = f"focal spot to detector {geometry.source_to_detector:.0f} mm"
+    return f"{calibration.view}: {distance}, magnification {magnification:.2f}"
+
+
+def _dot(draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, colour: tuple[int, int, int]) -> None:
+    x, y = centre
+    draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
 
 
 def _of_height(picture: Picture, height: int) -> Picture:

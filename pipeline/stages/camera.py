@@ -1,0 +1,150 @@
+"""Where pictures of the bone are taken from, and which rays they need.
+
+Cameras are orthographic, so that a scale bar holds everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.geometry import FloatArray, read_only
+from pipeline.projector import shadow
+from pipeline.radiograph import Side
+
+MARGIN_SHARE: Final = 0.04
+HEADER_SHARE: Final = 0.07
+FOOTER_SHARE: Final = 0.045
+"""Empty borders around the bone and room for lettering, shares of the bone's longest side."""
+
+
+SHADOW_BORDER_PIXELS: Final = 3
+"""Rays are cast this far around a rasterised shadow, which may miss a pixel at the edge."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Camera:
+    """An orthographic camera.
+
+    Attributes:
+        name: What a person calls the view ("anterior").
+        towards: (3,) unit vector along which the camera looks, LPS.
+        up: (3,) unit vector that is up in the picture, LPS; square to `towards`.
+    """
+
+    name: str
+    towards: FloatArray
+    up: FloatArray
+
+    def __post_init__(self) -> None:
+        for field in ("towards", "up"):
+            object.__setattr__(self, field, read_only(getattr(self, field), shape=(3,)))
+
+    @property
+    def right(self) -> FloatArray:
+        """(3,) unit vector to the right in the picture, LPS."""
+        return np.cross(self.towards, self.up)
+
+    def axes(self) -> FloatArray:
+        """(3, 3) rows: right, up, towards the viewer."""
+        return np.stack([self.right, self.up, -self.towards])
+
+
+def camera(name: str, *, azimuth_deg: float, elevation_deg: float = 0.0) -> Camera:
+    """A camera that looks at an upright patient.
+
+    Args:
+        name: Of the view.
+        azimuth_deg: Where the viewer stands: 0 in front, 90 at the patient's left, 180 behind, -90 at the right.
+        elevation_deg: How far above the horizontal the viewer stands.
+    """
+    azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
+    sideways, forward = math.sin(azimuth), -math.cos(azimuth)
+    position = np.array(
+        [sideways * math.cos(elevation), forward * math.cos(elevation), math.sin(elevation)], dtype=np.float64
+    )
+    up = np.array([-sideways * math.sin(elevation), -forward * math.sin(elevation), math.cos(elevation)])
+    return Camera(name=name, towards=-position, up=up)
+
+
+def standard_cameras(side: Side) -> tuple[Camera, ...]:
+    """Anterior, lateral, posterior, medial and an anterolateral three-quarter view of a bone of that side."""
+    lateral = 90.0 if side is Side.LEFT else -90.0
+    return (
+        camera("anterior", azimuth_deg=0),
+        camera("lateral", azimuth_deg=lateral),
+        camera("posterior", azimuth_deg=180),
+        camera("medial", azimuth_deg=-lateral),
+        camera("three-quarter", azimuth_deg=lateral * 0.45, elevation_deg=18),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """The rectangle that a camera sees: its upper left corner in (right, up) mm, and its pixels."""
+
+    view: Camera
+    left: float
+    top: float
+    nearest: float
+    mm_per_pixel: float
+    rows: int
+    columns: int
+
+    def finer(self, factor: int) -> Frame:
+        """The same rectangle with that many times more pixels along each axis."""
+        return replace(
+            self, mm_per_pixel=self.mm_per_pixel / factor, rows=self.rows * factor, columns=self.columns * factor
+        )
+
+    def covered(self, vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """(rows, columns) True where a mesh may be met; a border around it included."""
+        seen = vertices @ self.view.axes().T
+        pixels = np.stack([seen[:, 0] - self.left, self.top - seen[:, 1]], axis=1) / self.mm_per_pixel - 0.5
+        size = 2 * SHADOW_BORDER_PIXELS + 1
+        mask = shadow(pixels, triangles, (self.rows, self.columns))
+        return np.asarray(cv2.dilate(mask, np.ones((size, size), dtype=np.uint8)) > 0)
+
+    def rays(self, pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """(n, 6) origin and direction of the rays through the pixels marked in (rows, columns), in their order."""
+        row, column = np.nonzero(pixels)
+        right, up, viewer = self.view.axes()
+        across = self.left + (column + 0.5) * self.mm_per_pixel
+        height = self.top - (row + 0.5) * self.mm_per_pixel
+        origins = across[:, None] * right + height[:, None] * up + (self.nearest + 10.0) * viewer
+        return np.concatenate([origins, np.broadcast_to(self.view.towards, origins.shape)], axis=1).astype(np.float32)
+
+
+def frame_around(points: FloatArray, view: Camera, *, longest_side: int) -> Frame:
+    """A frame around points with borders, at least half as wide as high so that lettering has room.
+
+    Args:
+        points: (N, 3) what must be seen.
+        view: Where from.
+        longest_side: Of the picture, pixels.
+    """
+    seen = points @ view.axes().T
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    longest = max(high[0] - low[0], high[1] - low[1])
+    top = high[1] + (MARGIN_SHARE + HEADER_SHARE) * longest
+    height = top - low[1] + (MARGIN_SHARE + FOOTER_SHARE) * longest
+    width = max(high[0] - low[0] + 2 * MARGIN_SHARE * longest, height / 2)
+    step = float(max(width, height) / longest_side)
+    return Frame(
+        view=view,
+        left=float((low[0] + high[0] - width) / 2),
+        top=float(top),
+        nearest=float(high[2]) + FAR_MM,
+        mm_per_pixel=step,
+        rows=round(height / step),
+        columns=round(width / step),
+    )
+
+
+FAR_MM: Final = 600.0
+"""Cameras stand so far off that no part of the bone lies behind them."""

@@ -1,0 +1,184 @@
+"""From the files of a study to a folder of results, complete or not there at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from pipeline.dicom_study import StudyInput, read_study
+from pipeline.dicom_write import WriteSettings, write_results
+from pipeline.errors import InputError, Refusal
+from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
+from pipeline.presentation import Presentation, present
+from pipeline.progress import Journal, Progress
+from pipeline.radiograph import Scale, ScaleProvenance
+from pipeline.reconstruct import Reconstruction, reconstruct
+from pipeline.report_page import report_page
+from pipeline.results import (
+    FileKind,
+    ModelVersion,
+    RefusalReport,
+    Report,
+    ResultFile,
+    ScaleReport,
+    StageReport,
+    Status,
+)
+from pipeline.typed_facts import TypedFacts
+from pipeline.weights import load_models
+
+REPORT_FILE: Final = "report.json"
+PAGE_FILE: Final = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """What may be chosen for a study.
+
+    Attributes:
+        typed: What a person typed: nothing, one for all files, or one for each in their order.
+        models_folder: Where the models lie; None: those that came with Bonecraft.
+        threads: For the networks; 0: all cores.
+        write: How the DICOM results are written.
+    """
+
+    typed: tuple[TypedFacts, ...] = ()
+    models_folder: Path | None = None
+    threads: int = 0
+    write: WriteSettings = field(default_factory=WriteSettings)
+
+
+def reconstruct_study(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    options: StudyOptions | None = None,
+) -> Report:
+    """Reconstruct the radiographs of one study into a folder.
+
+    The folder appears when it is complete, with `report.json` as its table of contents; a refusal is a complete
+    result too. A folder of an earlier run is replaced.
+
+    Args:
+        paths: Files and folders.
+        out: The result folder.
+        on_progress: Is told where the work is.
+        options: What may be chosen.
+
+    Returns:
+        What `report.json` says.
+
+    Raises:
+        InputError: The files are unreadable or contradict each other, or `out` is something else than a result folder.
+    """
+    _check_replaceable(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        folder = Path(scratch) / "results"
+        folder.mkdir()
+        report = _fill(paths, folder, Journal(on_progress), options or StudyOptions())
+        (folder / REPORT_FILE).write_text(report.to_json(), "utf-8")
+        (folder / PAGE_FILE).write_text(report_page(report, folder), "utf-8")
+        if out.exists():
+            out.rename(Path(scratch) / "replaced")
+        folder.rename(out)
+    return report
+
+
+def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyOptions) -> Report:
+    """Write everything but the report's own files into the folder."""
+    models = load_models(options.models_folder, threads=options.threads)
+    pictures: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    try:
+        with journal.stage("read", "Reading the pictures") as note:
+            study = read_study(paths, options.typed)
+            warnings = study.warnings
+            pictures["read"] = illustrate_input(study.radiographs, folder)
+            note.summary = ", ".join(f"{r.pixels.shape[1]} × {r.pixels.shape[0]} pixels" for r in study.radiographs)
+        reconstruction = reconstruct(study.radiographs, models, journal)
+    except Refusal as refusal:
+        return Report(
+            status=Status.REFUSED,
+            software_version=version("bonecraft"),
+            scale=_scale_report(Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE)),
+            stages=_with_pictures(journal.stages, pictures),
+            warnings=warnings,
+            models=models.versions,
+            files=(*stage_picture_files(pictures), _page_file()),
+            refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence),
+        )
+    with journal.stage("render", "Drawing the bone and writing meshes") as note:
+        shown = [present(bone, folder) for bone in reconstruction.bones]
+        pictures |= illustrate(reconstruction, shown, folder)
+        note.summary = f"{sum(len(s.files) for s in shown)} files"
+    with journal.stage("write", "Writing DICOM results") as note:
+        dicom = _write_dicom(study, reconstruction, shown, models.versions, folder, options)
+        note.summary = f"{len(dicom)} DICOM instances" if dicom else "no DICOM: the pictures came without a study"
+    return Report(
+        status=Status.RECONSTRUCTED,
+        software_version=version("bonecraft"),
+        scale=_scale_report(_overall_scale(reconstruction)),
+        stages=_with_pictures(journal.stages, pictures),
+        radiographs=tuple(report for s in shown for report in s.radiographs),
+        surfaces=tuple(s.surface for s in shown),
+        measurements=tuple(m for bone in reconstruction.bones for m in bone.measurements),
+        warnings=(*warnings, *reconstruction.warnings),
+        models=models.versions,
+        files=(*dicom, *(file for s in shown for file in s.files), *stage_picture_files(pictures), _page_file()),
+    )
+
+
+def _write_dicom(
+    study: StudyInput,
+    reconstruction: Reconstruction,
+    shown: Sequence[Presentation],
+    models: tuple[ModelVersion, ...],
+    folder: Path,
+    options: StudyOptions,
+) -> tuple[ResultFile, ...]:
+    """DICOM instances of the source study; none where no radiograph came as DICOM."""
+    choices = tuple(choice for typed in options.typed for choice in typed.choices())
+    return write_results(
+        surfaces=tuple(bone.assessment.surface for bone in reconstruction.bones),
+        pictures=tuple(proof for s in shown for proof in s.proofs if proof.radiograph in study.headers),
+        scale=_overall_scale(reconstruction),
+        models=models,
+        sources=study.headers,
+        out=folder,
+        software_version=version("bonecraft"),
+        created=datetime.now(UTC),
+        settings=dataclasses.replace(options.write, choices=(*options.write.choices, *choices)),
+    )
+
+
+def _overall_scale(reconstruction: Reconstruction) -> Scale:
+    """The least certain of the bones' scales: a claim for the whole study is a claim for each."""
+    return max((b.scale for b in reconstruction.bones), key=lambda scale: (not scale.known, scale.relative_uncertainty))
+
+
+def _with_pictures(stages: Sequence[StageReport], pictures: Mapping[str, str]) -> tuple[StageReport, ...]:
+    return tuple(dataclasses.replace(stage, picture=pictures.get(stage.name)) for stage in stages)
+
+
+def _scale_report(scale: Scale) -> ScaleReport:
+    return ScaleReport(
+        known=scale.known, relative_uncertainty=scale.relative_uncertainty, provenance=str(scale.provenance)
+    )
+
+
+def _page_file() -> ResultFile:
+    return ResultFile(path=PAGE_FILE, kind=FileKind.REPORT_PAGE, media_type="text/html", title="Report")
+
+
+def _check_replaceable(out: Path) -> None:
+    """Only an empty folder or an earlier result may be replaced."""
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / REPORT_FILE).is_file())):
+        raise InputError(f"{out} exists and is no result folder; give another --out")
