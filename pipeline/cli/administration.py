@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,8 +62,12 @@ def transaction(config: Path | None, *, with_tables: bool = False) -> Iterator[C
 
 
 def who() -> str:
-    """Whose change it is, for the history."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Whose change it is, for the history; a container's user may have a number and no name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # which of the two depends on Python's version
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def set_value(
