@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,10 +38,6 @@ SECURITY_HEADERS: Final = {
 }
 
 
-class RequestTooLarge(Exception):  # noqa: N818 - says what is the matter
-    """The body grew beyond its limit."""
-
-
 class Guards:
     """ASGI middleware around the whole application."""
 
@@ -61,10 +58,7 @@ class Guards:
         elif _declared_length(headers) > limit:
             await _refuse(413, _too_large(limit))(scope, receive, guarded)
         else:
-            try:
-                await self._app(scope, _limited(receive, limit), guarded)
-            except RequestTooLarge:
-                await _refuse(413, _too_large(limit))(scope, receive, guarded)
+            await self._app(scope, _limited(receive, limit), guarded)
 
 
 def _comes_from_this_page(headers: Headers, origin: str) -> bool:
@@ -89,7 +83,7 @@ def _refuse(status: int, sentence: str) -> JSONResponse:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """`receive` that counts: a body need not say how long it is."""
+    """`receive` that counts: a body need not say how long it is. Its reader is inside, where errors are answered."""
     received = 0
 
     async def counted() -> Message:
@@ -97,7 +91,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise RequestTooLarge
+            raise HTTPException(413, _too_large(limit))
         return message
 
     return counted

@@ -45,16 +45,16 @@ function Bar({ attitude }: { attitude: Attitude }) {
   );
 }
 
-function Legend({ look }: { look: Look }) {
+function Legend({ look, scaleKnown }: { look: Look; scaleKnown: boolean }) {
   return (
     <div class="pointer-events-none absolute right-3 bottom-3 space-y-1 text-right text-xs text-soft">
       {look.uncertainty && (
         <div>
           <div class="uncertainty-ramp mb-0.5 ml-auto h-1.5 w-28 rounded-full" />
-          surer <span class="text-faint">…</span> less sure
+          {scaleKnown ? "± 0.5 mm … ± 4 mm" : "surer … less sure"}
         </div>
       )}
-      {look.inferred && <div>hatched: inferred, no view shows it</div>}
+      {look.inferred && <div>hatched: inferred, seen in no view</div>}
     </div>
   );
 }
@@ -126,7 +126,7 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
         )}
         {attitude && <Directions attitude={attitude} />}
         {attitude && scaleKnown && <Bar attitude={attitude} />}
-        <Legend look={look} />
+        <Legend look={look} scaleKnown={scaleKnown} />
         {problem && (
           <div class="absolute inset-x-6 top-1/3">
             <Notice kind="bad">{problem}</Notice>

@@ -13,6 +13,7 @@ import {
   Scene,
   Sphere,
   SRGBColorSpace,
+  Vector2,
   Vector3,
   WebGLRenderer,
 } from "three";
@@ -21,7 +22,7 @@ import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { type Preset, presetView, type Side, type Vector } from "../maths/anatomy";
 
 export interface Look {
-  uncertainty: boolean; // vertex colours by expected error
+  uncertainty: boolean; // colours by one standard deviation
   inferred: boolean; // hatch what no radiograph shows
 }
 
@@ -31,7 +32,10 @@ export interface Attitude {
   millimetresPerPixel: number; // meaningful only where the study's scale is known
 }
 
-const BONE_COLOUR = new Color("#e6d8bd");
+const BONE_COLOUR = new Color("#eaddc4");
+// The same stops and limits as in every picture that Bonecraft renders (pipeline/stages/palette.py).
+const UNCERTAINTY_MM = { surest: 0.5, least: 4 };
+const RAMP = ["#eaddc4", "#f4be5c", "#de683a", "#961c42"].map((stop) => new Color(stop));
 const MARGIN = 1.12;
 const DISTANCE = 4; // of the camera, in radii of the bone
 const TURN_SECONDS = 0.35;
@@ -42,7 +46,7 @@ export class BoneScene {
   readonly #camera = new OrthographicCamera();
   readonly #controls: OrbitControls;
   readonly #material: MeshStandardMaterial;
-  readonly #marking = { value: 0 };
+  readonly #switches = { uncertainty: { value: 0 }, inferred: { value: 0 } };
   readonly #watch: ResizeObserver;
   #radius = 1;
   #pending = 0;
@@ -55,7 +59,7 @@ export class BoneScene {
     this.#renderer = new WebGLRenderer({ canvas, antialias: true, preserveDrawingBuffer: true });
     this.#renderer.outputColorSpace = SRGBColorSpace;
     this.#renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
-    this.#material = markableMaterial(this.#marking);
+    this.#material = boneMaterial(this.#switches);
     this.#addLights();
     this.#controls = new OrbitControls(this.#camera, canvas);
     this.#controls.addEventListener("change", () => this.draw());
@@ -79,10 +83,8 @@ export class BoneScene {
   }
 
   look({ uncertainty, inferred }: Look): void {
-    this.#material.vertexColors = uncertainty;
-    this.#material.color = uncertainty ? new Color("white") : BONE_COLOUR;
-    this.#material.needsUpdate = true;
-    this.#marking.value = inferred ? 1 : 0;
+    this.#switches.uncertainty.value = uncertainty ? 1 : 0;
+    this.#switches.inferred.value = inferred ? 1 : 0;
     this.draw();
   }
 
@@ -168,32 +170,66 @@ export class BoneScene {
   }
 }
 
-// GLB names custom attributes with a leading underscore, which shaders reserve.
+// GLB names its own attributes with a leading underscore, which three.js keeps in lower case.
 function prepare(part: Mesh): void {
   const { geometry } = part;
   const count = geometry.getAttribute("position").count;
-  const inferred = geometry.getAttribute("_inferred") ?? geometry.getAttribute("_INFERRED");
-  geometry.setAttribute("inferred", inferred ?? new BufferAttribute(new Float32Array(count), 1));
+  for (const name of ["standard_deviation", "inferred"]) {
+    geometry.setAttribute(name, geometry.getAttribute(`_${name}`) ?? new BufferAttribute(new Float32Array(count), 1));
+  }
   if (!geometry.getAttribute("normal")) geometry.computeVertexNormals();
 }
 
-// A standard material that can hatch the vertices that are inferred, in lines fixed to the screen.
-function markableMaterial(marking: { value: number }): MeshStandardMaterial {
+interface Switches {
+  uncertainty: { value: number };
+  inferred: { value: number };
+}
+
+const VERTEX_ATTRIBUTES = `
+attribute float standard_deviation;
+attribute float inferred;
+varying float vDeviation;
+varying float vInferred;`;
+
+const FRAGMENT_UNIFORMS = `
+uniform vec3 ramp[4];
+uniform vec2 limits;
+uniform float showUncertainty;
+uniform float showInferred;
+varying float vDeviation;
+varying float vInferred;
+vec3 rampColour(float place) {
+  vec3 low = mix(ramp[0], ramp[1], clamp(place / 0.35, 0.0, 1.0));
+  vec3 middle = mix(low, ramp[2], clamp((place - 0.35) / 0.35, 0.0, 1.0));
+  return mix(middle, ramp[3], clamp((place - 0.7) / 0.3, 0.0, 1.0));
+}`;
+
+// Hatching in lines fixed to the screen: it reads as a mark, never as a texture of the bone.
+const FRAGMENT_COLOUR = `
+float place = clamp((vDeviation - limits.x) / (limits.y - limits.x), 0.0, 1.0);
+diffuseColor.rgb = mix(diffuseColor.rgb, rampColour(place), showUncertainty);
+float stripe = smoothstep(0.35, 0.65, abs(fract((gl_FragCoord.x + gl_FragCoord.y) / 10.0) - 0.5) * 2.0);
+float mark = showInferred * smoothstep(0.4, 0.6, vInferred);
+diffuseColor.rgb = mix(diffuseColor.rgb, vec3(0.30, 0.40, 0.56), mark * (0.25 + 0.35 * stripe));`;
+
+function boneMaterial(switches: Switches): MeshStandardMaterial {
   const material = new MeshStandardMaterial({ color: BONE_COLOUR, roughness: 0.62, metalness: 0 });
   material.onBeforeCompile = (shader) => {
-    shader.uniforms.marking = marking;
+    Object.assign(shader.uniforms, {
+      ramp: { value: RAMP },
+      limits: { value: new Vector2(UNCERTAINTY_MM.surest, UNCERTAINTY_MM.least) },
+      showUncertainty: switches.uncertainty,
+      showInferred: switches.inferred,
+    });
     shader.vertexShader = shader.vertexShader
-      .replace("#include <common>", "#include <common>\nattribute float inferred;\nvarying float vInferred;")
-      .replace("#include <begin_vertex>", "#include <begin_vertex>\nvInferred = inferred;");
-    shader.fragmentShader = shader.fragmentShader
-      .replace("#include <common>", "#include <common>\nuniform float marking;\nvarying float vInferred;")
+      .replace("#include <common>", `#include <common>${VERTEX_ATTRIBUTES}`)
       .replace(
-        "#include <color_fragment>",
-        `#include <color_fragment>
-        float stripe = smoothstep(0.45, 0.55, abs(fract((gl_FragCoord.x + gl_FragCoord.y) / 9.0) - 0.5) * 2.0);
-        float hatch = marking * step(0.5, vInferred) * stripe;
-        diffuseColor.rgb = mix(diffuseColor.rgb, vec3(0.12, 0.16, 0.22), 0.55 * hatch);`,
+        "#include <begin_vertex>",
+        "#include <begin_vertex>\nvDeviation = standard_deviation;\nvInferred = inferred;",
       );
+    shader.fragmentShader = shader.fragmentShader
+      .replace("#include <common>", `#include <common>${FRAGMENT_UNIFORMS}`)
+      .replace("#include <color_fragment>", `#include <color_fragment>${FRAGMENT_COLOUR}`);
   };
   return material;
 }

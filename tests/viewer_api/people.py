@@ -1,0 +1,24 @@
+"""A person at a browser, as far as HTTP goes."""
+
+from httpx import Client, Response
+
+PASSWORD = "correct horse battery staple"
+
+
+class Person:
+    """Keeps the cookie and sends the CSRF token as the page does."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def log_in(self, email: str, password: str = PASSWORD) -> Response:
+        response = self.client.post("/api/session", json={"email": email, "password": password})
+        if response.is_success:
+            self.client.headers["x-csrf-token"] = response.json()["csrf_token"]
+        return response
+
+    def get(self, path: str) -> Response:
+        return self.client.get(path)
+
+    def post(self, path: str, **kwargs: object) -> Response:
+        return self.client.post(path, **kwargs)
