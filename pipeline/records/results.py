@@ -119,10 +119,8 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
 
 def get_file(connection: Connection, scope: StudyScope, file_id: UUID) -> ResultFileRow | None:
     """One result file of the scope, or None."""
-    owning_study = (
-        select(result_sets.c.study_id).where(result_sets.c.id == result_files.c.result_set_id).scalar_subquery()
-    )
-    found = _files(connection, result_files.c.id == file_id, in_scope(scope, owning_study))
+    visible_sets = select(result_sets.c.id).where(in_scope(scope, result_sets.c.study_id))
+    found = _files(connection, result_files.c.id == file_id, result_files.c.result_set_id.in_(visible_sets))
     return found[0] if found else None
 
 
