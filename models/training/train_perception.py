@@ -1,8 +1,8 @@
 """Train the perception network on simulated films, for a given time on one core, and export it as ONNX.
 
-    python -m models.training.train_perception --shadows DIR --fold 0 --minutes 20 --out models/training/runs/fold0
+    python -m models.training.train_perception --shadows DIR --hold-out 0 --minutes 30 --out models/training/runs/without0
 
-With `--fold all` nobody is held out (the shipped network). The learning rate follows the clock, not the step count, so
+Without `--hold-out` nobody is held out (the shipped network). The learning rate follows the clock, not the step count, so
 that a training on a slower or busier machine ends in time.
 """
 
@@ -22,18 +22,29 @@ from torch import nn
 from models.training.dataset import Example, Shadow, develop_example, heat_maps, read_folds, read_shadows
 from models.training.networks import PerceptionNet
 
-BATCH = 8
 PEAK_RATE = 4e-3
 TALL = 0.62
 """Pictures narrower than this share of their height are trained together: they need smaller canvases."""
+
+KEPT = 64
+"""Half of a batch is taken from the films developed last: developing costs as much as learning."""
+
+SIZES = ((0.40, 112, 176, 16), (0.65, 160, 256, 12), (1.01, 240, 320, 8))
+"""(share of the time, smallest and largest size of films, batch): first coarse and many, last as in service.
+
+Random sizes also vary the bone's size in the picture.
+"""
+
+REREAD = 400
+"""Steps after which the folder of shadows is read again."""
 
 EVALUATED = 240
 """Films of held-out people over which the fold's Dice is measured."""
 
 
-def held_out(fold: str) -> frozenset[str]:
-    """The people a fold's network must not see; the sample's person is never rendered at all."""
-    return frozenset(person for person, number in read_folds().items() if str(number) == fold)
+def held_out(folds: Sequence[str]) -> frozenset[str]:
+    """The people whom a network must not see; the sample's person is never rendered at all."""
+    return frozenset(person for person, number in read_folds().items() if str(number) in folds)
 
 
 class Batches:
@@ -45,11 +56,22 @@ class Batches:
         broad = [s for s in shadows if s.lengths.shape[2] >= TALL * s.lengths.shape[1]]
         self._groups = [group for group in (tall, broad) if group]
         self._share = np.array([len(group) for group in self._groups]) / len(shadows)
+        self._kept: list[list[Example]] = [[] for _ in self._groups]
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 1, h, w) images and (n, 1 + landmarks, h, w) targets."""
-        group = self._groups[int(self._rng.choice(len(self._groups), p=self._share))]
-        return stack([develop_example(group[int(self._rng.integers(len(group)))], self._rng) for _ in range(BATCH)])
+    def draw(self, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 1, h, w) images and (n, 1 + landmarks, h, w) targets for a moment of the training (0 to 1)."""
+        smallest, largest, count = next(sizes for until, *sizes in SIZES if share < until)
+        chosen = int(self._rng.choice(len(self._groups), p=self._share))
+        kept = [e for e in self._kept[chosen] if max(e.image.shape) >= smallest]
+        new = [self._develop(chosen, smallest, largest) for _ in range(count // 2 if len(kept) >= KEPT // 2 else count)]
+        old = [kept[int(self._rng.integers(len(kept)))] for _ in range(count - len(new))]
+        self._kept[chosen] = [*kept, *new][-KEPT:]
+        return stack([*new, *old])
+
+    def _develop(self, chosen: int, smallest: int, largest: int) -> Example:
+        group = self._groups[chosen]
+        size = int(self._rng.integers(smallest, largest + 1))
+        return develop_example(group[int(self._rng.integers(len(group)))], self._rng, working_size=size)
 
 
 def stack(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,14 +114,14 @@ def train(
     if start:
         network.load_state_dict(torch.load(start, weights_only=True))
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
-    began, step, recent, batches = time.monotonic(), 0, [], None
+    began, step, recent = time.monotonic(), 0, list[float]()
+    batches = Batches(list(read_shadows(shadows, without)), seed)
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
-        if step % 500 == 0:
+        if step % REREAD == REREAD - 1:
             batches = Batches(list(read_shadows(shadows, without)), seed + step)
-        assert batches is not None
         for group in optimiser.param_groups:
             group["lr"] = PEAK_RATE * min(1, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-5
-        images, targets = batches.draw()
+        images, targets = batches.draw(share)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(images.to(memory_format=torch.channels_last))
         value = loss(logits.float(), targets)
@@ -168,14 +190,14 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
-    without = held_out(given.fold)
+    without = held_out(given.hold_out)
     network = train(given.shadows, without, minutes=given.minutes, seed=given.seed, out=given.out, start=given.start)
     torch.save(network.state_dict(), given.out / "checkpoint.pt")
     export(network, given.out / "perception.onnx")
-    unseen = [s for s in read_shadows(given.shadows, frozenset()) if s.people & without] or list(
+    unseen = [s for s in read_shadows(given.shadows, frozenset()) if s.person in without] or list(
         read_shadows(given.shadows, frozenset())
     )
-    report = {"fold": given.fold, "held_out": sorted(without), **evaluate(network, unseen)}
+    report = {"held_out": sorted(without), **evaluate(network, unseen)}
     (given.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(report)
 
