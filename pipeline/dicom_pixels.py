@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit
 
 from pipeline.errors import InputError
 
@@ -28,6 +28,8 @@ MAX_PIXELS: Final = 100_000_000
 CODEC_ERRORS: Final = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, struct.error,
                        TypeError, ValueError)  # fmt: skip
 """What codecs raise on bytes that are not what their tags say."""
+
+HIGH_THROUGHPUT_JPEG_2000: Final = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
 
 LUMINANCE: Final = (0.299, 0.587, 0.114)
 """Rec. ITU-R BT.601, as in PS3.3 C.7.6.3.1.2 for YBR_FULL."""
@@ -80,10 +82,11 @@ def _check_size(dataset: Dataset) -> None:
 def _decoded(dataset: Dataset) -> npt.NDArray[Any]:
     """(rows, columns) stored values, or (rows, columns, 3) red, green, blue."""
     try:
-        if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and dataset.BitsAllocated > 8:
-            frame = imagecodecs.jpeg8_decode(next(generate_frames(dataset.PixelData, number_of_frames=1)))
-        else:
+        decode = _own_decoder(dataset)
+        if decode is None:
             frame = dataset.pixel_array
+        else:
+            frame = decode(next(generate_frames(dataset.PixelData, number_of_frames=1)))
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             frame = apply_color_lut(frame, dataset)
     except CODEC_ERRORS as error:
@@ -93,6 +96,17 @@ def _decoded(dataset: Dataset) -> npt.NDArray[Any]:
     if frame.shape[:2] != (dataset.Rows, dataset.Columns):
         raise InputError("the decoded picture has another size than Rows and Columns say; send the file again")
     return np.asarray(frame)
+
+
+def _own_decoder(dataset: Dataset) -> Callable[[bytes], npt.NDArray[Any]] | None:
+    """A decoder for what pydicom's plugins leave out: 12-bit JPEG Extended and High-Throughput JPEG 2000."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    decoder: Callable[[bytes], npt.NDArray[Any]] | None = None
+    if syntax in HIGH_THROUGHPUT_JPEG_2000:
+        decoder = imagecodecs.htj2k_decode
+    elif syntax == JPEGExtended12Bit and dataset.BitsAllocated > 8:
+        decoder = imagecodecs.jpeg8_decode
+    return decoder
 
 
 def _grey(colour: npt.NDArray[Any]) -> FloatImage:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydicom.dataset import Dataset
 
@@ -15,8 +14,6 @@ from pipeline.errors import InputError, Refusal
 from pipeline.picture_read import PICTURE_SUFFIXES, read_picture
 from pipeline.radiograph import Radiograph
 from pipeline.typed_facts import TypedFacts
-
-NO_IMAGES: Final = ("DICOMDIR",)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,33 +45,25 @@ def read_study(paths: Sequence[Path], typed: Sequence[TypedFacts] = ()) -> Study
         Refusal: There are images, but no plain radiograph among them.
     """
     files = list(_files(paths))
-    facts = _facts_for(files, typed)
-    radiographs: dict[str, Radiograph] = {}
-    headers: dict[str, Dataset] = {}
+    found: dict[str, tuple[Radiograph, Dataset | None]] = {}
     warnings: list[str] = []
     refusals: list[Refusal] = []
-    for file, fact in zip(files, facts, strict=True):
-        header = None if _is_picture(file.path) else _image_header(file)
-        if header is None and not _is_picture(file.path):
-            continue
+    for file, fact in zip(files, _facts_for(files, typed), strict=True):
         try:
-            radiograph = fact.apply(read_picture(file.path) if header is None else read_radiograph(file.path))
+            read = _read(file)
         except Refusal as refusal:
             refusals.append(refusal)
             continue
-        if radiograph.identifier in radiographs:
+        if read is not None and read[0].identifier in found:
             warnings.append("A picture was given twice; the first was used.")
-            continue
-        radiographs[radiograph.identifier] = radiograph
-        if header is not None:
-            headers[radiograph.identifier] = header
+        elif read is not None:
+            found[read[0].identifier] = (fact.apply(read[0]), read[1])
+    headers = {identifier: header for identifier, (_, header) in found.items() if header is not None}
     _check_same_study(list(headers.values()))
-    if not radiographs:
-        raise (
-            refusals[0] if refusals else InputError("none of the files is a radiograph; give DICOM, PNG or JPEG images")
-        )
+    if not found:
+        raise refusals[0] if refusals else InputError("none of the files is a radiograph; give DICOM, PNG or JPEG")
     warnings += [f"One file was left out: {refusal.sentence}" for refusal in refusals]
-    ordered = tuple(radiographs[identifier] for identifier in sorted(radiographs))
+    ordered = tuple(found[identifier][0] for identifier in sorted(found))
     return StudyInput(radiographs=ordered, headers=headers, warnings=tuple(warnings))
 
 
@@ -105,14 +94,16 @@ def _facts_for(files: Sequence[_File], typed: Sequence[TypedFacts]) -> list[Type
     return list(typed)
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES
+def _read(file: _File) -> tuple[Radiograph, Dataset | None] | None:
+    """A file's radiograph and, of a DICOM file, its header; None for what is to be passed over."""
+    if file.path.suffix.lower() in PICTURE_SUFFIXES:
+        return read_picture(file.path), None
+    header = _image_header(file)
+    return None if header is None else (read_radiograph(file.path), header)
 
 
 def _image_header(file: _File) -> Dataset | None:
-    """The header of a DICOM image that is not our own result; None for what is to be passed over."""
-    if file.path.name in NO_IMAGES:
-        return None
+    """The header of a DICOM image that is not our own result."""
     try:
         header = read_header(file.path)
     except InputError:

@@ -30,6 +30,7 @@ from pipeline.surface import BoneSurface
 HEIGHT: Final = 560
 GAP: Final = 10
 BAR_STEP: Final = 26
+BARS_HEIGHT: Final = BAR_STEP * (len(CONTENTS) + 4)
 GROUND: Final = (10, 11, 14)
 
 MASK_COLOUR: Final = (64, 224, 208)
@@ -59,7 +60,7 @@ def input_picture(radiographs: Sequence[Radiograph]) -> Picture:
 
 def gate_picture(decisions: Sequence[GateDecision]) -> Picture:
     """What the gate thinks each picture shows: a bar per content, and the view."""
-    return montage([_bars(decision) for decision in decisions], height=BAR_STEP * (len(CONTENTS) + 3))
+    return montage([_bars(decision) for decision in decisions], height=BARS_HEIGHT)
 
 
 def enhanced_picture(enhanced: Sequence[EnhancedImage]) -> Picture:
@@ -123,7 +124,7 @@ def uncertainty_picture(surface: BoneSurface, cameras: Sequence[Camera], *, unit
 
 def _bars(decision: GateDecision) -> Picture:
     scores = decision.scores
-    image = Image.new("RGB", (460, BAR_STEP * (len(CONTENTS) + 3)), GROUND)
+    image = Image.new("RGB", (460, BARS_HEIGHT), GROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
     draw.text((14, 10), f"read as {decision.view} {decision.side or ''}", fill=INK, font=font)
     likely = [*scores.contents.items(), ("seen from the side", scores.lateral), ("bone is dark", scores.inverted)]
