@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import sys
@@ -26,6 +27,7 @@ from pipeline.supervisor import Program, Supervisor
 
 DATABASE_SECONDS: Final = 90
 READY_SECONDS: Final = 90
+PORT_SECONDS: Final = 10
 
 
 class Role(StrEnum):
@@ -91,7 +93,7 @@ class Node:
             ConfigurationError: A port is taken, or the site wants something impossible.
             TransientError: The database does not come up.
         """
-        _check_ports(self._settings)
+        self._check_ports()
         self._settings.data_folder.mkdir(parents=True, exist_ok=True)
         if not self._settings.database_url:
             self._start_postgres()
@@ -128,6 +130,21 @@ class Node:
         """Let everybody finish what is in hand; the database stops last."""
         self._supervisor.drain()
         self._files.close()
+
+    def _check_ports(self) -> None:
+        """A port that somebody else holds would make a child fall again and again: say so at once.
+
+        Processes of a node that was killed may still be letting go of theirs: they get a little time.
+
+        Raises:
+            ConfigurationError: Which, and which setting to change.
+        """
+        for door in _doors(self._settings):
+            free = functools.partial(lambda door: not _why_taken(door), door)
+            if not self._supervisor.wait_until(free, seconds=PORT_SECONDS) and (reason := _why_taken(door)):
+                raise ConfigurationError(
+                    f"cannot listen at {door.host}:{door.port} ({reason}): stop who does, or change {door.setting}"
+                )
 
     def _start_postgres(self) -> None:
         self._add("postgres", "pipeline.keep_postgres", stop_last=True)
@@ -193,22 +210,15 @@ def _doors(settings: NodeSettings) -> list[_Door]:
     ]
 
 
-def _check_ports(settings: NodeSettings) -> None:
-    """A port that somebody else holds would make a child fall again and again: say so at once.
-
-    Raises:
-        ConfigurationError: Which, and which setting to change.
-    """
-    for door in _doors(settings):
-        with socket.socket(socket.AF_INET6 if ":" in door.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((door.host, door.port))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"cannot listen at {door.host}:{door.port} ({error.strerror}): stop who does,"
-                    f" or change {door.setting}"
-                ) from error
+def _why_taken(door: _Door) -> str:
+    """Why nobody can listen at a door; empty where somebody can."""
+    with socket.socket(socket.AF_INET6 if ":" in door.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((door.host, door.port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _still_closed(doors: list[_Door]) -> list[_Door]:
