@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
 
 from pipeline.errors import ConfigurationError
-from pipeline.records import admin, users
+from pipeline.records import admin, tables, users
 from pipeline.site import Verdict, apply_site, plan
 from pipeline.site_file import load_site, read_password
 from pipeline.site_values import InstitutionValue, PeerValue, Subject, UserValue, differences
@@ -279,6 +280,22 @@ class TestApplying:
         assert self.current(database) == {}
 
 
+def wait_for_delivery(connection, institution_id):
+    """A result that is to be sent to the only peer; gives the condition on `deliveries` that is this one."""
+
+    def add(table, **values):
+        row = {"institution_id": institution_id, **values}
+        return connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
+
+    study = add(tables.studies, study_instance_uid="1.2.3")
+    reconstruction = add(tables.reconstructions, study_id=study, input_digest="d", instance_ids=[])
+    result_set = add(tables.result_sets, study_id=study, reconstruction_id=reconstruction, report={})
+    what = {"path": "a.dcm", "kind": "surface-segmentation", "media_type": "application/dicom", "title": "A"}
+    file = add(tables.result_files, result_set_id=result_set, blob_key="k", size=1, digest="d", **what)
+    peer = connection.execute(select(tables.peers.c.id)).scalar_one()
+    return tables.deliveries.c.id == add(tables.deliveries, result_file_id=file, peer_id=peer)
+
+
 class TestHistory:
     """Every change is recorded and can be taken back."""
 
@@ -297,6 +314,26 @@ class TestHistory:
             newest, first = admin.list_changes(connection)
         assert (first.before, first.after) == (None, OLD)
         assert (newest.before, newest.after, newest.who) == (OLD, NEW, "root@host")
+
+    def test_an_institution_sees_its_own_history_only(self, database):
+        other = Subject.of_institution("other")
+        with database.begin() as connection:
+            self.change(connection, InstitutionValue(name="Other"), other)
+            self.change(connection, OLD, Subject.of_peer("demo", "A B/C"))
+            (mine,) = admin.list_changes(connection, institution="demo")
+            (theirs,) = admin.list_changes(connection, institution="other")
+        assert mine.subject.name == "A B/C"
+        assert theirs.subject == other
+
+    def test_a_peer_for_which_results_wait_cannot_be_removed(self, database, institution_id):
+        with database.begin() as connection:
+            self.change(connection, OLD)
+            waiting = wait_for_delivery(connection, institution_id)
+            with pytest.raises(ConfigurationError, match="1 of its deliveries wait"):
+                self.change(connection, None)
+            connection.execute(tables.deliveries.update().where(waiting).values(state="delivered"))
+            self.change(connection, None)
+            assert admin.current_value(connection, PACS) is None
 
     def test_setting_what_is_set_is_no_change(self, database):
         with database.begin() as connection:

@@ -99,10 +99,11 @@ def undo(connection: Connection, change_id: int, *, who: str, source: str) -> Ch
 
 def list_changes(connection: Connection, *, institution: str | None = None, limit: int = 50) -> tuple[Change, ...]:
     """The newest changes first, of one institution (its slug) or of all."""
-    query = select(_CHANGES).order_by(_CHANGES.c.id.desc())
-    changes = (_from_row(row) for row in connection.execute(query))
-    wanted = (each for each in changes if institution in (None, each.subject.institution))
-    return tuple(each for _, each in zip(range(limit), wanted, strict=False))
+    query = select(_CHANGES).order_by(_CHANGES.c.id.desc()).limit(limit)
+    if institution is not None:
+        after_the_kind = func.split_part(_CHANGES.c.subject, " ", 2)
+        query = query.where(func.split_part(after_the_kind, "/", 1) == institution)
+    return tuple(_from_row(row) for row in connection.execute(query))
 
 
 def seeded_values(connection: Connection) -> dict[Subject, Value]:

@@ -144,8 +144,8 @@ def _remove_peer(connection: Connection, subject: Subject) -> None:
     ).scalar_one()
     if waiting:
         raise ConfigurationError(
-            f"{waiting} results still wait to be delivered to {subject}; wait until they are delivered "
-            "or given up, as `bonecraft status` shows"
+            f"{subject} cannot be removed: {waiting} of its deliveries wait; remove it when `bonecraft status` shows "
+            "them delivered or given up"
         )
     connection.execute(delete(peers).where(key))
 
