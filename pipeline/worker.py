@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -100,16 +101,21 @@ class Worker:
         Raises:
             DatabaseUnavailable: PostgreSQL went away: start the process again.
         """
+        lost = asyncio.Event()
         try:
             async with await self._connect() as asking, await self._connect() as listening:
                 manager = QueueManager(OneAtATime(TwoConnections(asking, listening)))
-                manager.entrypoint(RECONSTRUCT)(self._do)
+                manager.entrypoint(RECONSTRUCT)(partial(self._do, lost))
                 manager.shutdown = stop
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._settle_until(stop))
+                    tasks.create_task(self._settle_until(stop, lost))
                     tasks.create_task(self._work(manager))
-        except* (psycopg.OperationalError, DatabaseUnavailable) as errors:
-            raise DatabaseUnavailable("PostgreSQL went away: start the worker again") from errors
+        except (psycopg.OperationalError, BaseExceptionGroup) as error:
+            if not _is_loss_of_database(error):
+                raise
+            lost.set()
+        if lost.is_set():
+            raise DatabaseUnavailable("PostgreSQL went away: start the worker again")
 
     async def _connect(self) -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(self.database.libpq_url, autocommit=True)
@@ -122,24 +128,41 @@ class Worker:
             heartbeat_timeout=self.pace.heartbeat,
         )
 
-    async def _do(self, job: Job) -> None:
-        """One job of the queue; PgQueuer keeps its heartbeat going meanwhile."""
+    async def _do(self, lost: asyncio.Event, job: Job) -> None:
+        """One job of the queue, unless the database is lost meanwhile; PgQueuer keeps its heartbeat going."""
+        doing = asyncio.create_task(self.job.do(UUID((job.payload or b"").decode())))
+        losing = asyncio.create_task(lost.wait())
+        await asyncio.wait({doing, losing}, return_when=asyncio.FIRST_COMPLETED)
+        losing.cancel()
+        doing.cancel()
         try:
-            delay = await self.job.do(UUID((job.payload or b"").decode()))
-        except TransientError as error:
-            raise RetryRequested(self.job.first_delay, str(error)) from error
+            delay = await doing
+        except (TransientError, asyncio.CancelledError) as error:
+            raise RetryRequested(self.job.first_delay, "the outcome could not be recorded") from error
         if delay is not None:
             raise RetryRequested(delay)
 
-    async def _settle_until(self, stop: asyncio.Event) -> None:
+    async def _settle_until(self, stop: asyncio.Event, lost: asyncio.Event) -> None:
+        """Settle again and again; whether that works also tells whether the database is still there."""
         while not stop.is_set():
-            await asyncio.to_thread(self._settle)
+            try:
+                await asyncio.to_thread(self._settle)
+            except DatabaseUnavailable:
+                lost.set()
+                stop.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self.pace.settle.total_seconds())
 
     def _settle(self) -> None:
         with self.database.begin() as connection:
             settle_due(connection, now=self.job.now())
+
+
+def _is_loss_of_database(error: BaseException) -> bool:
+    """Whether nothing else is the matter; tasks that fail together come as a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_loss_of_database, error.exceptions))
+    return isinstance(error, psycopg.OperationalError | DatabaseUnavailable)
 
 
 def work(settings: NodeSettings, stop: threading.Event, *, child_command: tuple[str, ...] = STUDY_CHILD) -> None:

@@ -11,15 +11,13 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import insert
 
 from pipeline.database import Database, open_url
 from pipeline.embedded_postgres import ROLE, EmbeddedPostgres
 from pipeline.migrations import upgrade
-from pipeline.records import tables
 from pipeline.settings import NodeSettings
 from pipeline.store import Store, open_store
-from tests.node_helpers import Hospital
+from tests.node_helpers import Hospital, add_demo_hospital
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +59,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def institution_id(database: Database) -> UUID:
     """An institution, "Demo Hospital" (`demo`), called as BONECRAFT."""
-    with database.begin() as connection:
-        demo = connection.execute(
-            insert(tables.institutions).values(slug="demo", name="Demo Hospital").returning(tables.institutions.c.id)
-        ).scalar_one()
-        connection.execute(insert(tables.called_ae_titles).values(ae_title="BONECRAFT", institution_id=demo))
-    return demo
+    return add_demo_hospital(database)
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy import insert
+
 from pipeline.child_process import ChildProcess
 from pipeline.database import Database
 from pipeline.inbox import Accepted, Incoming, accept
+from pipeline.records import tables
 from pipeline.records.studies import Study, StudyScope, get_study
 from pipeline.store import Store
 from tests.factories import make_dx, save
@@ -25,6 +28,16 @@ def after(seconds: float) -> datetime:
 def fake_child(behaviour: str, folder: Path | None = None, *, timeout_seconds: float = 60) -> ChildProcess:
     command = (sys.executable, str(FAKE_CHILD), behaviour, *([str(folder)] if folder else []))
     return ChildProcess(command=command, timeout_seconds=timeout_seconds, threads=1)
+
+
+def add_demo_hospital(database: Database) -> UUID:
+    """An institution, "Demo Hospital" (`demo`), called as BONECRAFT."""
+    with database.begin() as connection:
+        demo = connection.execute(
+            insert(tables.institutions).values(slug="demo", name="Demo Hospital").returning(tables.institutions.c.id)
+        ).scalar_one()
+        connection.execute(insert(tables.called_ae_titles).values(ae_title="BONECRAFT", institution_id=demo))
+    return demo
 
 
 class Hospital:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,13 +15,18 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from pipeline.child_process import ChildProcess, ReconstructionFailed
+from pipeline.database import open_url
+from pipeline.embedded_postgres import EmbeddedPostgres
 from pipeline.jobs import rerun
+from pipeline.migrations import upgrade
 from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob, retry_delay
 from pipeline.records import deliveries, results, status, tables
 from pipeline.records.studies import Study, get_study
 from pipeline.results import FileKind
+from pipeline.settings import NodeSettings
+from pipeline.store import open_store
 from pipeline.worker import Worker, WorkerPace
-from tests.node_helpers import FAKE_CHILD, Hospital, after, fake_child
+from tests.node_helpers import FAKE_CHILD, Hospital, add_demo_hospital, after, fake_child
 
 QUICK = WorkerPace(heartbeat=timedelta(seconds=2), poll=timedelta(seconds=0.3), settle=timedelta(seconds=0.3))
 PATIENCE_SECONDS = 60
@@ -169,11 +176,17 @@ def test_retries_wait_longer_each_time_but_not_for_ever() -> None:
 WORKER = """
 import sys, threading
 from pathlib import Path
+from pipeline.database import DatabaseUnavailable
 from pipeline.settings import NodeSettings
+from pipeline.settings import NodeSettings
+from pipeline.store import open_store
 from pipeline.worker import work
 url, data, *child = sys.argv[1:]
 settings = NodeSettings(database_url=url, data_folder=Path(data), job_heartbeat_seconds=2)
-work(settings, threading.Event(), child_command=tuple(child))
+try:
+    work(settings, threading.Event(), child_command=tuple(child))
+except DatabaseUnavailable:
+    sys.exit(75)
 """
 
 
@@ -182,8 +195,10 @@ def worker_process(hospital: Hospital, behaviour: str, folder: Path) -> Iterator
     child = (sys.executable, str(FAKE_CHILD), behaviour, str(folder))
     place = (hospital.database.url, str(hospital.store.folder.parent))
     with subprocess.Popen([sys.executable, "-c", WORKER, *place, *child]) as worker:
-        yield worker
-        worker.kill()
+        try:
+            yield worker
+        finally:
+            worker.kill()
 
 
 def wait_until(condition) -> None:
@@ -207,3 +222,24 @@ def test_the_job_of_a_killed_worker_is_taken_over_and_done_once(hospital: Hospit
         assert len(connection.execute(select(tables.result_sets)).all()) == 1
         assert len(connection.execute(select(tables.deliveries)).all()) == 1
     assert refreshed(hospital, study).progress.attempts == 2
+
+
+def test_a_worker_ends_when_postgresql_is_killed_and_the_next_one_finishes_its_job(
+    short_folder: Path, tmp_path: Path
+) -> None:
+    server = EmbeddedPostgres(short_folder)
+    database = open_url(server.start())
+    upgrade(database.engine)
+    store = open_store(NodeSettings(data_folder=tmp_path / "data"))
+    hospital = Hospital(database, store, add_demo_hospital(database), tmp_path)
+    study = send_complete_study(hospital)
+    with worker_process(hospital, "hang-once", tmp_path) as worker:
+        wait_until(lambda: list(tmp_path.glob("attempt-*")))
+        os.kill(server.pid, signal.SIGKILL)
+        assert worker.wait(PATIENCE_SECONDS) == 75
+    server.wait(PATIENCE_SECONDS)
+    server.start()
+    with worker_process(hospital, "hang-once", tmp_path):
+        wait_until(lambda: refreshed(hospital, study).state == "reconstructed")
+    database.close()
+    server.stop()
