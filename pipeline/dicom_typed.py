@@ -57,7 +57,7 @@ def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Datase
     Raises:
         InputError: The file is not a picture, or is damaged or too large.
     """
-    read_picture(path)
+    shown = read_picture(path)
     identity = [study.study_instance_uid, _digest(path), *typed.choices()]
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
@@ -75,7 +75,7 @@ def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Datase
     dataset.ConversionType = "DI"
     dataset.SeriesNumber = dataset.InstanceNumber = 1
     dataset.PatientOrientation = []
-    _set_pixels(dataset, path)
+    _set_pixels(dataset, path, is_coloured=shown.was_colour)
     _set_typed(dataset, typed)
     return _with_meta(dataset, ExplicitVRLittleEndian)
 
@@ -121,12 +121,12 @@ def _set_typed(dataset: Dataset, typed: TypedFacts) -> None:
         dataset.ImageComments = TYPED_NOTE
 
 
-def _set_pixels(dataset: Dataset, path: Path) -> None:
-    """Grey as it is with 8 or 16 bits; colour stays colour, for no detector delivers it and the gate should know."""
+def _set_pixels(dataset: Dataset, path: Path, *, is_coloured: bool) -> None:
+    """Grey with 8 or 16 bits, also of a colour file that shows only grey; colour stays colour, for the gate to know."""
     with Image.open(path, formats=("PNG", "JPEG")) as picture:
         upright = ImageOps.exif_transpose(picture)
         is_deep = upright.mode.startswith("I")
-        is_grey = is_deep or upright.mode in ("1", "L", "LA")
+        is_grey = is_deep or not is_coloured
         array = np.asarray(upright if is_deep else upright.convert("L" if is_grey else "RGB"))
     pixels: npt.NDArray[np.uint16 | np.uint8] = array.astype(np.uint16 if is_deep else np.uint8)
     dataset.Rows, dataset.Columns = pixels.shape[:2]
