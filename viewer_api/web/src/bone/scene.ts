@@ -115,12 +115,12 @@ export class BoneScene {
   }
 
   #addLights(): void {
-    const key = new DirectionalLight("#fff4e2", 2.3);
-    key.position.set(-0.6, 0.8, 1);
-    const fill = new DirectionalLight("#c8dcf5", 0.7);
-    fill.position.set(1, -0.3, 0.5);
+    const key = new DirectionalLight("#fff4e2", 2.9);
+    key.position.set(-1.1, 1, 0.7);
+    const fill = new DirectionalLight("#bcd3f0", 0.55);
+    fill.position.set(1.4, -0.4, 0.2);
     this.#camera.add(key, fill);
-    this.#scene.add(this.#camera, new HemisphereLight("#dfe8f2", "#3a3026", 0.75));
+    this.#scene.add(this.#camera, new HemisphereLight("#dfe8f2", "#2a2420", 0.5));
   }
 
   #place(position: Vector3): void {

@@ -43,7 +43,7 @@ function useFrameSize(frame: { current: HTMLDivElement | null }): Size {
 
 function Bar({ bar }: { bar: ScaleBar }) {
   return (
-    <div class="pointer-events-none absolute bottom-3 left-3 text-xs text-bone drop-shadow-[0_0_2px_black]">
+    <div class="pointer-events-none absolute bottom-2 left-2 rounded bg-black/60 px-2 py-1 text-xs text-bone">
       <div class="mb-0.5 border-x border-b border-bone" style={{ width: `${bar.pixels}px`, height: "6px" }} />
       {bar.millimetres} mm
     </div>
@@ -140,19 +140,14 @@ export function Radiograph(props: RadiographProps) {
               role="img"
               aria-label="Outline of the reconstructed bone"
             >
-              <path
-                d={path}
-                fill="none"
-                stroke="var(--color-contour)"
-                stroke-width="1.6"
-                stroke-linejoin="round"
-                vector-effect="non-scaling-stroke"
-              />
+              {/* A dark edge under the line keeps it legible on white bone as on black air. */}
+              <path d={path} class="contour-line stroke-black/55" stroke-width="4" />
+              <path d={path} class="contour-line stroke-contour" stroke-width="1.8" />
             </svg>
           )}
         </div>
       </div>
-      <figcaption class="pointer-events-none absolute top-2.5 left-3 text-sm drop-shadow-[0_0_3px_black]">
+      <figcaption class="pointer-events-none absolute top-2 left-2 rounded bg-black/60 px-2 py-1 text-sm">
         <span class="font-medium">{title}</span>
         <span class="block text-xs text-soft">{note}</span>
       </figcaption>

@@ -122,7 +122,8 @@ export function StudiesView() {
       <div class="mb-4 flex flex-wrap items-center gap-4">
         <h1 class="text-xl font-semibold">Studies</h1>
         <span class="text-sm text-faint" aria-live="polite">
-          {found && `${found.total} in all${onTheirWay ? `, ${onTheirWay} on their way` : ""}`}
+          {found &&
+            `${found.total} ${found.total === 1 ? "study" : "studies"}${onTheirWay ? `, ${onTheirWay} on the way` : ""}`}
         </span>
         <input
           ref={search}

@@ -1,0 +1,362 @@
+"""The viewer in a real Chromium, as people use it.
+
+With BONECRAFT_SCREENSHOTS=folder in the environment every page is kept as a picture.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pipeline.database import Database
+from pipeline.dicom_read import read_radiograph
+from pipeline.records import admin, reconstructions
+from pipeline.records.users import Role, create_login_link, find_user
+from pipeline.site_values import PeerValue, Subject
+from pipeline.store import Store
+from tests.viewer_api.example_study import SAMPLE, ExampleStudy, add_finished_study, receive_sample
+from tests.viewer_api.people import PASSWORD
+from tests.viewer_api.served import served
+from viewer_api.page import DIST
+from viewer_api.pictures import picture_of
+
+CHROMIUM = shutil.which("chromium")
+CHROMIUM_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+PATIENCE_MS = 60_000
+SCREEN = {"width": 1440, "height": 900}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
+    pytest.mark.skipif(not DIST.is_dir(), reason="the page is not built: npm ci && npm run build in viewer_api/web"),
+    # Playwright's own event loop and transport are left to the garbage collector when its driver ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+Opener = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def address(web_app: FastAPI) -> Iterator[str]:
+    with served(web_app) as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Callable[[], Page]]:
+    """A window of its own, which must stay without complaints of the browser (scripts, security policy, 5xx)."""
+    contexts, complaints = [], []
+
+    def note(message) -> None:
+        if message.type == "error" and "404" not in message.text and "401" not in message.text:
+            complaints.append(message.text)
+
+    def go() -> Page:
+        context = browser.new_context(base_url=address, viewport=SCREEN, accept_downloads=True)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def log_in(open_page: Callable[[], Page], people) -> Opener:
+    """A window in which somebody of a role is logged in."""
+
+    def enter(role: Role, *, institution: str = "demo") -> Page:
+        people(role, institution=institution)
+        page = open_page()
+        page.goto("/login")
+        page.get_by_label("E-mail").fill(f"{role}@{institution}.example.org")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Studies")).to_be_visible()
+        return page
+
+    return enter
+
+
+def keep(page: Page, name: str) -> None:
+    """A screenshot, where somebody wants to look."""
+    if folder := os.environ.get("BONECRAFT_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def shades(picture: bytes) -> np.ndarray:
+    """(rows, columns) brightness."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        return np.asarray(opened.convert("L"), dtype=float)
+
+
+def test_a_person_logs_in_with_a_password_and_out_again(log_in: Opener, open_page):
+    stranger = open_page()
+    stranger.goto("/studies")
+    expect(stranger.get_by_role("heading", name="Log in")).to_be_visible()
+    keep(stranger, "login")
+    page = log_in(Role.RADIOLOGIST)
+    expect(page.get_by_text("No studies yet")).to_be_visible()
+    keep(page, "studies-empty")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    keep(page, "help")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_a_wrong_password_is_told_and_a_one_time_link_works_once(open_page, people, database: Database):
+    people(Role.RADIOLOGIST)
+    page = open_page()
+    page.goto("/login")
+    page.get_by_label("E-mail").fill("radiologist@demo.example.org")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("wrong")
+    with database.begin() as connection:
+        user = find_user(connection, email="radiologist@demo.example.org")
+        assert user is not None
+        token = create_login_link(connection, user.id, now=datetime.now(UTC))
+    page.goto(f"/login/once#{token}")
+    expect(page.get_by_role("heading", name="Studies")).to_be_visible()
+    assert token not in page.url
+    again = open_page()
+    again.goto(f"/login/once#{token}")
+    expect(again.get_by_role("alert")).to_contain_text("used")
+    keep(again, "once-used")
+
+
+def test_a_radiologist_reads_a_reconstructed_study(log_in: Opener, example: ExampleStudy, tmp_path: Path):
+    page = log_in(Role.RADIOLOGIST)
+    expect(page.get_by_text("Reconstructed")).to_be_visible()
+    keep(page, "studies")
+    page.get_by_role("link", name="Sample, Bonecraft").click()
+    expect(page.get_by_role("region", name="How far to trust this")).to_contain_text("1.2 mm")
+    bone = page.locator("canvas")
+    expect(bone).to_have_attribute("data-drawn", "yes")
+    page.wait_for_timeout(500)
+    assert shades(bone.screenshot()).std() > 8, "the bone is drawn, not an empty frame"
+    keep(page, "study")
+
+    contours = page.locator("svg.contour")
+    expect(contours).to_have_count(2)
+    page.keyboard.press("c")
+    expect(contours).to_have_count(0)
+    page.keyboard.press("c")
+    expect(contours).to_have_count(2)
+
+
+def test_the_bone_turns_colours_and_marks_what_is_inferred(log_in: Opener, example: ExampleStudy):
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{example.study_id}")
+    bone = page.locator("canvas")
+    expect(bone).to_have_attribute("data-drawn", "yes")
+    seen = {}
+    for key, name in (("1", "anterior"), ("4", "lateral"), ("5", "superior")):
+        page.keyboard.press(key)
+        page.wait_for_timeout(900)
+        expect(page.get_by_role("img", name=f"{name} view")).to_be_visible()
+        seen[name] = shades(bone.screenshot())
+    assert abs(seen["anterior"] - seen["lateral"]).mean() > 2
+    assert abs(seen["anterior"] - seen["superior"]).mean() > 2
+    page.keyboard.press("1")
+    page.keyboard.press("e")
+    page.wait_for_timeout(900)
+    assert abs(seen["anterior"] - shades(bone.screenshot())).mean() > 0.5
+    keep(page, "study-uncertainty")
+
+
+def test_the_window_follows_the_mouse(log_in: Opener, example: ExampleStudy):
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{example.study_id}")
+    film = page.get_by_role("application").first
+    expect(film.get_by_role("img", name="Radiograph")).to_be_visible()
+    page.wait_for_timeout(500)
+    before = shades(film.screenshot()).mean()
+    box = film.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + 120, steps=4)
+    page.mouse.up()
+    darker = shades(film.screenshot()).mean()
+    assert darker < before - 10
+    page.keyboard.press("0")
+    page.wait_for_timeout(300)
+    assert abs(shades(film.screenshot()).mean() - before) < 2
+
+
+def test_every_part_of_a_result_can_be_seen_and_downloaded(log_in: Opener, example: ExampleStudy):
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{example.study_id}")
+    expect(page.get_by_role("cell", name="Neck-shaft angle")).to_be_visible()
+    expect(page.get_by_text("The knee is outside the field.")).to_be_visible()
+    for part in ("Novel views and depth", "How it was made", "Downloads"):
+        page.get_by_role("tab", name=part).click()
+        expect(page.get_by_role("tabpanel", name=part)).to_be_visible()
+        page.wait_for_timeout(300)
+        keep(page, f"study-{part.lower().replace(' ', '-')}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="STL").first.click()
+    assert download.value.suggested_filename == "bonecraft-femur_R.stl"
+    assert Path(download.value.path()).stat().st_size > 10_000
+
+
+def test_a_shape_without_scale_says_so_everywhere(
+    log_in: Opener, database: Database, web_store: Store, institution_id, tmp_path: Path
+):
+    (tmp_path / "shape").mkdir()
+    added = add_finished_study(database, web_store, institution_id, tmp_path / "shape", scale_known=False)
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{added.study_id}")
+    expect(page.get_by_text("SHAPE ONLY")).to_have_count(4)  # banner, two radiographs, bone
+    expect(page.locator("canvas")).to_have_attribute("data-drawn", "yes")
+    keep(page, "study-shape-only")
+
+
+def test_progress_is_live_and_the_result_appears_by_itself(
+    log_in: Opener, database: Database, web_store: Store, institution_id
+):
+    study_id = receive_sample(database, web_store, institution_id)
+    with database.begin() as connection:
+        (reconstruction,) = reconstructions.of_study(connection, study_id)
+        begun = reconstructions.begin(connection, reconstruction, now=datetime.now(UTC))
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{study_id}")
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    with database.begin() as connection:
+        reconstructions.note_progress(
+            connection, reconstruction.id, stage="fit", percent=62, sentence="Fitting the femur to both outlines"
+        )
+    expect(page.get_by_text("Fitting the femur to both outlines")).to_be_visible()
+    keep(page, "study-running")
+    page.goto("/studies")
+    expect(page.get_by_text("Running")).to_be_visible()
+    keep(page, "studies-running")
+    page.goto(f"/studies/{study_id}")
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    with database.begin() as connection:
+        problem = "The outline of the bone could not be seen in the lateral view."
+        reconstructions.finish(connection, begun, "refused", now=datetime.now(UTC), problem=problem)
+    expect(page.get_by_text(problem)).to_be_visible()
+    keep(page, "study-refused")
+
+
+def test_a_picture_is_previewed_described_and_uploaded(log_in: Opener, tmp_path: Path):
+    picture = tmp_path / "hip.png"
+    picture.write_bytes(picture_of(read_radiograph(SAMPLE / "1-ap.dcm")))
+    page = log_in(Role.SPECIALIST)
+    page.goto("/upload")
+    keep(page, "upload-empty")
+    page.get_by_label("Radiographs").set_input_files([picture, SAMPLE / "2-lateral.dcm"])
+    preview = page.get_by_alt_text("Preview of hip.png")
+    expect(preview).to_be_visible()
+    assert preview.evaluate("image => image.decode().then(() => image.naturalWidth)") == 779
+    expect(page.get_by_alt_text("Preview of 2-lateral.dcm")).to_be_visible()
+    expect(page.get_by_text("Nothing is stored yet.")).to_be_visible()
+    card = page.get_by_role("article", name="hip.png")
+    card.get_by_label("View").select_option("AP")
+    card.get_by_label("Side").select_option("R")
+    card.get_by_label("Pixel spacing, mm").fill("0.2")
+    page.wait_for_timeout(300)
+    keep(page, "upload")
+    page.get_by_role("article", name="2-lateral.dcm").get_by_role("button", name="Leave out").click()
+    page.get_by_role("button", name="Send 1 radiograph").click()
+    expect(page.get_by_alt_text("Radiograph, AP, right")).to_be_visible()
+    keep(page, "study-uploaded")
+
+
+def test_an_administrator_changes_an_ae_title_and_undoes_it(log_in: Opener, database: Database, institution_id):
+    with database.begin() as connection:
+        peer = PeerValue(host="127.0.0.1", port=4242, allow_from=("127.0.0.1/32",), sends=True, receives=True)
+        admin.change(connection, Subject.of_peer("demo", "PACS"), peer, who="site.toml", source="site.toml")
+    page = log_in(Role.ADMIN)
+    page.goto("/administration")
+    titles = page.get_by_label("Modalities call the node as")
+    expect(titles).to_have_value("BONECRAFT")
+    titles.fill("BONECRAFT, BONES2")
+    page.get_by_role("button", name="Show the change").click()
+    expect(page.locator(".difference").first).to_contain_text('+ called_ae_titles = ["BONECRAFT", "BONES2"]')
+    keep(page, "administration-difference")
+    page.get_by_role("button", name="Apply").click()
+    change = page.get_by_role("listitem").filter(has_text="institution demo").first
+    expect(change).to_contain_text("BONES2")
+    page.get_by_role("button", name="Edit").first.click()
+    keep(page, "administration")
+    change.get_by_role("button", name="Undo").click()
+    expect(titles).to_have_value("BONECRAFT")
+
+
+def test_a_wrong_ae_title_is_refused_with_the_reason(log_in: Opener):
+    page = log_in(Role.ADMIN)
+    page.goto("/administration")
+    page.get_by_label("Modalities call the node as").fill("A TITLE THAT IS TOO LONG")
+    page.get_by_role("button", name="Show the change").click()
+    expect(page.get_by_role("alert")).to_contain_text("DICOM allows 16")
+
+
+def test_another_institution_finds_nothing_at_the_address(log_in: Opener, example: ExampleStudy):
+    page = log_in(Role.RADIOLOGIST, institution="other")
+    response = page.goto(f"/studies/{example.study_id}")
+    assert response is not None
+    assert response.status == 404
+    expect(page.get_by_text("There is nothing here")).to_be_visible()
+    keep(page, "not-found")
+
+
+def test_a_specialist_registers_and_an_administrator_verifies_them(open_page, log_in: Opener):
+    admins = log_in(Role.ADMIN)
+    page = open_page()
+    page.goto("/register")
+    page.get_by_label("Institution").select_option("Demo Hospital")
+    page.get_by_label("E-mail").fill("specialist@example.org")
+    page.get_by_label("Password").fill(PASSWORD)
+    keep(page, "register")
+    page.get_by_role("button", name="Register").click()
+    expect(page.get_by_text("verifies your registration")).to_be_visible()
+    admins.goto("/administration")
+    row = admins.get_by_role("row").filter(has_text="specialist@example.org")
+    expect(row).to_contain_text("waits for you")
+    row.get_by_role("button", name="Verify").click()
+    expect(row).to_contain_text("active")
+
+
+def test_the_page_names_its_models_and_licences(log_in: Opener, web_settings):
+    page = log_in(Role.RADIOLOGIST)
+    page.goto("/about")
+    expect(page.get_by_role("heading", name="About Bonecraft")).to_be_visible()
+    expect(page.get_by_text("not for diagnosis alone").first).to_be_visible()
+    keep(page, "about")
