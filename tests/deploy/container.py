@@ -104,7 +104,7 @@ def install(prefix: Path, *, uid: int) -> None:
     subprocess.run([python, "-m", "pip", "install", *options, str(ROOT)], env=environment, check=True)
     (site_packages / "bin").rename(prefix / "bin")
     (prefix / "bin/python").symlink_to(python)
-    (prefix / "models").symlink_to(ROOT / "models")
+    (site_packages / "pipeline/_models").symlink_to(ROOT / "models")
 
 
 def python_paths() -> list[Path]:

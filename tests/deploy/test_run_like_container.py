@@ -12,6 +12,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -164,6 +165,17 @@ def test_it_answers_a_peer(node, stage):
 def test_the_administrators_commands_work_in_it(node, stage):
     listed = stage.run([*stage.container.entrypoint, "peers", "list", "--json"])
     assert "peer demo/CR1" in listed.stdout
+
+
+def test_models_and_sample_came_along(node, stage):
+    written = stage.run([*stage.container.entrypoint, "sample", "--out", str(stage.data / "sample")])
+    assert written.returncode == 0, written.stdout
+    assert list((stage.data / "sample").glob("*.dcm"))
+
+
+def test_the_viewers_page_came_along(node, stage):
+    with urlopen(f"http://127.0.0.1:{stage.environment['BONECRAFT_WEB_PORT']}/") as answer:
+        assert "<script" in answer.read().decode()
 
 
 def test_what_the_pods_prepare_with_can_be_repeated(node, stage, folder):
