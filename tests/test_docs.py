@@ -90,3 +90,8 @@ def test_the_site_file_of_the_tour_is_one():
         r"```toml\n(\[\[institutions.*?)```", (ROOT / "docs/administrators.md").read_text(), re.DOTALL
     )
     assert SiteFile.model_validate(tomllib.loads(example)).institutions[0].slug == "demo"
+
+
+def test_every_decision_is_in_the_index():
+    pages = {page.name for page in (ROOT / "docs/adr").glob("0*.md")}
+    assert pages == set(links((ROOT / "docs/adr/README.md").read_text()))
