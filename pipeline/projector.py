@@ -177,11 +177,10 @@ def depth_maps(vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry:
         np.add.at(thickness, start + ray, (leaving * distance).astype(np.float32))
     missed = ~np.isfinite(front)
     front[missed] = back[missed] = np.nan
-    thickness[missed] = 0
+    # A ray through an edge may be counted on one side of it only: no path is longer than from front to back.
+    thickness = np.where(missed, 0, np.clip(thickness, 0, back - front)).astype(np.float32)
     shape = (geometry.rows, geometry.columns)
-    return DepthMaps(
-        front=front.reshape(shape), back=back.reshape(shape), thickness=np.maximum(thickness, 0).reshape(shape)
-    )
+    return DepthMaps(front=front.reshape(shape), back=back.reshape(shape), thickness=thickness.reshape(shape))
 
 
 def _rays(geometry: ProjectionGeometry) -> Iterator[tuple[int, FloatArray]]:

@@ -74,4 +74,9 @@ def _path_lengths(vertices: FloatArray, triangles: npt.NDArray[np.int32], rays: 
     corners = vertices[triangles]
     outward = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     leaving = np.sign(np.einsum("ij,ij->i", rays[ray, 3:], outward[hits["primitive_ids"].numpy()]))
-    return np.asarray(np.bincount(ray, weights=leaving * distance, minlength=len(rays)).clip(0))
+    lengths = np.bincount(ray, weights=leaving * distance, minlength=len(rays))
+    nearest, farthest = np.full(len(rays), np.inf), np.zeros(len(rays))
+    np.minimum.at(nearest, ray, distance)
+    np.maximum.at(farthest, ray, distance)
+    # A ray through an edge may be counted on one side of it only: no path is longer than from front to back.
+    return np.asarray(np.clip(lengths, 0, np.maximum(farthest - nearest, 0)))

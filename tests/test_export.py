@@ -1,0 +1,195 @@
+"""What leaves as files: meshes that any program opens, in the right units, and the same bytes every time."""
+
+import hashlib
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from pipeline import mesh_files
+from pipeline.export import CLOUD_POINTS, low_poly, npz, png, sample_points, write_meshes
+from pipeline.geometry import ProjectionGeometry
+from pipeline.radiograph import Side
+from pipeline.results import FileKind
+from pipeline.stages.camera import camera, standard_cameras
+from pipeline.stages.depth_pictures import view_depth
+from pipeline.stages.drawn_radiograph import draw_radiographs
+from pipeline.stages.palette import INFERRED, plain_colours, uncertainty_colours
+from pipeline.stages.render import prepare, render_shaded
+from pipeline.surface import Bone, BoneSurface
+from tests.factories import make_bone
+
+
+@pytest.fixture(scope="module")
+def bone() -> BoneSurface:
+    return make_bone(around=64, along=120)
+
+
+@pytest.fixture(scope="module")
+def folder(bone, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    return out, write_meshes(bone, out, scale_known=True)
+
+
+def an_egg() -> BoneSurface:
+    """Smooth everywhere, and of another width from every side."""
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    return BoneSurface(
+        bone=Bone.FEMUR,
+        side=Side.RIGHT,
+        vertices=ball.vertices * [30, 45, 120],
+        triangles=ball.faces,
+        standard_deviation=np.ones(len(ball.vertices)),
+        inferred=np.zeros(len(ball.vertices), dtype=bool),
+    )
+
+
+def opened(path) -> trimesh.Trimesh:
+    loaded = trimesh.load(path)
+    return loaded.to_mesh() if isinstance(loaded, trimesh.Scene) else loaded
+
+
+@pytest.mark.parametrize("suffix", ["stl", "obj", "ply"])
+def test_meshes_hold_the_bone_in_mm(bone, folder, suffix):
+    mesh = opened(folder[0] / f"meshes/{bone.name}.{suffix}")
+    assert mesh.is_watertight
+    assert mesh.volume > 0, "triangles are counter-clockwise seen from outside"
+    assert mesh.bounds == pytest.approx(np.stack([bone.vertices.min(axis=0), bone.vertices.max(axis=0)]), abs=1e-3)
+
+
+def test_glb_stands_upright_in_metres(bone, folder):
+    mesh = opened(folder[0] / f"meshes/{bone.name}.glb")
+    left, posterior, head = bone.extent / 1000
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    assert mesh.extents == pytest.approx([left, head, posterior], rel=1e-3)
+
+
+def test_glb_says_its_own_length(bone):
+    data = mesh_files.glb(bone, plain_colours(bone), header="note")
+    magic, version, length = struct.unpack("<4sII", data[:12])
+    text_length = struct.unpack("<I", data[12:16])[0]
+    document = json.loads(data[20 : 20 + text_length])
+    assert (magic, version, length) == (b"glTF", 2, len(data))
+    assert document["accessors"][-1]["count"] == bone.triangles.size
+
+
+def test_the_low_poly_mesh_is_small_closed_and_near(bone):
+    small = low_poly(bone, triangles=1000)
+    distances = trimesh.proximity.closest_point_naive(
+        trimesh.Trimesh(bone.vertices, bone.triangles, process=False), small.vertices[::10]
+    )[1]
+    assert small.watertight
+    assert len(small.triangles) <= 1250
+    assert distances.max() < 1.0
+
+
+def test_ply_carries_the_deviation_and_what_is_inferred(bone, folder):
+    data = (folder[0] / f"meshes/{bone.name}.ply").read_bytes()
+    head, _, body = data.partition(b"end_header\n")
+    assert b"property float standard_deviation" in head
+    assert b"property uchar inferred" in head
+    record = np.dtype([("xyz", "<f4", 3), ("n", "<f4", 3), ("rgb", "u1", 3), ("sd", "<f4"), ("inferred", "u1")])
+    vertices = np.frombuffer(body[: record.itemsize * len(bone.vertices)], record)
+    assert vertices["sd"] == pytest.approx(bone.standard_deviation, rel=1e-5)
+    assert np.array_equal(vertices["inferred"].astype(bool), bone.inferred)
+
+
+def test_points_lie_on_the_surface_and_cover_it(bone):
+    points, normals, _ = sample_points(bone, count=2000, seed=1)
+    mesh = trimesh.Trimesh(bone.vertices, bone.triangles, process=False)
+    assert trimesh.proximity.closest_point_naive(mesh, points[::40])[1].max() < 1e-6
+    assert np.linalg.norm(normals, axis=1) == pytest.approx(1)
+    upper = points[:, 2] > np.median(bone.vertices[:, 2])
+    area_above = mesh.area_faces[mesh.triangles_center[:, 2] > np.median(bone.vertices[:, 2])].sum() / mesh.area
+    assert upper.mean() == pytest.approx(area_above, abs=0.03)
+
+
+def test_the_same_bone_gives_the_same_bytes(bone, folder, tmp_path):
+    again = write_meshes(bone, tmp_path, scale_known=True)
+    first = {file.path: hashlib.sha256((folder[0] / file.path).read_bytes()).hexdigest() for file in folder[1]}
+    assert first == {file.path: hashlib.sha256((tmp_path / file.path).read_bytes()).hexdigest() for file in again}
+
+
+def test_arrays_and_pictures_give_the_same_bytes_too():
+    values = np.random.default_rng(3).random((20, 30)).astype(np.float32)
+    picture = (values * 255).astype(np.uint8)
+    assert npz({"thickness_mm": values}) == npz({"thickness_mm": values})
+    assert png(picture) == png(picture)
+
+
+def test_without_a_scale_every_name_title_and_header_says_so(bone, tmp_path):
+    written = write_meshes(bone, tmp_path, scale_known=False)
+    assert all("shape-only" in file.path and "not mm" in file.title for file in written)
+    assert b"SHAPE ONLY" in (tmp_path / f"meshes/{bone.name}_shape-only.stl").read_bytes()[:80]
+    assert b"SHAPE ONLY" in (tmp_path / f"meshes/{bone.name}_shape-only.obj").read_bytes()[:80]
+
+
+def test_every_kind_of_mesh_is_written(bone, folder):
+    kinds = [file.kind for file in folder[1]]
+    assert kinds.count(FileKind.MESH) == kinds.count(FileKind.MESH_LOW_POLY) == 4
+    cloud = trimesh.load(folder[0] / f"meshes/{bone.name}_points.ply")
+    assert len(cloud.vertices) == CLOUD_POINTS
+
+
+def test_inferred_vertices_are_cool_and_uncertain_ones_warm(bone):
+    surface = BoneSurface(
+        bone=bone.bone,
+        side=bone.side,
+        vertices=bone.vertices,
+        triangles=bone.triangles,
+        standard_deviation=np.linspace(0, 5, len(bone.vertices)),
+        inferred=np.zeros(len(bone.vertices), dtype=bool),
+    )
+    colours = uncertainty_colours(surface).astype(int)
+    assert colours[-1, 0] - colours[-1, 1] > colours[0, 0] - colours[0, 1] + 50
+    assert INFERRED[2] > INFERRED[0]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_the_lateral_camera_stands_at_the_bones_own_side(side):
+    lateral = next(view for view in standard_cameras(side) if view.name == "lateral")
+    outwards = 1 if side is Side.LEFT else -1
+    assert lateral.towards[0] == pytest.approx(-outwards)
+    assert lateral.up[2] == pytest.approx(1)
+
+
+def test_from_the_front_the_patients_left_is_on_the_right():
+    assert camera("anterior", azimuth_deg=0).right == pytest.approx([1, 0, 0])
+
+
+@pytest.mark.parametrize("azimuth", [0, 90, 37])
+def test_a_rendering_is_to_scale(azimuth):
+    egg, view = an_egg(), camera("any", azimuth_deg=azimuth)
+    rendering = render_shaded(prepare(egg), view, longest_side=400)
+    lit = rendering.pixels.max(axis=2) > 60
+    height = np.ptp(np.flatnonzero(lit.any(axis=1))) * rendering.mm_per_pixel
+    width = np.ptp(np.flatnonzero(lit.any(axis=0))) * rendering.mm_per_pixel
+    assert height == pytest.approx(np.ptp(egg.vertices @ view.up), abs=3 * rendering.mm_per_pixel)
+    assert width == pytest.approx(np.ptp(egg.vertices @ view.right), abs=3 * rendering.mm_per_pixel)
+
+
+def test_a_drawn_radiograph_shows_walls_brighter_than_the_marrow(bone):
+    drawn = draw_radiographs(bone, [camera("front", azimuth_deg=0)], longest_side=400)[0].pixels[..., 0]
+    middle = drawn[drawn.shape[0] // 2].astype(int)
+    bright = np.flatnonzero(middle > 30)
+    wall, core = middle[bright[: len(bright) // 4]].max(), middle[bright[len(bright) // 2]]
+    assert wall > core
+
+
+def test_thickness_is_the_way_between_front_and_back(bone):
+    geometry = ProjectionGeometry(
+        source=[0, -1000, 0],
+        detector_origin=[-10, 150, 170],
+        column_direction=[1, 0, 0],
+        row_direction=[0, 0, -1],
+        pixel_spacing=(1.0, 1.0),
+        rows=500,
+        columns=260,
+    )
+    maps = view_depth(bone, geometry).maps
+    met = np.isfinite(maps.front)
+    assert met.any()
+    assert maps.thickness[met] == pytest.approx((maps.back - maps.front)[met], abs=0.5)
