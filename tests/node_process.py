@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline.embedded_postgres import embedded_url
+from pipeline.embedded_postgres import EmbeddedPostgresNotRunning, embedded_url
 from tests.peers import free_port
 
 START_SECONDS = 120
@@ -144,7 +144,7 @@ def running_node(*peers: NodePeer, **settings: object) -> Iterator[RunningNode]:
 def _holds(condition: Callable[[], bool]) -> bool:
     try:
         return condition()
-    except (psycopg.OperationalError, OSError):
+    except (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError):
         return False
 
 

@@ -15,7 +15,7 @@ from pipeline.cli.sample import sample_folder
 from pipeline.dicom_renew import renew_study
 from tests.node_process import MODALITY, MODALITY_AE_TITLE, NODE_AE_TITLE, NodePeer, RunningNode, running_node
 from tests.peers import OrthancPeer, running_orthanc
-from tests.scp_node.senders import associate, send_half, takes_connections
+from tests.scp_node.senders import associate, send_half, takes_connections, wait_until
 
 RESULTS = 3
 """One Surface Segmentation and a picture for each of the two radiographs."""
@@ -134,14 +134,14 @@ def test_postgres_killed_in_the_middle_of_a_study(scene: Scene) -> None:
 
 
 def test_everything_killed_at_once_as_by_a_power_cut(scene: Scene) -> None:
-    assert scene.send(scene.ap)
-    assert scene.send(scene.lateral)
+    scene.send_until_acknowledged(scene.ap)
+    scene.send_until_acknowledged(scene.lateral)
     scene.wait_until_working()
     programs = ("postgres", "listener", "worker", "delivery", "web")
     pids = [scene.node.process.pid, *(scene.node.pid_of(program) for program in programs)]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     scene.node.process.wait()
-    assert not takes_connections(scene.node.dicom_port)
+    wait_until(lambda: not takes_connections(scene.node.dicom_port))
     scene.node.start()
     scene.assert_complete_and_delivered_once()
