@@ -222,13 +222,13 @@ def _affine_fit(moving: FloatArray, fixed: FloatArray) -> tuple[FloatArray, Floa
     """Linear map and shift that carry points onto points, by iterated closest points from a shared top and middle."""
 
     def anchor(points: FloatArray) -> FloatArray:
-        return np.r_[points.mean(axis=0)[:2], points[:, 2].max()]
+        return np.array([*points.mean(axis=0)[:2], points[:, 2].max()])
 
     linear, shift = np.eye(3), anchor(fixed) - anchor(moving)
     tree = cKDTree(fixed)
     for iteration in range(60):
         moved = moving @ linear + shift
-        distance, nearest = tree.query(moved)
+        distance, nearest = (np.asarray(found) for found in tree.query(moved))
         keep = distance <= np.quantile(distance, 0.9)
         source, target = moving[keep], fixed[nearest[keep]]
         if iteration < 25:

@@ -45,10 +45,11 @@ def _local_width(outer: Mesh, normals: FloatArray) -> FloatArray:
     """Distance from every vertex through the bone to the opposite surface, mm."""
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
-        o3d.core.Tensor(outer.vertices.astype(np.float32)), o3d.core.Tensor(outer.triangles.astype(np.uint32))
+        o3d.core.Tensor.from_numpy(outer.vertices.astype(np.float32)),
+        o3d.core.Tensor.from_numpy(outer.triangles.astype(np.uint32)),
     )
     starts = outer.vertices - 0.2 * normals
-    rays = o3d.core.Tensor(np.concatenate([starts, -normals], axis=1).astype(np.float32))
+    rays = o3d.core.Tensor.from_numpy(np.concatenate([starts, -normals], axis=1).astype(np.float32))
     width = scene.cast_rays(rays)["t_hit"].numpy().astype(np.float64)
     return np.where(np.isfinite(width), width, 5.0)
 

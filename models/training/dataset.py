@@ -185,7 +185,7 @@ def _cut_out(
 def _coarse(film: FloatImage) -> FloatImage:
     """The film after a detour over few pixels or few greys, as thumbnails and JPEG pictures have taken it."""
     _, packed = cv2.imencode(".jpg", np.round(film * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 40])
-    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), dtype=np.float32) / 255
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), dtype=np.float32) / np.float32(255)
 
 
 def heat_maps(landmarks: FloatArray, shape: tuple[int, int]) -> FloatImage:

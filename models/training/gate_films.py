@@ -106,8 +106,8 @@ def _document(shape: tuple[int, int], rng: np.random.Generator) -> FloatImage:
         cv2.putText(
             page, text, (8, row), cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.3, 0.6)), int(rng.integers(0, 90)), 1
         )
-    picture = page.astype(np.float32) / 255
-    return picture if rng.random() < 0.7 else 1 - picture
+    picture = page / 255 if rng.random() < 0.7 else 1 - page / 255
+    return np.asarray(picture, dtype=np.float32)
 
 
 def recipes(collection: Collection, folder: Path) -> dict[Content, tuple[Recipe, ...]]:
@@ -156,7 +156,9 @@ def femora(shadows: Path, count: int, rng: np.random.Generator) -> tuple[list[Fl
     return films, laterals
 
 
-def make(given: argparse.Namespace) -> dict[str, npt.NDArray[np.generic]]:
+def make(
+    given: argparse.Namespace,
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Images (n, GATE_SIZE, GATE_SIZE) float16, classes, and laterals: 1, 0, or -1 where it means nothing."""
     rng = np.random.default_rng(given.seed)
     collection = Collection(given.collection)
@@ -177,11 +179,7 @@ def make(given: argparse.Namespace) -> dict[str, npt.NDArray[np.generic]]:
     for number in range(given.scenes // 2):
         add(develop_scene(both_hips(people[number % len(people)], rng), rng), Content.FEMUR, 0)
     add([no_radiograph(rng) for _ in range(3 * given.scenes)], Content.NO_RADIOGRAPH, -1)
-    return {
-        "images": np.array(images).astype(np.float16),
-        "classes": np.array(classes, dtype=np.int64),
-        "laterals": np.array(views, dtype=np.int64),
-    }
+    return np.array(images).astype(np.float16), np.array(classes), np.array(views)
 
 
 def main() -> None:
@@ -194,7 +192,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(given.out, **make(given))
+    images, classes, laterals = make(given)
+    np.savez(given.out, images=images, classes=classes, laterals=laterals)
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def _attenuation(
         total = total + (photometry.cortical_ratio - 1) * (lengths[outer] - core)
         total = total + (photometry.core_ratio - 1) * core * spongy
     total = total - _gas(lengths[Layer.TRUNK], spacing_mm, photometry, rng)
-    return np.maximum(photometry.muscle * total, 0).astype(np.float32)
+    return np.asarray(np.maximum(photometry.muscle * total, 0), dtype=np.float32)
 
 
 def smooth_noise(
@@ -198,7 +198,7 @@ def smooth_noise(
 def _ridges(shape: tuple[int, ...], spacing_mm: float, rng: np.random.Generator) -> FloatImage:
     """Thin long streaks where a smooth field crosses zero: what fat between muscles looks like."""
     field = smooth_noise(shape, rng.uniform(14, 40) / spacing_mm, rng, stretch=4.0)
-    return np.exp(-((field / rng.uniform(0.04, 0.2)) ** 2)).astype(np.float32)
+    return np.asarray(np.exp(-((field / rng.uniform(0.04, 0.2)) ** 2)), dtype=np.float32)
 
 
 def _trabeculae(
@@ -215,7 +215,7 @@ def _gas(trunk: FloatImage, spacing_mm: float, photometry: Photometry, rng: np.r
         return np.zeros_like(trunk)
     field = smooth_noise(trunk.shape, rng.uniform(10, 25) / spacing_mm, rng)
     bubbles = np.clip((field - rng.uniform(0.6, 1.4)) * 1.5, 0, 1)
-    return (photometry.gas_mm * bubbles * np.clip((trunk - 100) / 60, 0, 1)).astype(np.float32)
+    return np.asarray(photometry.gas_mm * bubbles * np.clip((trunk - 100) / 60, 0, 1), dtype=np.float32)
 
 
 def _objects(shape: tuple[int, ...], spacing_mm: float, photometry: Photometry, rng: np.random.Generator) -> FloatImage:
@@ -255,7 +255,7 @@ def _display(signal: FloatImage, shown: BoolImage, spacing_mm: float, photometry
     low, high = np.percentile(signal[shown], photometry.window)
     scaled = np.clip((signal - low) / max(float(high - low), 1e-6), 0, 1) ** photometry.gamma
     curved = scaled * scaled * (3 - 2 * scaled)
-    return ((1 - photometry.sigmoid) * scaled + photometry.sigmoid * curved).astype(np.float32)
+    return np.asarray((1 - photometry.sigmoid) * scaled + photometry.sigmoid * curved, dtype=np.float32)
 
 
 def _blades(shape: tuple[int, ...], photometry: Photometry, rng: np.random.Generator) -> BoolImage:

@@ -149,8 +149,8 @@ def _part_to_show(anatomy: Anatomy, field: Field) -> FloatArray:
     if field is Field.WHOLE:
         return vertices
     if field is Field.HIP:
-        return vertices[vertices[:, 2] > top - 0.27 * length]
-    return vertices[vertices[:, 2] < vertices[:, 2].min() + 0.27 * length]
+        return np.asarray(vertices[vertices[:, 2] > top - 0.27 * length])
+    return np.asarray(vertices[vertices[:, 2] < vertices[:, 2].min() + 0.27 * length])
 
 
 def _lowest_row(anatomy: Anatomy, unit: ProjectionGeometry) -> float:

@@ -68,11 +68,11 @@ def _layer_lengths(meshes: Sequence[Mesh], rays: FloatImage, threads: int) -> Fl
     normals = []
     for mesh in meshes:
         vertices, triangles = mesh.vertices.astype(np.float32), mesh.triangles.astype(np.uint32)
-        scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles))
+        scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(triangles))
         corners = mesh.vertices[mesh.triangles]
         normals.append(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     offsets = np.cumsum([0, *(len(mesh.triangles) for mesh in meshes)])
-    hits = scene.list_intersections(o3d.core.Tensor(rays))
+    hits = scene.list_intersections(o3d.core.Tensor.from_numpy(rays))
     ray, distance = hits["ray_ids"].numpy().astype(np.int64), hits["t_hit"].numpy().astype(np.float64)
     triangle = offsets[hits["geometry_ids"].numpy()] + hits["primitive_ids"].numpy()
     order = np.argsort(ray * _FARTHEST_MM + distance, kind="stable")

@@ -64,11 +64,11 @@ def leg(
     """
     back = np.array([0.0, 1.0, 0.0])
     inwards, backwards = rng.uniform(0, 22), rng.uniform(0, 22)
-    steps = np.linspace(-0.16, 1.1, 20)[:, None]
+    steps = np.array(np.linspace(-0.16, 1.1, 20))[:, None]
     thigh_path = hip + steps * (knee - hip) + (1 - steps) * (inwards * medial + backwards * back)
     rounded = np.interp(steps[:, 0], [-0.16, -0.06, 0.05, 0.95, 1.05, 1.1], [0.3, 0.75, 1.0, 1.0, 0.85, 0.4])
     thigh_radius = (build.thigh + (build.knee - build.thigh) * np.clip(steps[:, 0], 0, 1) ** 1.2) * rounded
-    calf_steps = np.linspace(-0.12, 1.1, 18)[:, None]
+    calf_steps = np.array(np.linspace(-0.12, 1.1, 18))[:, None]
     calf_path = knee + calf_steps * (ankle - knee) + 8 * back * np.clip(calf_steps * 4, 0, 1)
     bulge = np.interp(calf_steps[:, 0], [0.15, 0.35, 0.8, 1.1], [0.95, 1.0, 0.62, 0.66])
     below_knee = np.interp(calf_steps[:, 0], [-0.12, -0.05, 0.0, 0.2], [0.4, 0.85, 1.0, 0.0])
@@ -94,7 +94,7 @@ def trunk(midline: FloatArray, up: FloatArray, build: Build, rng: np.random.Gene
     lowest = rng.uniform(-90, -50)
     heights = np.r_[lowest + np.array([0, 8, 20, 38]), np.linspace(lowest + 65, 330, 14)]
     path = midline + heights[:, None] * up + np.array([0.0, rng.uniform(5, 30), 0.0])
-    waist = np.interp(heights, [lowest, lowest + 10, lowest + 38, lowest + 90, 330], [0.25, 0.55, 0.85, 1.0, 0.9])
+    waist = np.asarray(np.interp(heights, [lowest, lowest + 10, lowest + 38, lowest + 90, 330], [0.25, 0.55, 0.85, 1.0, 0.9]))
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
 
     def section(width: float, depth: float) -> FloatArray:

@@ -34,14 +34,15 @@ def vary_film(image: FloatImage, rng: np.random.Generator) -> FloatImage:
     if rng.random() < 0.5:
         image = image[:, ::-1]
     turn = 90 * int(rng.integers(4)) if rng.random() < 0.1 else 0
-    matrix = cv2.getRotationMatrix2D((GATE_SIZE / 2, GATE_SIZE / 2), turn + rng.normal(0, 6), rng.uniform(0.85, 1.3))
-    matrix[:, 2] += rng.normal(0, 7, 2)
+    middle = (GATE_SIZE / 2, GATE_SIZE / 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, turn + rng.normal(0, 6), rng.uniform(0.85, 1.3)))
+    matrix[:, 2] = matrix[:, 2] + rng.normal(0, 7, 2)
     moved = cv2.warpAffine(np.ascontiguousarray(image), matrix, (GATE_SIZE, GATE_SIZE), flags=cv2.INTER_LINEAR)
     bent = np.sign(moved) * np.abs(moved) ** rng.uniform(0.7, 1.4)
-    noisy = bent * rng.uniform(0.8, 1.2) + rng.normal(0, 0.1) + rng.uniform(0, 0.2) * rng.standard_normal(moved.shape)
-    if rng.random() < 0.3:
-        noisy = cv2.GaussianBlur(noisy, (0, 0), float(rng.uniform(0.4, 1.6)))
-    return np.asarray(noisy, dtype=np.float32)
+    grain = rng.uniform(0, 0.2) * rng.standard_normal(moved.shape)
+    noisy = np.asarray(bent * rng.uniform(0.8, 1.2) + rng.normal(0, 0.1) + grain, dtype=np.float32)
+    blur = float(rng.uniform(0.4, 1.6)) if rng.random() < 0.3 else 0.0
+    return np.asarray(cv2.GaussianBlur(noisy, (0, 0), blur), dtype=np.float32) if blur else noisy
 
 
 class Films:
@@ -53,7 +54,7 @@ class Films:
         self._rng = rng
         judged = np.arange(len(self._classes)) % (3 * KEPT_BACK) < 3
         weight = np.where(self._classes == CONTENTS.index(Content.FEMUR), 2.0, 1.0)
-        weight /= np.bincount(self._classes)[self._classes]
+        weight = weight / np.bincount(self._classes)[self._classes]
         weight[judged] = 0
         self._weight = weight / weight.sum()
         self._judged = np.flatnonzero(judged)
@@ -93,7 +94,8 @@ def loss(logits: torch.Tensor, classes: torch.Tensor, laterals: torch.Tensor, in
 
 def train(films: Films, *, minutes: float) -> GateNet:
     """Train for a given time."""
-    network = GateNet(len(CONTENTS) + 2).to(memory_format=torch.channels_last)
+    network = GateNet(len(CONTENTS) + 2)
+    network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-2)
     began, step, recent = time.monotonic(), 0, list[float]()
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
@@ -108,7 +110,8 @@ def train(films: Films, *, minutes: float) -> GateNet:
         step += 1
         if step % 100 == 0:
             print(f"{step:6d} {share:5.2f} loss {np.mean(recent[-100:]):.4f}", flush=True)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def evaluate(network: GateNet, films: Films) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """Train the perception network on simulated films, for a given time on one core, and export it as ONNX.
 
-    python -m models.training.train_perception --shadows DIR --hold-out 0 --minutes 30 --out models/training/runs/without0
+    python -m models.training.train_perception --shadows DIR --hold-out 1 2 --minutes 30 --out DIR
 
-Without `--hold-out` nobody is held out (the shipped network). The learning rate follows the clock, not the step count, so
-that a training on a slower or busier machine ends in time.
+Without `--hold-out` nobody is held out (the shipped network). The learning rate follows the clock, not the step count,
+so that a training on a slower or busier machine ends in time.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def train(
     shadows: Path, without: frozenset[str], *, minutes: float, seed: int, out: Path, start: Path | None
 ) -> PerceptionNet:
     """Train for a given time; new shadows that appear in the folder meanwhile are taken up."""
-    network = PerceptionNet().to(memory_format=torch.channels_last)
+    network = PerceptionNet()
+    network.to(memory_format=torch.channels_last)
     if start:
         network.load_state_dict(torch.load(start, weights_only=True))
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
@@ -137,7 +138,8 @@ def train(
                 flush=True,
             )
             torch.save(network.state_dict(), out / "checkpoint.pt")
-    return network.eval()
+    network.eval()
+    return network
 
 
 def evaluate(network: PerceptionNet, shadows: Sequence[Shadow]) -> dict[str, float]:
@@ -178,9 +180,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shadows", type=Path, required=True)
-    parser.add_argument(
-        "--fold", required=True, help='number of the fold that is held out, or "all" to hold out nobody'
-    )
+    parser.add_argument("--hold-out", nargs="*", default=[], help="numbers of the folds whose people are held out")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from; it must have seen nobody who is held out")

@@ -103,7 +103,7 @@ def _padded(image: FloatImage) -> tuple[FloatImage, int, int]:
 
 
 def _sigmoid(logits: FloatImage) -> FloatImage:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float32))), dtype=np.float32)
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)
 
 
 def _locate(heat: FloatImage, working_to_pixel: FloatArray) -> SeenLandmark:

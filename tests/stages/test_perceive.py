@@ -1,0 +1,66 @@
+"""What the network says is carried over to source pixels, and limited to what was exposed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.radiograph import Radiograph
+from pipeline.stages.enhance import EnhancedImage, enhance
+from pipeline.stages.perceive import LANDMARKS, Landmark, perceive
+
+
+def picture(rows: int = 640, columns: int = 400) -> EnhancedImage:
+    noise = np.random.default_rng(0).normal(0, 1, (rows, columns)).astype(np.float32)
+    return enhance(Radiograph(identifier="1", pixels=noise))
+
+
+def seeing(column: float, row: float):
+    """A network that sees the femur in the left half, the femoral head at one place, and nothing else."""
+
+    def network(image: np.ndarray) -> np.ndarray:
+        rows, columns = image.shape[2:]
+        logits = np.full((1, 1 + len(LANDMARKS), rows, columns), -9.0, dtype=np.float32)
+        logits[0, 0, :, : columns // 2] = 9.0
+        y, x = np.mgrid[:rows, :columns]
+        logits[0, 1 + LANDMARKS.index(Landmark.HEAD_CENTRE)] = 4 - ((x - column) ** 2 + (y - row) ** 2) / 6
+        return logits
+
+    return network
+
+
+def test_the_mask_lies_on_the_working_grid():
+    found = perceive(picture(), seeing(60, 100))
+    assert found.mask.shape == found.field.shape == (320, 200)
+    assert found.mask[:, :90].min() > 0.9
+    assert found.mask[:, 110:].max() < 0.1
+
+
+def test_a_landmark_is_found_between_pixels_and_in_source_pixels():
+    head = perceive(picture(), seeing(60.4, 100.7)).landmarks[Landmark.HEAD_CENTRE]
+    assert head.pixel == pytest.approx([60.4 * 2 + 0.5, 100.7 * 2 + 0.5], abs=0.3)
+    assert head.confidence > 0.9
+    assert 0.5 < head.sd_pixels < 12
+
+
+def test_landmarks_that_are_not_seen_are_left_out():
+    assert set(perceive(picture(), seeing(60, 100)).landmarks) == {Landmark.HEAD_CENTRE}
+
+
+def test_nothing_is_seen_outside_the_exposed_field():
+    pixels = np.random.default_rng(0).normal(0, 1, (640, 400)).astype(np.float32)
+    pixels[:, :100] = -8
+    found = perceive(enhance(Radiograph(identifier="1", pixels=pixels)), seeing(60, 100))
+    assert not found.field[:, :48].any()
+    assert found.mask[~found.field].max() == 0
+
+
+def test_the_network_gets_sides_that_it_can_halve_four_times():
+    shapes = []
+
+    def network(image: np.ndarray) -> np.ndarray:
+        shapes.append(image.shape)
+        return seeing(5, 5)(image)
+
+    perceive(picture(700, 333), network)
+    assert [side % 16 for side in shapes[0]] == [1, 1, 0, 0]
