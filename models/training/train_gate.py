@@ -35,9 +35,10 @@ def vary_film(image: FloatImage, rng: np.random.Generator) -> FloatImage:
         image = image[:, ::-1]
     turn = 90 * int(rng.integers(4)) if rng.random() < 0.1 else 0
     middle = (GATE_SIZE / 2, GATE_SIZE / 2)
-    matrix = np.asarray(cv2.getRotationMatrix2D(middle, turn + rng.normal(0, 6), rng.uniform(0.85, 1.3)))
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, turn + rng.normal(0, 6), rng.uniform(0.6, 1.3)))
     matrix[:, 2] = matrix[:, 2] + rng.normal(0, 7, 2)
-    moved = cv2.warpAffine(np.ascontiguousarray(image), matrix, (GATE_SIZE, GATE_SIZE), flags=cv2.INTER_LINEAR)
+    edge = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
+    moved = cv2.warpAffine(np.ascontiguousarray(image), matrix, (GATE_SIZE, GATE_SIZE), borderMode=edge)
     bent = np.sign(moved) * np.abs(moved) ** rng.uniform(0.7, 1.4)
     grain = rng.uniform(0, 0.2) * rng.standard_normal(moved.shape)
     noisy = np.asarray(bent * rng.uniform(0.8, 1.2) + rng.normal(0, 0.1) + grain, dtype=np.float32)
