@@ -129,14 +129,16 @@ def _novel_views(surface: BoneSurface, known: bool) -> Iterator[tuple[str, str, 
     for angle, side, drawn in zip(DRAWN_ANGLES_DEG, sides, draw_radiographs(surface, sides), strict=True):
         renderings[f"radiographic_{angle:03d}"] = (side.name, drawn)
     for name, (words, rendering) in renderings.items():
-        yield name, f"{bone_title(surface)}, {words}", _labelled(rendering, surface, words, known)
+        cool = surface.inferred.any() and not name.startswith("radiographic")
+        yield name, f"{bone_title(surface)}, {words}", _labelled(rendering, surface, words, known, cool=cool)
 
 
-def _labelled(rendering: Rendering, surface: BoneSurface, words: str, known: bool) -> Picture:
+def _labelled(rendering: Rendering, surface: BoneSurface, words: str, known: bool, *, cool: bool) -> Picture:
+    """The rendering with its words and its scale; `cool` explains the colour of what was not seen."""
     marked = with_scale_bar(rendering.pixels, rendering.mm_per_pixel if known else None)
     heading = [Line(text=bone_title(surface), size=1.25), Line(text=words, colour=QUIET)]
     heading += [] if known else [Line(text=SHAPE_ONLY_WORDS, colour=WARNING)]
-    footing = [Line(text="blue: inferred, not seen", colour=QUIET, size=0.85)] if surface.inferred.any() else []
+    footing = [Line(text="blue: inferred, not seen", colour=QUIET, size=0.85)] if cool else []
     footing += [Line(text=DISCLAIMER, colour=QUIET, size=0.75)]
     return with_text(with_text(marked, "top left", *heading), "bottom left", *footing)
 

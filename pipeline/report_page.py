@@ -28,6 +28,8 @@ LONGEST_PIXELS: Final = 1400
 JPEG_QUALITY: Final = 86
 """Pictures are inlined smaller than they lie in the folder, so that the page can be sent by mail."""
 
+STRIP_ASPECT: Final = 2.0
+
 DOWNLOADS: Final = (
     FileKind.SURFACE_SEGMENTATION,
     FileKind.SECONDARY_CAPTURE,
@@ -130,17 +132,15 @@ def _pictures(heading: str, pictures: Sequence[ResultFile], folder: Path, *, wid
 
 
 def _figure(path: Path, words: str) -> str:
-    image = f'<img src="{_inlined(path)}" alt="{escape(words)}" loading="lazy">'
-    return f"<figure>{image}<figcaption>{escape(words)}</figcaption></figure>"
-
-
-def _inlined(path: Path) -> str:
-    """A picture as a data URI, reduced to what a page shows."""
+    """A picture as a data URI, reduced to what a page shows; a long strip takes the page's whole width."""
     with Image.open(path) as picture:
+        is_strip = picture.width > STRIP_ASPECT * picture.height
         picture.thumbnail((LONGEST_PIXELS, LONGEST_PIXELS))
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image = f'<img src="{source}" alt="{escape(words)}" loading="lazy">'
+    return f"<figure{' class=full' if is_strip else ''}>{image}<figcaption>{escape(words)}</figcaption></figure>"
 
 
 def _measurements(measurements: Sequence[Measurement]) -> str:

@@ -34,6 +34,7 @@ SMOOTHING_PIXELS: Final = 1.5
 WINDOW_PERCENTILES: Final = (0.5, 99.7)
 MIN_PIECE_PIXELS: Final = 40
 LINE_OPACITY: Final = 0.9
+PIXELS_PER_LINE_WIDTH: Final = 600
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,9 +134,9 @@ def proof_picture(pixels: npt.NDArray[np.float32], contour: ReprojectedContour, 
     return framed(header, drawn, band(width, *caption.lines, right=keys))
 
 
-def with_contour(picture: Picture, contour: ReprojectedContour, *, factor: float, thickness: int = 2) -> Picture:
+def with_contour(picture: Picture, contour: ReprojectedContour, *, factor: float) -> Picture:
     """A copy of a picture (H, W, 3) with an outline on it, `factor` picture pixels per source pixel."""
-    drawn = picture.copy()
+    drawn, thickness = picture.copy(), max(round(max(picture.shape) / PIXELS_PER_LINE_WIDTH), 1)
     for polygon, error in zip(contour.polygons, contour.error, strict=True):
         known = np.isfinite(error)
         colours = np.where(known[:, None], ramp_colours(np.nan_to_num(error), ERROR_RAMP, ERROR_RANGE), UNSEEN)
