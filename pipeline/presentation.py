@@ -129,7 +129,7 @@ def _novel_views(surface: BoneSurface, known: bool) -> Iterator[tuple[str, str, 
     for angle, side, drawn in zip(DRAWN_ANGLES_DEG, sides, draw_radiographs(surface, sides), strict=True):
         renderings[f"radiographic_{angle:03d}"] = (side.name, drawn)
     for name, (words, rendering) in renderings.items():
-        cool = surface.inferred.any() and not name.startswith("radiographic")
+        cool = bool(surface.inferred.any()) and not name.startswith("radiographic")
         yield name, f"{bone_title(surface)}, {words}", _labelled(rendering, surface, words, known, cool=cool)
 
 
