@@ -85,7 +85,7 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
         passed, warnings = _each(radiographs, lambda radiograph: _admit(radiograph, models.gate))
         note.summary = f"{len(passed)} of {len(radiographs)} pictures show a femur that can be reconstructed"
     with journal.stage("enhance", "Making the pictures comparable") as note:
-        enhanced = [enhance(radiograph, inverted=decision.inverted) for radiograph, decision in passed]
+        enhanced = [enhance(radiograph) for radiograph, _ in passed]
         note.summary = ", ".join(f"{e.image.shape[1]} × {e.image.shape[0]}" for e in enhanced) + " working pixels"
     with journal.stage("perceive", "Finding the bone and its landmarks") as note:
         perceptions = [perceive(image, models.perception) for image in enhanced]
@@ -129,7 +129,7 @@ def _each(items: Iterable[Given], make: Callable[[Given], Made]) -> tuple[list[M
 
 
 def _admit(radiograph: Radiograph, network: Gate) -> tuple[Radiograph, GateDecision]:
-    """The radiograph as the gate wants it read: bone bright, whatever the sender said."""
+    """The radiograph as the gate wants it read: turned over where bone is dark, for every later stage and picture."""
     decision = gate(radiograph, network)
     return (replace(radiograph, pixels=-radiograph.pixels) if decision.inverted else radiograph), decision
 
