@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -112,42 +112,62 @@ def read_network(path: Path) -> Network:
 
 
 def evaluate_person(
-    anatomy: Anatomy, other: Anatomy, donors: list[Anatomy], model: ShapeModel, network: Network | None, score: Score
+    anatomy: Anatomy,
+    other: Anatomy,
+    donors: list[Anatomy],
+    model: ShapeModel,
+    network: Network | None,
+    score: Score,
+    folder: Path,
 ) -> list[Outcome]:
-    """All cases of one person; `other` lends the surface for the exchange."""
+    """All cases of one person; `other` lends the surface for the exchange, radiographs are kept in `folder`."""
     outcomes = []
-    taken: dict[str, list[Picture]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
-            if case.field not in taken:
-                taken[case.field] = photograph(
-                    anatomy, case.field, donors, seed=SEED, folder=Path(folder) / str(case.field)
-                )
-            pictures = [picture for picture in taken[case.field] if picture.view in case.views]
+    for field, cases in groupby(CASES, key=lambda case: case.field):
+        place = folder / f"{anatomy.person}-{field}"
+        taken = photograph(anatomy, field, donors, seed=SEED, folder=place)
+        baseline = _baseline(model, anatomy, shown_range(anatomy.femur, taken), score, place / "baseline.json")
+        for case in cases:
+            pictures = [picture for picture in taken if picture.view in case.views]
             found = reconstruct(model, pictures, seen_by(network), anatomy)
-            outcomes.append(_outcome(case, anatomy, other, found, pictures, score))
+            outcomes.append(_outcome(case, anatomy, other, found, pictures, score, baseline))
             print(f"{anatomy.person} {case.title}: {outcomes[-1].asd:.2f} mm", flush=True)
     return outcomes
 
 
+def _baseline(
+    model: ShapeModel, anatomy: Anatomy, shown: tuple[float, float], score: Score, kept: Path
+) -> tuple[float, float]:
+    """ASD of the mean shape as it is, and at the true length."""
+    if not kept.exists():
+        mean, truth = _mean_shape(model, anatomy.side), _trimesh(anatomy.femur)
+        stretch = np.ptp(anatomy.femur.vertices[:, 2]) / np.ptp(mean.vertices[:, 2])
+        at_length = mean.copy()
+        at_length.vertices = mean.vertices * stretch
+        kept.write_text(json.dumps([score(mesh, truth, *shown)["asd"] for mesh in (mean, at_length)]))
+    as_it_is, at_true_length = json.loads(kept.read_text())
+    return as_it_is, at_true_length
+
+
 def _outcome(
-    case: Case, anatomy: Anatomy, other: Anatomy, found: Fit, pictures: list[Picture], score: Score
+    case: Case,
+    anatomy: Anatomy,
+    other: Anatomy,
+    found: Fit,
+    pictures: list[Picture],
+    score: Score,
+    baseline: tuple[float, float],
 ) -> Outcome:
-    truth = _trimesh(anatomy.femur)
     lowest, highest = shown_range(anatomy.femur, pictures)
-    measured = score(trimesh.Trimesh(found.vertices, found.triangles, process=False), truth, lowest, highest)
-    mean = _mean_shape(found.model, anatomy.side)
-    stretch = np.ptp(anatomy.femur.vertices[:, 2]) / np.ptp(mean.vertices[:, 2])
-    at_length = mean.copy()
-    at_length.vertices = mean.vertices * stretch
+    surface = trimesh.Trimesh(found.vertices, found.triangles, process=False)
+    measured = score(surface, _trimesh(anatomy.femur), lowest, highest)
     shown = _matching_range(anatomy, other, lowest, highest)
     return Outcome(
         case=case.title,
         person=anatomy.person,
         asd=measured["asd"],
         hd95=measured["hd95"],
-        mean_shape=score(mean, truth, lowest, highest)["asd"],
-        mean_shape_at_length=score(at_length, truth, lowest, highest)["asd"],
+        mean_shape=baseline[0],
+        mean_shape_at_length=baseline[1],
         exchanged=score(_as_side(found, other.side), _trimesh(other.femur), *shown)["asd"],
         ratios=tuple(np.quantile(error_ratios(found, anatomy.femur), np.arange(1, 100) / 100).round(3)),
         contour_error=max(float(np.abs(view.residual_mm).mean()) for view in found.views),
@@ -251,7 +271,9 @@ def main() -> None:
         network = read_network(given.nets / f"fold{folds[person]}" / "perception.onnx") if given.nets else None
         model = model_without(person, given.data, given.runs)
         others = [donor for donor in donors if donor.person != person]
-        outcomes += evaluate_person(anatomies[person], anatomies[following], others, model, network, score)
+        outcomes += evaluate_person(
+            anatomies[person], anatomies[following], others, model, network, score, given.runs / "evaluation"
+        )
         given.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     factor = interval_factor(outcomes)
     print(table(outcomes))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from models.training.anatomy import Anatomy
 from models.training.positioning import Field
@@ -18,13 +19,14 @@ from models.training.primitives import Mesh
 from models.training.simulate_study import SimulatedRadiograph, save_study, simulate_study
 from models.training.write_dx import Study
 from pipeline.dicom_read import read_radiograph
-from pipeline.geometry import FloatArray
 from pipeline.radiograph import Radiograph, View
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.calibrate import calibrate
 from pipeline.stages.enhance import EnhancedImage, enhance, to_working_grid
 from pipeline.stages.fit import Fit, ViewObservation, fit
 from pipeline.stages.perceive import Network, Perception, perceive
+
+BoolArray = npt.NDArray[np.bool_]
 
 LONGEST_SIDE = 900
 """Pixels of the simulated pictures: 0.5 mm for a whole femur."""
@@ -68,12 +70,19 @@ class Picture:
 
     radiograph: Radiograph
     view: View
-    shadow: FloatArray
-    shown: FloatArray
+    shadow: npt.NDArray[np.float32]
+    shown: BoolArray
 
 
 def photograph(anatomy: Anatomy, field: Field, donors: Sequence[Anatomy], *, seed: int, folder: Path) -> list[Picture]:
-    """Simulate AP and lateral of one person, write them as DICOM and read them back."""
+    """Simulate AP and lateral of one person, write them as DICOM and read them back; kept for next time."""
+    names = [f"{number}-{view.lower()}" for number, view in enumerate(BOTH, start=1)]
+    if not all((folder / f"{name}.npz").exists() for name in names):
+        _simulate(anatomy, field, donors, seed=seed, folder=folder)
+    return [_picture(folder / name, view) for name, view in zip(names, BOTH, strict=True)]
+
+
+def _simulate(anatomy: Anatomy, field: Field, donors: Sequence[Anatomy], *, seed: int, folder: Path) -> None:
     simulated = simulate_study(
         anatomy,
         field=field,
@@ -84,25 +93,31 @@ def photograph(anatomy: Anatomy, field: Field, donors: Sequence[Anatomy], *, see
         longest_side=LONGEST_SIDE,
     )
     paths = save_study(simulated, anatomy, folder)
-    return [_picture(path, radiograph, anatomy.femur) for path, radiograph in zip(paths, simulated, strict=True)]
+    for path, radiograph in zip(paths, simulated, strict=True):
+        truth = path.with_suffix(".npz")
+        np.savez_compressed(truth, shadow=radiograph.view.femur, shown=_shown(radiograph, anatomy.femur))
 
 
-def _picture(path: Path, simulated: SimulatedRadiograph, femur: Mesh) -> Picture:
+def _shown(simulated: SimulatedRadiograph, femur: Mesh) -> BoolArray:
     geometry = simulated.view.geometry
     column, row = np.round(geometry.project(femur.vertices)).astype(np.int64).T
     inside = (column >= 0) & (column < geometry.columns) & (row >= 0) & (row < geometry.rows)
-    held = simulated.view.field[np.where(inside, row, 0), np.where(inside, column, 0)]
-    return Picture(
-        radiograph=read_radiograph(path),
-        view=simulated.setup.view,
-        shadow=simulated.view.femur.astype(np.float32),
-        shown=inside & held,
-    )
+    return inside & simulated.view.field[np.where(inside, row, 0), np.where(inside, column, 0)]
+
+
+def _picture(path: Path, view: View) -> Picture:
+    with np.load(path.with_suffix(".npz")) as truth:
+        return Picture(
+            radiograph=read_radiograph(path.with_suffix(".dcm")),
+            view=view,
+            shadow=truth["shadow"].astype(np.float32),
+            shown=truth["shown"],
+        )
 
 
 def true_perception(picture: Picture, enhanced: EnhancedImage) -> Perception:
     """The femur's shadow as the simulator knows it, and no landmarks."""
-    mask, working_to_pixel = to_working_grid(picture.shadow.astype(np.float32), max(enhanced.image.shape))
+    mask, working_to_pixel = to_working_grid(picture.shadow, max(enhanced.image.shape))
     return Perception(mask=mask, working_to_pixel=working_to_pixel, field=enhanced.field, landmarks={})
 
 
