@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.cli.administration import (
     SOURCE,
@@ -15,6 +13,7 @@ from pipeline.cli.administration import (
     DryRun,
     OneInstitution,
     show_change,
+    show_difference,
     show_lines,
     transaction,
     verb,
@@ -24,7 +23,6 @@ from pipeline.records import admin
 from pipeline.records.admin import Change
 from pipeline.site import apply_site, preview_site
 from pipeline.site_file import load_site
-from pipeline.site_values import differences
 
 changes = typer.Typer(add_completion=False, no_args_is_help=True, help="The history of institutions, peers and users.")
 site = typer.Typer(
@@ -41,24 +39,16 @@ def list_changes(
     """List the newest changes: what, by whom, when, and what it was before."""
     with transaction(config) as connection:
         found = admin.list_changes(connection, institution=institution, limit=limit)
-    table = Table(title="changes", title_justify="left")
-    for column in ("number", "when", "who", "through", "what", "difference"):
-        table.add_column(column, overflow="fold")
+    if not found:
+        typer.echo("no changes yet")
     for change in found:
-        table.add_row(*_row(change))
-    Console().print(table)
+        show_difference(_headline(change), change.before, change.after)
 
 
-def _row(change: Change) -> tuple[str, ...]:
+def _headline(change: Change) -> str:
     undone = f" (takes back {change.undoes})" if change.undoes else ""
-    return (
-        str(change.id),
-        f"{change.changed_at.astimezone():%Y-%m-%d %H:%M:%S}",
-        change.who,
-        change.source,
-        f"{verb(change)} {change.subject}{undone}",
-        "\n".join(differences(change.before, change.after)),
-    )
+    when = f"{change.changed_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{change.id}  {when}  {verb(change)} {change.subject}{undone}, by {change.who}, {change.source}"
 
 
 @changes.command("undo")

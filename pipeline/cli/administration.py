@@ -24,7 +24,7 @@ from pipeline.migrations import upgrade
 from pipeline.records import admin
 from pipeline.records.admin import Change
 from pipeline.settings import load_settings
-from pipeline.site_values import Subject, Value, differences
+from pipeline.site_values import Subject, SubjectKind, Value, differences
 
 SOURCE: Final = "command line"
 """As the source of a recorded change."""
@@ -163,13 +163,22 @@ def show_values(found: Mapping[Subject, Value], title: str, *, as_json: bool) ->
     if not found:
         typer.echo(f"no {title} yet")
         return
-    entries = list(next(iter(found.values())).to_json())
     table = Table(title=title, title_justify="left")
-    for column in ("institution", "name", *entries):
-        table.add_column("called as" if column == "called_ae_titles" else column.replace("_", " "), overflow="fold")
+    first = next(iter(found))
+    for column in (*_NAMES[first.kind], *found[first].to_json()):
+        table.add_column(column.replace("_", " "), overflow="fold")
     for subject, value in found.items():
-        table.add_row(subject.institution, subject.name, *(_cell(v) for v in value.to_json().values()))
+        names = (subject.institution, subject.name)[: len(_NAMES[subject.kind])]
+        table.add_row(*names, *map(_cell, value.to_json().values()))
     Console().print(table)
+
+
+_NAMES: Final = {
+    SubjectKind.INSTITUTION: ("slug",),
+    SubjectKind.PEER: ("institution", "AE title"),
+    SubjectKind.USER: ("institution", "e-mail"),
+}
+"""Headings of what a subject is called by."""
 
 
 def _cell(plain: object) -> str:
