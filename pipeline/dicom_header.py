@@ -21,7 +21,8 @@ from pydicom.uid import (
     XRayRadiofluoroscopicImageStorage,
 )
 
-from pipeline.dicom_read import RADIOGRAPHIC_MODALITIES, Labels, labels_of, read_header
+from pipeline.dicom_pixels import CODEC_ERRORS
+from pipeline.dicom_read import RADIOGRAPHIC_MODALITIES, Labels, labels_of, lenient, read_header
 from pipeline.dicom_write import recognise_own
 from pipeline.errors import InputError
 from pipeline.records.instances import InstanceRole
@@ -76,6 +77,14 @@ def read_instance_header(path: Path) -> InstanceHeader:
         InputError: It is not DICOM, or one of the UIDs that identify it is missing or malformed.
     """
     dataset = read_header(path)
+    try:
+        with lenient():
+            return _header(dataset)
+    except CODEC_ERRORS as error:
+        raise InputError("the header holds values that cannot be read: send the file again") from error
+
+
+def _header(dataset: Dataset) -> InstanceHeader:
     return InstanceHeader(
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),

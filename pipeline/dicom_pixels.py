@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.errors import BytesLengthException
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit
 
@@ -25,8 +26,8 @@ FloatImage = npt.NDArray[np.float32]
 MAX_PIXELS: Final = 100_000_000
 """More than a stitched long-leg radiograph at 0.1 mm has; beyond it a few bytes may pretend to be a huge picture."""
 
-CODEC_ERRORS: Final = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, struct.error,
-                       TypeError, ValueError)  # fmt: skip
+CODEC_ERRORS: Final = (ArithmeticError, AttributeError, BytesLengthException, EOFError, LookupError, OSError,
+                       RuntimeError, struct.error, TypeError, ValueError)  # fmt: skip
 """What codecs raise on bytes that are not what their tags say."""
 
 HIGH_THROUGHPUT_JPEG_2000: Final = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)

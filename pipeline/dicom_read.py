@@ -109,7 +109,7 @@ def radiograph_of(dataset: Dataset, *, name: str) -> Radiograph:
         InputError: There is no picture, or it cannot be decoded.
         Refusal: It is no plain radiograph.
     """
-    with _lenient():
+    with lenient():
         _check_kind(dataset)
         shown = displayed_pixels(dataset)
         geometry = read_acquisition(dataset)
@@ -128,14 +128,14 @@ def radiograph_of(dataset: Dataset, *, name: str) -> Radiograph:
 
 def labels_of(dataset: Dataset) -> Labels:
     """What the sender said a radiograph shows; a header (`read_header`) suffices."""
-    with _lenient():
+    with lenient():
         return Labels(view=_view(dataset), side=_side(dataset), body_part=_body_part(dataset))
 
 
 def _read(path: Path, *, pixels: bool) -> Dataset:
     """Also of a file without preamble or file meta information."""
     try:
-        with _lenient():
+        with lenient():
             dataset = dcmread(path, force=True, stop_before_pixels=not pixels)
     except (*CODEC_ERRORS, InvalidDicomError) as error:
         raise InputError(f"{path.name} is not a readable DICOM file; export it again") from error
@@ -150,7 +150,7 @@ def _read(path: Path, *, pixels: bool) -> Dataset:
 
 
 @contextmanager
-def _lenient() -> Iterator[None]:
+def lenient() -> Iterator[None]:
     """Real files break the rules for values in many harmless ways: each value is judged where it is used."""
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -44,6 +44,13 @@ LONGEST_SOCKET_PATH: Final = 107 - len("/.s.PGSQL.5432")
 PR_SET_PDEATHSIG: Final = 1
 """prctl(2)"""
 
+SERVER_SETTINGS: Final = (
+    "max_connections=200",  # a listener with fifty associations, a web server and some workers
+    "listen_addresses=",
+    "log_error_verbosity=terse",  # the details of an error may be patient data,
+    "log_min_error_statement=panic",  # and so may the statement
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -173,9 +180,10 @@ class EmbeddedPostgres:
         """Whether the server is up; False: it ended at once and may be tried again."""
         self._socket_folder.mkdir(parents=True, exist_ok=True)
         self._hand_over(self._socket_folder)
+        options = [word for setting in SERVER_SETTINGS for word in ("-c", setting)]
         with self._log_file.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own binary
-                [_binary("postgres"), "-D", str(self._cluster), "-k", str(self._socket_folder), "-h", ""],
+                [_binary("postgres"), "-D", str(self._cluster), "-k", str(self._socket_folder), *options],
                 **self._identity,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

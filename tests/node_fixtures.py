@@ -27,12 +27,20 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(folder)
     try:
         template = open_url(server.start())
+        _stop_syncing(server.superuser_url)
         upgrade(template.engine)
         template.close()
         yield server
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+def _stop_syncing(superuser_url: str) -> None:
+    """Nothing in these databases has to outlive the machine; what must survive has servers of its own."""
+    with psycopg.connect(superuser_url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pydicom.uid import UltrasoundImageStorage
 from sqlalchemy import func, insert, select
 
+from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_write import derive_uid
+from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, IdentityMismatch, OutOfSpace, UnreadableDataset
 from pipeline.records import quarantine, tables
 from pipeline.records.instances import Addition, InstanceRole, instances_of
@@ -109,6 +113,24 @@ def test_a_dataset_that_is_not_what_the_command_said_is_kept_in_quarantine(
     with hospital.database.begin() as connection:
         [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
     assert kept.problem is QuarantineProblem.IDENTITY_MISMATCH
+
+
+def test_whatever_is_broken_in_a_header_is_read_or_called_unreadable_and_never_logged(
+    tmp_path: Path, capfd, caplog
+) -> None:
+    path = save(make_dx(), tmp_path / "intact.dcm")
+    intact, chance = path.read_bytes(), random.Random(5)
+    header_length = intact.index(b"\xe0\x7f\x10\x00")
+    readable = 0
+    for _ in range(200):
+        broken = bytearray(intact)
+        for _ in range(chance.choice([1, 3, 10])):
+            broken[chance.randrange(128, header_length)] = chance.randrange(256)
+        path.write_bytes(broken)
+        with suppress(InputError):
+            readable += read_instance_header(path).role is not None
+    assert 0 < readable < 200
+    assert "Bonecraft" not in f"{capfd.readouterr()}{caplog.text}"
 
 
 def test_values_that_postgresql_cannot_hold_do_not_stop_an_image(hospital: Hospital, tmp_path: Path) -> None:
