@@ -7,18 +7,20 @@ word: PixelSpacingCalibrationDescription (0028,0A04), DerivationDescription (000
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from pipeline.dicom_acquisition import TYPED_SPACING
 from pipeline.picture_read import read_picture
@@ -35,20 +37,18 @@ class UploadStudy:
     Attributes:
         study_instance_uid: The same for the same pictures of the same person, so that sending again adds nothing.
         patient_id: As typed; may be empty.
-        uploaded_at: When, with a zone.
+        uploaded_on: The day.
     """
 
     study_instance_uid: str
     patient_id: str
-    uploaded_at: datetime
+    uploaded_on: date
 
 
-def study_of_pictures(
-    pictures: Sequence[Path], *, patient_id: str, uploader: str, uploaded_at: datetime
-) -> UploadStudy:
+def study_of_pictures(pictures: Sequence[Path], *, patient_id: str, uploader: str, uploaded_on: date) -> UploadStudy:
     """The study that these pictures make together."""
     parts = ["study", uploader, patient_id, *(_digest(path) for path in pictures)]
-    return UploadStudy(study_instance_uid=_uid(parts), patient_id=patient_id, uploaded_at=uploaded_at)
+    return UploadStudy(study_instance_uid=_uid(parts), patient_id=patient_id, uploaded_on=uploaded_on)
 
 
 def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Dataset:
@@ -69,8 +69,8 @@ def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Datase
         setattr(dataset, keyword, "")
     dataset.StudyID = ""
     dataset.StudyDescription = "Uploaded pictures"
-    dataset.StudyDate = dataset.ContentDate = study.uploaded_at.strftime("%Y%m%d")
-    dataset.StudyTime = dataset.ContentTime = study.uploaded_at.strftime("%H%M%S")
+    dataset.StudyDate = dataset.ContentDate = study.uploaded_on.strftime("%Y%m%d")
+    dataset.StudyTime = dataset.ContentTime = ""  # the same picture again is the same file
     dataset.Modality = "RG"
     dataset.ConversionType = "DI"
     dataset.SeriesNumber = dataset.InstanceNumber = 1
@@ -155,5 +155,5 @@ def _digest(path: Path) -> str:
 
 
 def _uid(parts: Sequence[str]) -> str:
-    """A UID that the parts decide. Not of the kind that marks Bonecraft's results: these are inputs."""
-    return str(generate_uid(prefix=None, entropy_srcs=list(parts)))
+    """A UID that the parts decide (PS3.5 B.2), of another kind than those of Bonecraft's results: these are inputs."""
+    return f"2.25.{uuid5(NAMESPACE_OID, json.dumps(list(parts))).int}"

@@ -65,7 +65,7 @@ class Received:
 def receive(files: Sequence[UploadedFile], *, patient_id: str, web: Web, user: User) -> Received:
     """Hand every file that can be taken to the inbox."""
     pictures = [file.path for file in files if file.is_picture]
-    study = study_of_pictures(pictures, patient_id=patient_id, uploader=str(user.id), uploaded_at=web.clock())
+    study = study_of_pictures(pictures, patient_id=patient_id, uploader=str(user.id), uploaded_on=web.clock().date())
     studies: list[UUID] = []
     problems: list[UploadProblem] = []
     for file in files:

@@ -20,6 +20,7 @@ from pipeline.database import Database
 from pipeline.dicom_read import read_radiograph
 from pipeline.records import admin, reconstructions
 from pipeline.records.users import Role, create_login_link, find_user
+from pipeline.results import SHAPE_ONLY
 from pipeline.site_values import PeerValue, Subject
 from pipeline.store import Store
 from tests.viewer_api.example_study import SAMPLE, ExampleStudy, add_finished_study, receive_sample
@@ -42,6 +43,7 @@ CHROMIUM_OPTIONS = [
     "--enable-unsafe-swiftshader",
 ]
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 SCREEN = {"width": 1440, "height": 900}
 
 pytestmark = [
@@ -188,7 +190,7 @@ def test_the_bone_turns_colours_and_marks_what_is_inferred(log_in: Opener, examp
     for key, name in (("1", "anterior"), ("4", "lateral"), ("5", "superior")):
         page.keyboard.press(key)
         page.wait_for_timeout(900)
-        expect(page.get_by_role("img", name=f"{name} view")).to_be_visible()
+        expect(page.get_by_role("application", name=f"{name} view")).to_be_visible()
         seen[name] = shades(bone.screenshot())
     assert abs(seen["anterior"] - seen["lateral"]).mean() > 2
     assert abs(seen["anterior"] - seen["superior"]).mean() > 2
@@ -202,7 +204,7 @@ def test_the_bone_turns_colours_and_marks_what_is_inferred(log_in: Opener, examp
 def test_the_window_follows_the_mouse(log_in: Opener, example: ExampleStudy):
     page = log_in(Role.RADIOLOGIST)
     page.goto(f"/studies/{example.study_id}")
-    film = page.get_by_role("application").first
+    film = page.get_by_role("application", name="AP, right")
     expect(film.get_by_role("img", name="Radiograph")).to_be_visible()
     page.wait_for_timeout(500)
     before = shades(film.screenshot()).mean()
@@ -242,7 +244,8 @@ def test_a_shape_without_scale_says_so_everywhere(
     added = add_finished_study(database, web_store, institution_id, tmp_path / "shape", scale_known=False)
     page = log_in(Role.RADIOLOGIST)
     page.goto(f"/studies/{added.study_id}")
-    expect(page.get_by_text("SHAPE ONLY")).to_have_count(4)  # banner, two radiographs, bone
+    expect(page.get_by_text("SHAPE ONLY", exact=True)).to_have_count(3)  # on both radiographs and on the bone
+    expect(page.get_by_text(SHAPE_ONLY)).to_be_visible()
     expect(page.locator("canvas")).to_have_attribute("data-drawn", "yes")
     keep(page, "study-shape-only")
 

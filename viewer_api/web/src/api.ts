@@ -9,6 +9,9 @@ export class Problem extends Error {
   }
 }
 
+// Told to the page when the server no longer knows the session: it then shows the login.
+export const SESSION_ENDED = "session-ended";
+
 let csrfToken = "";
 
 export function rememberCsrfToken(token: string): void {
@@ -36,6 +39,7 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   } catch {
     throw new Problem(0, "Bonecraft cannot be reached. Check the connection; the page goes on when it is back.");
   }
+  if (response.status === 401 && csrfToken) dispatchEvent(new Event(SESSION_ENDED));
   if (!response.ok) throw new Problem(response.status, await sentenceOf(response));
   return (response.status === 204 ? undefined : await response.json()) as T;
 }

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { get, messageOf, rememberCsrfToken } from "./api";
+import { get, messageOf, rememberCsrfToken, SESSION_ENDED } from "./api";
 import { Notice } from "./components/notice";
 import { Shell } from "./components/shell";
 import { usePath } from "./router";
@@ -25,7 +25,10 @@ export function App() {
     setSession(entered);
   }, []);
   useEffect(() => {
-    get<Session>("/api/session").then(enter, (error) => setProblem(messageOf(error)));
+    const ask = () => get<Session>("/api/session").then(enter, (error) => setProblem(messageOf(error)));
+    ask();
+    addEventListener(SESSION_ENDED, ask);
+    return () => removeEventListener(SESSION_ENDED, ask);
   }, [enter]);
 
   if (problem) return <Notice kind="bad">{problem}</Notice>;

@@ -101,7 +101,7 @@ function Editor({ peer, propose, close }: EditorProps) {
           onValue={(receives) => setDraft({ ...draft, receives })}
         />
       </div>
-      <div class="flex items-end justify-end gap-2">
+      <div class="flex items-end justify-end gap-2 sm:col-start-3">
         <button type="submit" class="button">
           Show the change
         </button>

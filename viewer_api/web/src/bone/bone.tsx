@@ -20,6 +20,13 @@ interface BoneProps {
 
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const SCALE_BAR_PIXELS = 120;
+const KEY_STEP = Math.PI / 24;
+const ARROWS: Record<string, readonly [number, number]> = {
+  ArrowLeft: [KEY_STEP, 0],
+  ArrowRight: [-KEY_STEP, 0],
+  ArrowUp: [0, KEY_STEP],
+  ArrowDown: [0, -KEY_STEP],
+};
 const opposite = ([x, y, z]: Vector): Vector => [-x, -y, -z];
 
 function Directions({ attitude }: { attitude: Attitude }) {
@@ -99,6 +106,12 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
   useEffect(() => {
     if (round > 0) turnTo("anterior");
   }, [round]);
+  const orbit = (event: KeyboardEvent) => {
+    const arrow = ARROWS[event.key];
+    if (!arrow) return;
+    event.preventDefault();
+    scene?.orbit(...arrow);
+  };
   const toggle = (part: keyof Look) => setLook((now) => ({ ...now, [part]: !now[part] }));
   useKeys({
     ...Object.fromEntries(PRESETS.map(({ key, name }) => [key, () => turnTo(name)])),
@@ -108,14 +121,17 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
   return (
     <figure class="flex h-full min-h-0 flex-col bg-[#0c0f12]">
       <div class="relative min-h-0 flex-1">
+        {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application takes keys (WAI-ARIA 1.2, 5.4) */}
         <canvas
           ref={canvas}
           class="absolute inset-0 h-full w-full touch-none"
           data-drawn={attitude ? "yes" : "no"}
-          role="img"
-          aria-label={`${title} in three dimensions, ${preset} view`}
+          role="application"
+          tabIndex={0}
+          aria-label={`${title} in three dimensions, ${preset} view; arrow keys turn it`}
+          onKeyDown={orbit}
         />
-        <figcaption class="pointer-events-none absolute top-2.5 left-3 text-sm">
+        <figcaption class="pointer-events-none absolute top-2 left-2 px-2 py-1 text-sm">
           <span class="font-medium">{title}</span>
           <span class="block text-xs text-soft">{expectedError}</span>
         </figcaption>

@@ -12,6 +12,7 @@ import {
   OrthographicCamera,
   Scene,
   Sphere,
+  Spherical,
   SRGBColorSpace,
   Vector2,
   Vector3,
@@ -36,7 +37,7 @@ const BONE_COLOUR = new Color("#eaddc4");
 // The same stops and limits as in every picture that Bonecraft renders (pipeline/stages/palette.py).
 const UNCERTAINTY_MM = { surest: 0.5, least: 4 };
 const RAMP = ["#eaddc4", "#f4be5c", "#de683a", "#961c42"].map((stop) => new Color(stop));
-const MARGIN = 1.12;
+const MARGIN = 1.02;
 const DISTANCE = 4; // of the camera, in radii of the bone
 const TURN_SECONDS = 0.35;
 
@@ -95,6 +96,13 @@ export class BoneScene {
     cancelAnimationFrame(this.#turn);
     if (animate) this.#turnTo(end);
     else this.#place(end);
+  }
+
+  orbit(azimuth: number, elevation: number): void {
+    const from = new Spherical().setFromVector3(this.#camera.position);
+    from.theta += azimuth;
+    from.phi += elevation;
+    this.#place(new Vector3().setFromSpherical(from.makeSafe()));
   }
 
   draw(): void {

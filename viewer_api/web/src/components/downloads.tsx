@@ -48,7 +48,7 @@ export function Downloads({ result }: { result: Result }) {
         ))}
       {!result.report.scale.known && (
         <p class="text-sm font-semibold text-warn md:col-span-3">
-          SHAPE ONLY: these files are not in mm, so no STL and no DICOM surface are given.
+          SHAPE ONLY: the units of these files are not mm.
         </p>
       )}
     </div>

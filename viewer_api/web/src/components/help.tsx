@@ -25,6 +25,8 @@ const MOUSE = [
   ["wheel", "Zoom"],
   ["right drag", "Pan (also Shift and drag)"],
   ["double click", "Fit again"],
+  ["arrows", "The same without a mouse, when focused"],
+  ["+  −", "Zoom, when focused"],
 ] as const;
 
 function Keys({ title, keys }: { title: string; keys: readonly (readonly [string, string])[] }) {

@@ -20,8 +20,8 @@ function Stages({ result }: { result: Result }) {
       <tbody>
         {result.report.stages.map((stage) => (
           <tr key={stage.name} class="border-t border-line align-top">
-            <td class="py-1.5 pr-4">{stage.name}</td>
-            <td class="py-1.5 pr-4 text-right whitespace-nowrap text-soft">{stage.seconds.toFixed(2)} s</td>
+            <td class="w-28 py-1.5 pr-4">{stage.name}</td>
+            <td class="w-24 py-1.5 pr-4 text-right whitespace-nowrap text-soft">{stage.seconds.toFixed(2)} s</td>
             <td class="py-1.5 text-soft">{stage.summary}</td>
           </tr>
         ))}

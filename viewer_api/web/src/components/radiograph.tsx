@@ -8,6 +8,14 @@ import type { Point } from "../types";
 
 const SCALE_BAR_PIXELS = 130;
 const WHEEL_STEP = 1.0015;
+const KEY_STEP = 20; // pixels of dragging that one press of an arrow key stands for
+const ARROWS: Record<string, readonly [number, number]> = {
+  ArrowLeft: [-KEY_STEP, 0],
+  ArrowRight: [KEY_STEP, 0],
+  ArrowUp: [0, -KEY_STEP],
+  ArrowDown: [0, KEY_STEP],
+};
+const ZOOMS: Record<string, number> = { "+": 1.25, "-": 0.8 };
 
 interface RadiographProps {
   picture: string;
@@ -94,12 +102,23 @@ export function Radiograph(props: RadiographProps) {
     else setGrey((now) => draggedWindow(now, event.movementX, event.movementY));
   };
 
+  const press = (event: KeyboardEvent) => {
+    const arrow = ARROWS[event.key];
+    const zoom = ZOOMS[event.key];
+    if (arrow) setGrey((now) => draggedWindow(now, ...arrow));
+    if (zoom) setMoved((now) => zoomedAt(now ?? fit, zoom, frameSize.width / 2, frameSize.height / 2, fit.scale / 2));
+    if (arrow || zoom) event.preventDefault();
+  };
+
   return (
     <figure class="relative h-full min-h-0 overflow-hidden bg-black">
       <div
         ref={frame}
         role="application"
-        aria-label={`${title}: drag for window and level, wheel to zoom`}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: an application takes keys (WAI-ARIA 1.2, 5.4)
+        tabIndex={0}
+        aria-label={`${title}: drag or arrow keys for window and level, wheel or + and - to zoom`}
+        onKeyDown={press}
         class="absolute inset-0 cursor-crosshair touch-none select-none"
         onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
         onPointerMove={drag}
@@ -147,6 +166,9 @@ export function Radiograph(props: RadiographProps) {
           )}
         </div>
       </div>
+      {!natural && (
+        <p class="pointer-events-none absolute inset-x-0 top-1/2 text-center text-sm text-faint">Loading…</p>
+      )}
       <figcaption class="pointer-events-none absolute top-2 left-2 rounded bg-black/60 px-2 py-1 text-sm">
         <span class="font-medium">{title}</span>
         <span class="block text-xs text-soft">{note}</span>

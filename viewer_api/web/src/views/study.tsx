@@ -174,7 +174,7 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
       {reconstructed && !report.scale.known && (
         <div class="mb-3">
           <Notice kind="warn">
-            <strong>SHAPE ONLY.</strong> {session.shape_only}
+            <strong>{session.shape_only}</strong>
           </Notice>
         </div>
       )}

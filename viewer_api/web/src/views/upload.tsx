@@ -140,7 +140,7 @@ function Card({ entry, change, drop }: CardProps) {
         <p class="mt-2 text-xs text-faint">
           {isPicture
             ? "Spacing in the plane of the bone, from a ruler or ball beside it. Without it, the result is shape only."
-            : "What you type replaces what the file says, in a copy that says who typed it."}
+            : "What you type replaces what the file says, in a copy that says it was typed."}
         </p>
         {facts?.notes.map((note) => (
           <p key={note} class="mt-1 text-xs text-warn">
