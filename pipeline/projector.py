@@ -22,6 +22,8 @@ IntArray = npt.NDArray[np.int64]
 SUBPIXEL_BITS: Final = 4
 """OpenCV draws with fixed-point coordinates: 1/16 of a pixel."""
 
+SAME_HIT_MM: Final = 1e-3
+
 RAYS_AT_ONCE: Final = 2**18
 """Bounds the memory that all hits of a picture's rays need."""
 
@@ -171,7 +173,10 @@ def depth_maps(vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry:
         rays = np.concatenate([np.broadcast_to(geometry.source, directions.shape), directions], axis=1)
         hits = scene.list_intersections(tensor(rays.astype(np.float32)))
         ray, distance = hits["ray_ids"].numpy().astype(np.int64), hits["t_hit"].numpy()
-        leaving = np.sign((directions[ray] * facets[hits["primitive_ids"].numpy().astype(np.int64)]).sum(axis=1))
+        facet = facets[hits["primitive_ids"].numpy().astype(np.int64)]
+        once = _distinct(ray, distance)
+        ray, distance = ray[once], distance[once]
+        leaving = np.sign((directions[ray] * facet[once]).sum(axis=1))
         np.minimum.at(front, start + ray, distance)
         np.maximum.at(back, start + ray, distance)
         np.add.at(thickness, start + ray, (leaving * distance).astype(np.float32))
@@ -181,6 +186,13 @@ def depth_maps(vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry:
     thickness = np.where(missed, 0, np.clip(thickness, 0, back - front)).astype(np.float32)
     shape = (geometry.rows, geometry.columns)
     return DepthMaps(front=front.reshape(shape), back=back.reshape(shape), thickness=thickness.reshape(shape))
+
+
+def _distinct(ray: IntArray, distance: npt.NDArray[np.float32]) -> IntArray:
+    """Hits (indices) without repetitions: a ray through an edge or a vertex hits every triangle that meets there."""
+    order = np.lexsort((distance, ray))
+    repeated = (np.diff(ray[order]) == 0) & (np.diff(distance[order]) < SAME_HIT_MM)
+    return np.asarray(order[np.r_[True, ~repeated]] if len(order) else order)
 
 
 def _rays(geometry: ProjectionGeometry) -> Iterator[tuple[int, FloatArray]]:
