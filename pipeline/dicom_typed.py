@@ -27,6 +27,13 @@ from pipeline.picture_read import read_picture
 from pipeline.radiograph import View
 from pipeline.typed_facts import TypedFacts
 
+VIEW_CODES: Final = {
+    View.AP: ("399348003", "antero-posterior"),
+    View.PA: ("272479007", "postero-anterior"),
+    View.LATERAL: ("399067008", "lateral"),
+}
+"""PS3.16 CID 4010, SNOMED CT."""
+
 TYPED_NOTE: Final = "View, side, body part or pixel spacing were typed by the person who uploaded the image."
 
 
@@ -67,7 +74,7 @@ def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Datase
     dataset.PatientID = study.patient_id
     for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "ReferringPhysicianName"):
         setattr(dataset, keyword, "")
-    dataset.StudyID = ""
+    dataset.StudyID = "UPLOAD"
     dataset.StudyDescription = "Uploaded pictures"
     dataset.StudyDate = dataset.ContentDate = study.uploaded_on.strftime("%Y%m%d")
     dataset.StudyTime = dataset.ContentTime = ""  # the same picture again is the same file
@@ -75,6 +82,7 @@ def wrap_picture(path: Path, *, typed: TypedFacts, study: UploadStudy) -> Datase
     dataset.ConversionType = "DI"
     dataset.SeriesNumber = dataset.InstanceNumber = 1
     dataset.PatientOrientation = []
+    dataset.Laterality = ""
     _set_pixels(dataset, path, is_coloured=shown.was_colour)
     _set_typed(dataset, typed)
     return _with_meta(dataset, ExplicitVRLittleEndian)
@@ -103,12 +111,17 @@ def write(dataset: Dataset, path: Path) -> None:
 
 
 def _set_typed(dataset: Dataset, typed: TypedFacts) -> None:
-    """Coded values would be believed before these, so they go."""
+    """In place of whatever says the same elsewhere in the file."""
     if typed.view is not None:
-        dataset.pop("ViewCodeSequence", None)
-        dataset.ViewPosition = "LATERAL" if typed.view is View.LATERAL else typed.view.value
+        view = _code(*VIEW_CODES[typed.view])
+        if dataset.get("Modality") == "DX":
+            view.ViewModifierCodeSequence = []  # type 2 in the DX Positioning Module (PS3.3 C.8.11.5)
+        dataset.ViewCodeSequence = [view]
+        # ViewPosition has no term for a lateral view from an unknown side.
+        dataset.ViewPosition = typed.view.value if typed.view.is_frontal else ""
     if typed.side is not None:
-        dataset.ImageLaterality = dataset.Laterality = typed.side.value
+        dataset.pop("Laterality", None)  # of the series, allowed only where no image has its own (PS3.3 C.7.3.1)
+        dataset.ImageLaterality = typed.side.value
     if typed.body_part is not None:
         dataset.pop("AnatomicRegionSequence", None)
         dataset.BodyPartExamined = typed.body_part
@@ -119,6 +132,12 @@ def _set_typed(dataset: Dataset, typed: TypedFacts) -> None:
         dataset.PixelSpacingCalibrationDescription = TYPED_SPACING
     if not typed.nothing:
         dataset.ImageComments = TYPED_NOTE
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    return item
 
 
 def _set_pixels(dataset: Dataset, path: Path, *, is_coloured: bool) -> None:

@@ -70,6 +70,16 @@ def test_a_picture_becomes_a_secondary_capture_that_says_what_was_typed(
     assert radiograph.acquisition.pixel_spacing == (0.2, 0.2)
 
 
+@pytest.mark.parametrize("facts", [AP, NOTHING], ids=["all typed", "nothing typed"])
+def test_it_is_valid_dicom(
+    specialist: Person, database: Database, web_store: Store, tmp_path: Path, dciodvfy_errors, facts: dict
+):
+    (study_id,) = upload(specialist, {"hip.png": png()}, [facts]).json()["studies"]
+    (dataset,) = stored_datasets(database, web_store, study_id)
+    dataset.save_as(tmp_path / "uploaded.dcm", enforce_file_format=True)
+    assert dciodvfy_errors(tmp_path / "uploaded.dcm") == []
+
+
 def test_its_pixels_are_those_of_the_picture(specialist: Person, database: Database, web_store: Store):
     data = png(seed=5)
     (study_id,) = upload(specialist, {"hip.png": data}, [NOTHING]).json()["studies"]
