@@ -6,6 +6,7 @@ import functools
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,6 +52,24 @@ MODULES: Final = {
 def role_command(module: str, config: Path | None) -> list[str]:
     """How the process of a role is started."""
     return [sys.executable, "-P", "-m", module, *(["--config", str(config)] if config else [])]
+
+
+def prepare_role(settings: NodeSettings) -> None:
+    """What one role alone stands on: a database that answers, with the tables of this version.
+
+    Raises:
+        TransientError: The database does not answer.
+    """
+    database = open_database(settings)
+    try:
+        give_up = time.monotonic() + DATABASE_SECONDS
+        while not _answers_queries(database):
+            if time.monotonic() > give_up:
+                raise TransientError("the database does not answer: start it, or correct database_url")
+            time.sleep(1)
+        upgrade(database.engine)
+    finally:
+        database.close()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import structlog
 
@@ -31,11 +32,27 @@ def run_role(role: str, body: Callable[[NodeSettings, threading.Event], None]) -
     parser.add_argument("--config", type=Path, help="node.toml; BONECRAFT_… in the environment wins over it")
     given = parser.parse_args()
     configure_logs(role)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     try:
-        body(load_settings(given.config), stop)
+        body(load_settings(given.config), _stop_on_signal())
     except BonecraftError as error:
         log.error("ended", reason=str(error))  # noqa: TRY400 - the sentence names cause and fix
         sys.exit(EXIT_WRONG_SETTINGS if isinstance(error, ConfigurationError) else EXIT_TRY_AGAIN)
+
+
+def _stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set.
+
+    Not by the handler itself: it runs in the main thread, which may be inside `Event.wait` and hold the lock that
+    `Event.set` needs. `SimpleQueue.put` is made for that place.
+    """
+    stop = threading.Event()
+    signals: SimpleQueue[int] = SimpleQueue()
+
+    def relay() -> None:
+        signals.get()
+        stop.set()
+
+    threading.Thread(target=relay, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: signals.put(received))
+    return stop

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -39,15 +38,14 @@ def serve(*, ae_title: str, port: int, folder: Path) -> None:
     ae.add_supported_context("1.2.840.10008.1.1")  # Verification
     for context in AllStoragePresentationContexts:
         ae.add_supported_context(str(context.abstract_syntax), list(AllTransferSyntaxes))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stopping = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep, [folder])])
     if server is None:
         raise RuntimeError("pynetdicom gives no server although it was told not to block")
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
-    stop.wait()
+    signal.sigwait(stopping)
     server.shutdown()
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from pipeline.cli.administration import show_lines
 from pipeline.errors import TransientError
 from pipeline.logs import configure_logs
-from pipeline.node import MODULES, Node, Prepared, Role, role_command
+from pipeline.node import MODULES, Node, Prepared, Role, prepare_role, role_command
 from pipeline.results import DISCLAIMER
 from pipeline.settings import NodeSettings, load_settings
 from pipeline.site import Step
@@ -37,6 +37,7 @@ def serve(
     """Run the node: listener, workers, delivery and web, each in a supervised process."""
     settings = load_settings(config)
     if role is not None:
+        prepare_role(settings)
         _become(role, config)
     if log_folder is None and sys.stderr.isatty():
         log_folder = settings.data_folder / "logs"
