@@ -32,6 +32,7 @@ RECEIVERS: dict[str, Start] = {
     "dcmtk storescp --bit-preserving, big PDUs": storescp_at_its_best,
     "Orthanc": orthanc,
 }
+PROGRAMS = ("/usr/bin/storescu", "/usr/bin/storescp", "/usr/sbin/Orthanc")
 ASSOCIATIONS = (1, 4)
 SIDE = 2236
 """Pixels; 2236 × 2236 × 2 bytes are 10 MB."""
@@ -41,6 +42,9 @@ MEGABYTE = 1e6
 def main() -> None:
     """Run every receiver with every number of associations."""
     options = _options()
+    absent = [program for program in PROGRAMS if not Path(program).exists()]
+    if absent:
+        raise SystemExit(f"missing: {', '.join(absent)} (Debian packages dcmtk, orthanc)")
     with tempfile.TemporaryDirectory(prefix="bonecraft-ingest-", dir=options.folder) as name:
         folder = Path(name)
         files = write_files(folder / "files", options.files)
