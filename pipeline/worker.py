@@ -29,7 +29,7 @@ from pipeline.child_process import ChildProcess
 from pipeline.database import Database, DatabaseUnavailable, open_database
 from pipeline.errors import TransientError
 from pipeline.jobs import RECONSTRUCT, settle_due
-from pipeline.reconstruction_job import ReconstructionJob, sweep
+from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob, sweep
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
@@ -139,6 +139,9 @@ class Worker:
             delay = await doing
         except (TransientError, asyncio.CancelledError) as error:
             raise RetryRequested(self.job.first_delay, "the outcome could not be recorded") from error
+        except Exception as error:
+            log.error("job_broke", error=type(error).__name__)  # noqa: TRY400 - its text may hold a row of the database
+            raise RetryRequested(LONGEST_DELAY, type(error).__name__) from error  # never lost, whatever it was
         if delay is not None:
             raise RetryRequested(delay)
 
