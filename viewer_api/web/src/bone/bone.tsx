@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { messageOf } from "../api";
+import { Bar } from "../components/bar";
 import { Notice } from "../components/notice";
 import { useKeys } from "../hooks";
 import { PRESETS, type Preset, patientLetter, type Side, type Vector } from "../maths/anatomy";
@@ -39,16 +40,6 @@ function Directions({ attitude }: { attitude: Attitude }) {
       <span class={`${at} top-2 left-1/2`}>{patientLetter(up)}</span>
       <span class={`${at} bottom-2 left-1/2`}>{patientLetter(opposite(up))}</span>
     </>
-  );
-}
-
-function Bar({ attitude }: { attitude: Attitude }) {
-  const bar = scaleBar(attitude.millimetresPerPixel, SCALE_BAR_PIXELS);
-  return (
-    <div class="pointer-events-none absolute bottom-3 left-3 text-xs text-bone">
-      <div class="mb-0.5 border-x border-b border-bone" style={{ width: `${bar.pixels}px`, height: "6px" }} />
-      {bar.millimetres} mm
-    </div>
   );
 }
 
@@ -93,6 +84,51 @@ function useScene(model: string, side: Side) {
   return { canvas, scene, attitude, problem };
 }
 
+interface ToolbarProps {
+  preset: Preset;
+  turnTo: (preset: Preset) => void;
+  look: Look;
+  toggle: (part: keyof Look) => void;
+}
+
+function Toolbar({ preset, turnTo, look, toggle }: ToolbarProps) {
+  return (
+    <div class="flex flex-wrap items-center gap-1 border-t border-line bg-panel px-2 py-1.5">
+      {PRESETS.map(({ name, label, key }) => (
+        <button
+          key={name}
+          type="button"
+          class="toggle"
+          aria-pressed={preset === name}
+          title={`Key ${key}`}
+          onClick={() => turnTo(name)}
+        >
+          {label}
+        </button>
+      ))}
+      <span class="mx-1 h-4 w-px bg-line" />
+      <button
+        type="button"
+        class="toggle"
+        aria-pressed={look.uncertainty}
+        title="Key e"
+        onClick={() => toggle("uncertainty")}
+      >
+        Expected error
+      </button>
+      <button
+        type="button"
+        class="toggle"
+        aria-pressed={look.inferred}
+        title="Key m"
+        onClick={() => toggle("inferred")}
+      >
+        Inferred
+      </button>
+    </div>
+  );
+}
+
 export function Bone({ model, side, title, expectedError, scaleKnown, banner, round }: BoneProps) {
   const { canvas, scene, attitude, problem } = useScene(model, side);
   const [look, setLook] = useState<Look>({ uncertainty: false, inferred: true });
@@ -135,13 +171,9 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
           <span class="font-medium">{title}</span>
           <span class="block text-xs text-soft">{expectedError}</span>
         </figcaption>
-        {banner && (
-          <p class="pointer-events-none absolute top-2.5 right-3 rounded bg-black/70 px-2 py-0.5 text-xs font-semibold text-warn">
-            {banner}
-          </p>
-        )}
+        {banner && <p class="banner">{banner}</p>}
         {attitude && <Directions attitude={attitude} />}
-        {attitude && scaleKnown && <Bar attitude={attitude} />}
+        {attitude && scaleKnown && <Bar bar={scaleBar(attitude.millimetresPerPixel, SCALE_BAR_PIXELS)} />}
         <Legend look={look} scaleKnown={scaleKnown} />
         {problem && (
           <div class="absolute inset-x-6 top-1/3">
@@ -149,39 +181,7 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
           </div>
         )}
       </div>
-      <div class="flex flex-wrap items-center gap-1 border-t border-line bg-panel px-2 py-1.5">
-        {PRESETS.map(({ name, label, key }) => (
-          <button
-            key={name}
-            type="button"
-            class="toggle"
-            aria-pressed={preset === name}
-            title={`Key ${key}`}
-            onClick={() => turnTo(name)}
-          >
-            {label}
-          </button>
-        ))}
-        <span class="mx-1 h-4 w-px bg-line" />
-        <button
-          type="button"
-          class="toggle"
-          aria-pressed={look.uncertainty}
-          title="Key e"
-          onClick={() => toggle("uncertainty")}
-        >
-          Expected error
-        </button>
-        <button
-          type="button"
-          class="toggle"
-          aria-pressed={look.inferred}
-          title="Key m"
-          onClick={() => toggle("inferred")}
-        >
-          Inferred
-        </button>
-      </div>
+      <Toolbar preset={preset} turnTo={turnTo} look={look} toggle={toggle} />
     </figure>
   );
 }

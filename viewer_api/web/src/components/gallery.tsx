@@ -5,6 +5,7 @@ const GROUPS = [
   { kind: "novel-view", title: "Novel views" },
   { kind: "depth-picture", title: "Depth maps" },
   { kind: "contour-picture", title: "Contour on the radiographs" },
+  { kind: "stage-picture", title: "Stage by stage" },
 ] as const;
 
 function Enlarged({ file, close }: { file: ResultFile; close: () => void }) {

@@ -1,10 +1,11 @@
 // A radiograph in its frame: window and level, zoom, pan, and the reconstruction's contour on it.
 
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
-import { type ScaleBar, scaleBar } from "../maths/scalebar";
+import { scaleBar } from "../maths/scalebar";
 import { fitted, panned, type Size, type Viewport, zoomedAt } from "../maths/viewport";
 import { draggedWindow, FULL_WINDOW, type GreyWindow, transferOf } from "../maths/window";
 import type { Point } from "../types";
+import { Bar } from "./bar";
 
 const SCALE_BAR_PIXELS = 130;
 const WHEEL_STEP = 1.0015;
@@ -30,14 +31,9 @@ interface RadiographProps {
   round: number; // a new number resets window, zoom and pan
 }
 
-// The contour counts pixel centres, a picture's coordinates begin at the first pixel's corner.
-function pathOf(contour: Point[][]): string {
-  return contour
-    .map((polygon) => `M${polygon.map(([column, row]) => `${column + 0.5} ${row + 0.5}`).join("L")}Z`)
-    .join("");
-}
+type Frame = { current: HTMLDivElement | null };
 
-function useFrameSize(frame: { current: HTMLDivElement | null }): Size {
+function useFrameSize(frame: Frame): Size {
   const [size, setSize] = useState<Size>({ width: 0, height: 0 });
   useEffect(() => {
     const element = frame.current;
@@ -49,50 +45,32 @@ function useFrameSize(frame: { current: HTMLDivElement | null }): Size {
   return size;
 }
 
-function Bar({ bar }: { bar: ScaleBar }) {
-  return (
-    <div class="pointer-events-none absolute bottom-2 left-2 rounded bg-black/60 px-2 py-1 text-xs text-bone">
-      <div class="mb-0.5 border-x border-b border-bone" style={{ width: `${bar.pixels}px`, height: "6px" }} />
-      {bar.millimetres} mm
-    </div>
-  );
-}
-
-export function Radiograph(props: RadiographProps) {
-  const { picture, title, note, contour, contourShown, inverted, mmPerPixel, banner, round } = props;
-  const filter = `grey${useId().replace(/[^a-z0-9]/gi, "")}`;
-  const frame = useRef<HTMLDivElement>(null);
+// What hands do to a picture: the state, and the handlers that change it.
+function useHandling(frame: Frame, size: Size, round: number) {
   const frameSize = useFrameSize(frame);
-  const [natural, setNatural] = useState<Size | null>(null);
   const [moved, setMoved] = useState<Viewport | null>(null);
   const [grey, setGrey] = useState<GreyWindow>(FULL_WINDOW);
-  const path = useMemo(() => pathOf(contour), [contour]);
-  const size = props.size ?? natural ?? { width: 1, height: 1 };
   const fit = fitted(size, frameSize);
-  const viewport = moved ?? fit;
-  const { slope, intercept } = transferOf({ ...grey, inverted: grey.inverted !== inverted });
-
   const reset = () => {
     setMoved(null);
     setGrey(FULL_WINDOW);
   };
   // A new round is what resets.
   useEffect(reset, [round]);
+  const zoom = (factor: number, x: number, y: number) =>
+    setMoved((now) => zoomedAt(now ?? fit, factor, x, y, fit.scale / 2));
 
   useEffect(() => {
     const element = frame.current;
     if (!element) return;
-    const zoom = (event: WheelEvent) => {
+    const roll = (event: WheelEvent) => {
       event.preventDefault();
       const box = element.getBoundingClientRect();
-      const factor = WHEEL_STEP ** -event.deltaY;
-      setMoved((now) => {
-        const from = now ?? fit;
-        return zoomedAt(from, factor, event.clientX - box.left, event.clientY - box.top, fit.scale / 2);
-      });
+      zoom(WHEEL_STEP ** -event.deltaY, event.clientX - box.left, event.clientY - box.top);
     };
-    element.addEventListener("wheel", zoom, { passive: false });
-    return () => element.removeEventListener("wheel", zoom);
+    // Not as a property: the browser would take it for passive, and the page would scroll too.
+    element.addEventListener("wheel", roll, { passive: false });
+    return () => element.removeEventListener("wheel", roll);
   });
 
   const drag = (event: PointerEvent) => {
@@ -101,15 +79,61 @@ export function Radiograph(props: RadiographProps) {
     if (panning) setMoved((now) => panned(now ?? fit, event.movementX, event.movementY));
     else setGrey((now) => draggedWindow(now, event.movementX, event.movementY));
   };
-
   const press = (event: KeyboardEvent) => {
     const arrow = ARROWS[event.key];
-    const zoom = ZOOMS[event.key];
+    const factor = ZOOMS[event.key];
     if (arrow) setGrey((now) => draggedWindow(now, ...arrow));
-    if (zoom) setMoved((now) => zoomedAt(now ?? fit, zoom, frameSize.width / 2, frameSize.height / 2, fit.scale / 2));
-    if (arrow || zoom) event.preventDefault();
+    if (factor) zoom(factor, frameSize.width / 2, frameSize.height / 2);
+    if (arrow || factor) event.preventDefault();
   };
+  return { viewport: moved ?? fit, grey, reset, drag, press };
+}
 
+function GreyFilter({ id, window }: { id: string; window: GreyWindow }) {
+  const { slope, intercept } = transferOf(window);
+  return (
+    <svg width="0" height="0" class="absolute" aria-hidden="true">
+      <filter id={id} color-interpolation-filters="sRGB">
+        <feComponentTransfer>
+          <feFuncR type="linear" slope={slope} intercept={intercept} />
+          <feFuncG type="linear" slope={slope} intercept={intercept} />
+          <feFuncB type="linear" slope={slope} intercept={intercept} />
+        </feComponentTransfer>
+      </filter>
+    </svg>
+  );
+}
+
+// The contour counts pixel centres, a picture's coordinates begin at the first pixel's corner.
+function pathOf(contour: Point[][]): string {
+  return contour
+    .map((polygon) => `M${polygon.map(([column, row]) => `${column + 0.5} ${row + 0.5}`).join("L")}Z`)
+    .join("");
+}
+
+// A dark edge under the line keeps it legible on white bone as on black air.
+function Outline({ contour, size }: { contour: Point[][]; size: Size }) {
+  const path = useMemo(() => pathOf(contour), [contour]);
+  return (
+    <svg
+      class="contour absolute inset-0 overflow-visible"
+      viewBox={`0 0 ${size.width} ${size.height}`}
+      role="img"
+      aria-label="Outline of the reconstructed bone"
+    >
+      <path d={path} class="contour-line stroke-black/55" stroke-width="4" />
+      <path d={path} class="contour-line stroke-contour" stroke-width="1.8" />
+    </svg>
+  );
+}
+
+export function Radiograph(props: RadiographProps) {
+  const { picture, title, note, contour, contourShown, inverted, mmPerPixel, banner, round } = props;
+  const filter = `grey${useId().replace(/[^a-z0-9]/gi, "")}`;
+  const frame = useRef<HTMLDivElement>(null);
+  const [natural, setNatural] = useState<Size | null>(null);
+  const size = props.size ?? natural ?? { width: 1, height: 1 };
+  const { viewport, grey, reset, drag, press } = useHandling(frame, size, round);
   return (
     <figure class="relative h-full min-h-0 overflow-hidden bg-black">
       <div
@@ -125,15 +149,7 @@ export function Radiograph(props: RadiographProps) {
         onContextMenu={(event) => event.preventDefault()}
         onDblClick={reset}
       >
-        <svg width="0" height="0" class="absolute" aria-hidden="true">
-          <filter id={filter} color-interpolation-filters="sRGB">
-            <feComponentTransfer>
-              <feFuncR type="linear" slope={slope} intercept={intercept} />
-              <feFuncG type="linear" slope={slope} intercept={intercept} />
-              <feFuncB type="linear" slope={slope} intercept={intercept} />
-            </feComponentTransfer>
-          </filter>
-        </svg>
+        <GreyFilter id={filter} window={{ ...grey, inverted }} />
         <div
           class="absolute top-0 left-0 origin-top-left"
           style={{
@@ -148,22 +164,11 @@ export function Radiograph(props: RadiographProps) {
             draggable={false}
             class="block h-full w-full max-w-none"
             style={{ filter: `url(#${filter})` }}
-            onLoad={(event) =>
-              setNatural({ width: event.currentTarget.naturalWidth, height: event.currentTarget.naturalHeight })
+            onLoad={({ currentTarget }) =>
+              setNatural({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
             }
           />
-          {contourShown && path && (
-            <svg
-              class="contour absolute inset-0 overflow-visible"
-              viewBox={`0 0 ${size.width} ${size.height}`}
-              role="img"
-              aria-label="Outline of the reconstructed bone"
-            >
-              {/* A dark edge under the line keeps it legible on white bone as on black air. */}
-              <path d={path} class="contour-line stroke-black/55" stroke-width="4" />
-              <path d={path} class="contour-line stroke-contour" stroke-width="1.8" />
-            </svg>
-          )}
+          {contourShown && contour.length > 0 && <Outline contour={contour} size={size} />}
         </div>
       </div>
       {!natural && (
@@ -173,11 +178,7 @@ export function Radiograph(props: RadiographProps) {
         <span class="font-medium">{title}</span>
         <span class="block text-xs text-soft">{note}</span>
       </figcaption>
-      {banner && (
-        <p class="pointer-events-none absolute top-2.5 right-3 rounded bg-black/70 px-2 py-0.5 text-xs font-semibold text-warn">
-          {banner}
-        </p>
-      )}
+      {banner && <p class="banner">{banner}</p>}
       {mmPerPixel !== null && <Bar bar={scaleBar(mmPerPixel / viewport.scale, SCALE_BAR_PIXELS)} />}
     </figure>
   );

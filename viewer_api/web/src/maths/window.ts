@@ -12,7 +12,7 @@ const WIDEST = 4;
 
 const clamp = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, value));
 
-// Dragging right narrows the contrast less, dragging down darkens: the habit of every workstation.
+// Dragging right widens the window, dragging down darkens: the habit of every workstation.
 export function draggedWindow(from: GreyWindow, across: number, down: number): GreyWindow {
   return {
     ...from,
