@@ -36,6 +36,7 @@ PROGRAMS = ("/usr/bin/storescu", "/usr/bin/storescp", "/usr/sbin/Orthanc")
 ASSOCIATIONS = (1, 4)
 SIDE = 2236
 """Pixels; 2236 × 2236 × 2 bytes are 10 MB."""
+IMAGES_IN_A_STUDY = 2
 MEGABYTE = 1e6
 
 
@@ -85,12 +86,14 @@ def _row(receiver: str, theirs: Sequence[float], ours: Sequence[float]) -> list[
 
 
 def write_files(folder: Path, count: int) -> list[Path]:
-    """CR images of one study that differ in their UIDs and in one row of noise."""
+    """CR images, two to a study, that differ in their UIDs and in one row of noise."""
     folder.mkdir()
     noise = np.random.default_rng(1).integers(0, 4096, (SIDE, SIDE), dtype=np.uint16)
-    study, series = generate_uid(), generate_uid()
     paths = []
+    study = series = ""
     for number in range(count):
+        if number % IMAGES_IN_A_STUDY == 0:
+            study, series = generate_uid(), generate_uid()
         noise[0] = number
         path = folder / f"{number:04d}.dcm"
         _radiograph(noise, study=study, series=series).save_as(path, enforce_file_format=True)
@@ -124,7 +127,8 @@ def seconds_to_send(start: Start, folder: Path, files: Sequence[Path], associati
         with start(place) as receiver:
             os.sync()  # what others left to be written is not this receiver's burden
             began = time.perf_counter()
-            senders = [_sender(receiver, files[number::associations]) for number in range(associations)]
+            shares = np.array_split(np.asarray(files, dtype=object), associations)
+            senders = [_sender(receiver, list(share)) for share in shares]
             statuses = [sender.wait() for sender in senders]
             seconds = time.perf_counter() - began
             arrived = receiver.arrived.count()
