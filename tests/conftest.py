@@ -2,7 +2,7 @@
 
 import hypothesis
 
-pytest_plugins = ["tests.peers", "tests.node_fixtures", "tests.viewer_api.fixtures"]
+pytest_plugins = ["tests.peers", "tests.node_fixtures", "tests.listening", "tests.viewer_api.fixtures"]
 
 # Examples are the same in every run; the machine's speed is no property of the product.
 hypothesis.settings.register_profile("bonecraft", deadline=None, derandomize=True)

@@ -19,7 +19,7 @@ from pipeline.records import tables
 from scp_node import listener
 from scp_node.status import StoreStatus
 from tests.factories import make_dx, save
-from tests.scp_node.conftest import RunningListener
+from tests.listening import RunningListener
 from tests.scp_node.senders import associate, send, send_half, store_request, takes_connections, vanish, wait_until
 
 Program = Callable[[str], Path]

@@ -16,8 +16,8 @@ from scp_node.echo import echo
 from scp_node.peer import ConnectionProblem, Target
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save
+from tests.listening import RunningListener
 from tests.peers import OrthancPeer, free_port
-from tests.scp_node.conftest import RunningListener
 
 VERIFICATION = "1.2.840.10008.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
