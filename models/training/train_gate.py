@@ -93,9 +93,11 @@ def loss(logits: torch.Tensor, classes: torch.Tensor, laterals: torch.Tensor, in
     return content + 0.5 * view + 0.5 * polarity
 
 
-def train(films: Films, *, minutes: float) -> GateNet:
-    """Train for a given time."""
+def train(films: Films, *, minutes: float, start: Path | None, out: Path) -> GateNet:
+    """Train for a given time, from scratch or from a checkpoint."""
     network = GateNet(len(CONTENTS) + 2)
+    if start:
+        network.load_state_dict(torch.load(start, weights_only=True))
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-2)
     began, step, recent = time.monotonic(), 0, list[float]()
@@ -110,6 +112,7 @@ def train(films: Films, *, minutes: float) -> GateNet:
         recent.append(float(value.detach()))
         step += 1
         if step % 100 == 0:
+            torch.save(network.state_dict(), out / "checkpoint.pt")
             print(f"{step:6d} {share:5.2f} loss {np.mean(recent[-100:]):.4f}", flush=True)
     network.eval()
     return network
@@ -134,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -141,7 +145,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     films = Films(given.films, np.random.default_rng(given.seed))
-    network = train(films, minutes=given.minutes)
+    network = train(films, minutes=given.minutes, start=given.start, out=given.out)
     torch.save(network.state_dict(), given.out / "checkpoint.pt")
     export(network, given.out / "gate.onnx", size=(GATE_SIZE, GATE_SIZE))
     report = evaluate(network, films)

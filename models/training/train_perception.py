@@ -23,6 +23,7 @@ from models.training.dataset import Example, Shadow, develop_example, heat_maps,
 from models.training.networks import PerceptionNet
 
 PEAK_RATE = 4e-3
+RESUMED_RATE = 1.5e-3
 TALL = 0.62
 """Pictures narrower than this share of their height are trained together: they need smaller canvases."""
 
@@ -109,7 +110,11 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def train(
     shadows: Path, without: frozenset[str], *, minutes: float, seed: int, out: Path, start: Path | None
 ) -> PerceptionNet:
-    """Train for a given time; new shadows that appear in the folder meanwhile are taken up."""
+    """Train for a given time; new shadows that appear in the folder meanwhile are taken up.
+
+    A training that goes on from a checkpoint sees films of the last, finest sizes only.
+    """
+    peak = RESUMED_RATE if start else PEAK_RATE
     network = PerceptionNet()
     network.to(memory_format=torch.channels_last)
     if start:
@@ -121,8 +126,8 @@ def train(
         if step % REREAD == REREAD - 1:
             batches = Batches(list(read_shadows(shadows, without)), seed + step)
         for group in optimiser.param_groups:
-            group["lr"] = PEAK_RATE * min(1, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-5
-        images, targets = batches.draw(share)
+            group["lr"] = peak * min(1, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-5
+        images, targets = batches.draw(1.0 if start else share)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(images.to(memory_format=torch.channels_last))
         value = loss(logits.float(), targets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -83,11 +84,10 @@ def perceive(enhanced: EnhancedImage, network: Network) -> Perception:
         network: The perception network.
     """
     image, rows, columns = _padded(enhanced.image)
-    logits = network(image[None, None])[0, :, :rows, :columns]
-    mask = (_sigmoid(logits[0]) * enhanced.field).astype(np.float32)
+    maps = _either_way(image, network)[:, :rows, :columns]
+    mask = _one_piece(np.where(enhanced.field, maps[0], np.float32(0)))
     mask.flags.writeable = False
-    maps = _sigmoid(logits[1:])
-    seen = {name: _locate(heat, enhanced.working_to_pixel) for name, heat in zip(LANDMARKS, maps, strict=True)}
+    seen = {name: _locate(heat, enhanced.working_to_pixel) for name, heat in zip(LANDMARKS, maps[1:], strict=True)}
     return Perception(
         mask=mask,
         working_to_pixel=enhanced.working_to_pixel,
@@ -100,6 +100,22 @@ def _padded(image: FloatImage) -> tuple[FloatImage, int, int]:
     rows, columns = image.shape
     padding = ((0, -rows % 16), (0, -columns % 16))
     return np.pad(image, padding), rows, columns
+
+
+def _either_way(image: FloatImage, network: Network) -> FloatImage:
+    """Probabilities (channels, h, w), averaged over the image and its mirror image: sides must not matter."""
+    upright = _sigmoid(network(image[None, None])[0])
+    mirrored = _sigmoid(network(np.ascontiguousarray(image[None, None, :, ::-1]))[0])
+    return np.asarray((upright + mirrored[..., ::-1]) / 2, dtype=np.float32)
+
+
+def _one_piece(mask: FloatImage) -> FloatImage:
+    """The mask without specks: a femur's shadow is in one piece."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
+    if count <= 2:
+        return mask
+    largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+    return np.where((labels == 0) | (labels == largest), mask, np.float32(0))
 
 
 def _sigmoid(logits: FloatImage) -> FloatImage:

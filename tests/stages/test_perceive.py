@@ -10,13 +10,19 @@ from pipeline.stages.enhance import EnhancedImage, enhance
 from pipeline.stages.perceive import LANDMARKS, Landmark, perceive
 
 
+def pixels(rows: int = 640, columns: int = 400) -> np.ndarray:
+    """Noise, brighter on the left."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (rows, columns)).astype(np.float32)
+    noise[:, : columns // 2] += 1
+    return noise
+
+
 def picture(rows: int = 640, columns: int = 400) -> EnhancedImage:
-    noise = np.random.default_rng(0).normal(0, 1, (rows, columns)).astype(np.float32)
-    return enhance(Radiograph(identifier="1", pixels=noise))
+    return enhance(Radiograph(identifier="1", pixels=pixels(rows, columns)))
 
 
 def seeing(column: float, row: float):
-    """A network that sees the femur in the left half, the femoral head at one place, and nothing else."""
+    """A network that sees the femur in the bright half, the femoral head at one place of it, and nothing else."""
 
     def network(image: np.ndarray) -> np.ndarray:
         rows, columns = image.shape[2:]
@@ -24,7 +30,8 @@ def seeing(column: float, row: float):
         logits[0, 0, :, : columns // 2] = 9.0
         y, x = np.mgrid[:rows, :columns]
         logits[0, 1 + LANDMARKS.index(Landmark.HEAD_CENTRE)] = 4 - ((x - column) ** 2 + (y - row) ** 2) / 6
-        return logits
+        bright_left = image[0, 0, :, : columns // 2].mean() > image[0, 0, :, columns // 2 :].mean()
+        return logits if bright_left else logits[..., ::-1]
 
     return network
 
@@ -48,10 +55,10 @@ def test_landmarks_that_are_not_seen_are_left_out():
 
 
 def test_nothing_is_seen_outside_the_exposed_field():
-    pixels = np.random.default_rng(0).normal(0, 1, (640, 400)).astype(np.float32)
-    pixels[:, :100] = -8
-    found = perceive(enhance(Radiograph(identifier="1", pixels=pixels)), seeing(60, 100))
-    assert not found.field[:, :48].any()
+    shuttered = pixels()
+    shuttered[:, :60] = -1
+    found = perceive(enhance(Radiograph(identifier="1", pixels=shuttered)), seeing(60, 100))
+    assert not found.field[:, :28].any()
     assert found.mask[~found.field].max() == 0
 
 
@@ -64,3 +71,15 @@ def test_the_network_gets_sides_that_it_can_halve_four_times():
 
     perceive(picture(700, 333), network)
     assert [side % 16 for side in shapes[0]] == [1, 1, 0, 0]
+
+
+def test_only_the_largest_piece_of_the_mask_is_kept():
+    def network(image: np.ndarray) -> np.ndarray:
+        logits = np.full((1, 1 + len(LANDMARKS), *image.shape[2:]), -9.0, dtype=np.float32)
+        logits[0, 0, 50:250, 80:120] = 9.0
+        logits[0, 0, 280:300, 80:120] = 9.0
+        return logits
+
+    mask = perceive(picture(640, 400), network).mask
+    assert mask[150, 100] > 0.9
+    assert mask[290, 100] == 0
