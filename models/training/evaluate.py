@@ -1,9 +1,9 @@
 """Cross-validate the reconstruction over people, and print the table of the model card.
 
-    python -m models.training.evaluate --data DATA --score-tool SCORE.py [--nets DIR] --out RESULTS.json
+    python -m models.training.evaluate --data DATA --score-tool SCORE.py [--net NET.onnx --people P ...] --out JSON
 
 For every person the shape model is built without that person (`models.training.build_shape_model --leave-out`) and,
-with `--nets`, the perception network is the one whose fold held that person out; without, the true masks are given.
+with `--net`, the outlines come from a perception network that saw none of `--people`; without, they are the true ones.
 Baselines stand beside: the mean shape, the mean shape at the person's true length, and another person's radiographs.
 """
 
@@ -257,18 +257,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--score-tool", type=Path, default=Path("../shared/tools/score.py"))
     parser.add_argument("--runs", type=Path, default=Path("models/training/runs"))
-    parser.add_argument("--nets", type=Path, help="folder with fold0/perception.onnx, ...; without: true masks")
+    parser.add_argument("--net", type=Path, help="perception network that saw none of the people; else true masks")
     parser.add_argument("--people", nargs="*", help="all people with a whole femur when omitted")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    folds = {person: fold for person, fold in read_folds().items() if isinstance(fold, int)}
-    people = given.people or sorted(folds)
+    people = given.people or sorted(person for person, fold in read_folds().items() if isinstance(fold, int))
     collection, score = Collection(given.data), read_score(given.score_tool)
     anatomies = {person: collection.load(person, collection.sides(person)[-1]) for person in people}
     donors = [anatomy for anatomy in anatomies.values() if any(n.startswith("tibia") for n in anatomy.neighbours)]
+    network = read_network(given.net) if given.net else None
     outcomes: list[Outcome] = []
     for person, following in zip(people, [*people[1:], people[0]], strict=True):
-        network = read_network(given.nets / f"fold{folds[person]}" / "perception.onnx") if given.nets else None
         model = model_without(person, given.data, given.runs)
         others = [donor for donor in donors if donor.person != person]
         outcomes += evaluate_person(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.geometry import FloatArray
@@ -19,6 +20,8 @@ from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit, FittedView
 from pipeline.stages.solver import vertex_normals
 from pipeline.surface import Bone, BoneSurface
+
+BoolArray = npt.NDArray[np.bool_]
 
 MEAN_OF_ABSOLUTE: Final = 0.8
 """Mean absolute value of a normal variable in standard deviations, sqrt(2 / pi)."""
@@ -37,6 +40,9 @@ MOST_SHAPE_DISTANCE: Final = 1.25
 
 MOST_SIZE: Final = 3.5
 """Standard deviations of the first mode, which is size: femora from 33 to 62 cm."""
+
+MOST_DEPTH_DEVIATION: Final = 4.0
+"""Standard deviations by which a view may put the bone nearer or farther than its scale says."""
 
 NOTABLE_SPREAD_MM: Final = 2.0
 """From here on the reader is told that two different shapes explain the images about as well."""
@@ -71,9 +77,10 @@ def assess(fit: Fit) -> Assessment:
     distance = float(np.sqrt((fit.coefficients**2).mean()))
     _refuse_where_nothing_is_seen(fit)
     _refuse_bad_contours(fit, errors)
+    _refuse_contradicting_scale(fit)
     _refuse_unlikely_shape(fit, distance)
     deviation = vertex_sd(fit)
-    shown = fit.in_field if fit.in_field.any() else np.ones_like(fit.in_field)
+    shown = _shown(fit)
     return Assessment(
         surface=BoneSurface(
             bone=Bone.FEMUR,
@@ -95,10 +102,31 @@ def vertex_sd(fit: Fit) -> FloatArray:
     normals = vertex_normals(fit.vertices, fit.triangles)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     in_model_frame = normals @ fit.pose.rotation
-    along = np.einsum("kvc,vc->kv", mirrored(fit.model.modes, fit.side), in_model_frame, optimize=True)
+    in_place = fit.pose.inverse().apply(fit.vertices)
+    modes = without_rigid_motion(mirrored(fit.model.modes, fit.side), in_place, _shown(fit))
+    along = np.einsum("kvc,vc->kv", modes, in_model_frame, optimize=True)
     root = np.linalg.cholesky(fit.covariance)
     variance = ((root.T @ along) ** 2).sum(axis=0) + fit.model.residual_sd**2
     return np.asarray(fit.model.interval_factor * np.sqrt(variance))
+
+
+def without_rigid_motion(modes: FloatArray, vertices: FloatArray, anchored: BoolArray) -> FloatArray:
+    """Modes (K, V, 3) less the rotation and translation that hold the `anchored` (V,) part of the bone in place.
+
+    Doubt of the length of a femur whose hip is seen is doubt of where the knee lies, not of where the hip does.
+    """
+    axes = np.eye(3)
+    motions = np.stack(
+        [np.broadcast_to(axis, vertices.shape) for axis in axes] + [np.cross(axis, vertices) for axis in axes]
+    )
+    held = motions[:, anchored].reshape(6, -1)
+    moved = modes[:, anchored].reshape(len(modes), -1)
+    shares = np.linalg.solve(held @ held.T, held @ moved.T)
+    return np.asarray(modes - np.tensordot(shares.T, motions, axes=1))
+
+
+def _shown(fit: Fit) -> BoolArray:
+    return fit.in_field if fit.in_field.any() else np.ones_like(fit.in_field)
 
 
 def _mean_error(view: FittedView) -> float:
@@ -132,6 +160,22 @@ def _refuse_bad_contours(fit: Fit, errors: tuple[float, ...]) -> None:
         RefusalCode.POOR_FIT,
         f"No adult femur explains this picture: outlines differ by {worst:.1f} mm on average and "
         f"{unmatched:.0%} of them find no counterpart.",
+    )
+
+
+def _refuse_contradicting_scale(fit: Fit) -> None:
+    worst = max(abs(view.depth_deviation) for view in fit.views)
+    if worst <= MOST_DEPTH_DEVIATION:
+        return
+    if len(fit.views) > 1:
+        raise Refusal(
+            RefusalCode.VIEWS_CONTRADICT,
+            "The views show bones of different size: they may be of different people, or the spacing or magnification "
+            "of one of them is wrong.",
+        )
+    raise Refusal(
+        RefusalCode.UNLIKELY_SHAPE,
+        "The bone's proportions contradict the scale that the picture claims: spacing or magnification may be wrong.",
     )
 
 

@@ -22,6 +22,7 @@ from pipeline.stages.perceive import Perception
 from pipeline.stages.solver import (
     Problem,
     State,
+    depth_deviation,
     iterate,
     match,
     objective,
@@ -33,6 +34,9 @@ from pipeline.stages.starts import start
 
 YAW_STARTS_DEG: Final = (-36.0, -14.0, 8.0)
 """Legs lie turned about their long axis; an outline has local optima over that angle."""
+
+ASSUMED_SIZES: Final = (0.5, 0.63, 0.8, 1.0, 1.25)
+"""Pixel sizes to try, relative to a picture as large as the longest cassette, where the sender gave none."""
 
 COARSE_MODES: Final = 12
 COARSE_NOISE_MM: Final = (8.0, 6.0, 4.0, 3.0, 2.0, 2.0)
@@ -58,12 +62,14 @@ class FittedView:
         residual_mm: (n,) signed distances of the model's outline from the seen one, in the bone's plane, for the points
             of either.
         unmatched: Share of both outlines that the other one does not explain.
+        depth_deviation: How far behind its nominal plane the shown part lies, in the scale's standard deviations.
     """
 
     observation: ViewObservation
     geometry: ProjectionGeometry
     residual_mm: FloatArray
     unmatched: float
+    depth_deviation: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +112,8 @@ def fit(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: S
         observations: Of the same bone, frontal view first.
         side: Side of the bone.
     """
-    hung = _hangings(observations)
+    sized = tuple(_with_assumed_scale(model, view, side) for view in observations)
+    hung = _hangings(sized)
     problems = [prepare(model, [(view.calibration, view.perception) for view in views], side) for views in hung]
     coarse = [
         (number, iterate(problem, start(problem, yaw_deg=yaw), COARSE_NOISE_MM, modes=COARSE_MODES))
@@ -123,6 +130,30 @@ def fit(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: S
 def fit_either_side(model: ShapeModel, observations: tuple[ViewObservation, ...]) -> Fit:
     """Fit both a right and a left bone where nobody said the side, and return the likelier."""
     return min((fit(model, observations, side=side) for side in Side), key=lambda found: found.objective)
+
+
+def _with_assumed_scale(model: ShapeModel, view: ViewObservation, side: Side) -> ViewObservation:
+    """Where nothing says how large a pixel is: the size of pixel with which a femur of ordinary size fits best."""
+    if view.calibration.scale.known:
+        return view
+    candidates = [_with_pixels_of(view, factor) for factor in ASSUMED_SIZES]
+    problems = [prepare(model, [(each.calibration, each.perception)], side) for each in candidates]
+    middle = YAW_STARTS_DEG[len(YAW_STARTS_DEG) // 2]
+    found = [iterate(each, start(each, yaw_deg=middle), COARSE_NOISE_MM, modes=COARSE_MODES) for each in problems]
+    costs = [objective(each, state, COARSE_NOISE_MM[-1]) for each, state in zip(problems, found, strict=True)]
+    return candidates[int(np.argmin(costs))]
+
+
+def _with_pixels_of(view: ViewObservation, factor: float) -> ViewObservation:
+    """The view with pixels larger by a factor, around the central ray."""
+    geometry = view.calibration.geometry
+    middle = geometry.pixel_position([(geometry.columns - 1) / 2, (geometry.rows - 1) / 2])
+    resized = replace(
+        geometry,
+        detector_origin=middle + factor * (geometry.detector_origin - middle),
+        pixel_spacing=(geometry.pixel_spacing[0] * factor, geometry.pixel_spacing[1] * factor),
+    )
+    return replace(view, calibration=replace(view.calibration, geometry=resized))
 
 
 def _hangings(observations: tuple[ViewObservation, ...]) -> list[tuple[ViewObservation, ...]]:
@@ -164,6 +195,7 @@ def _finished(problem: Problem, observations: tuple[ViewObservation, ...], best:
                 geometry=moved(observation.calibration.geometry, to_surface),
                 residual_mm=residuals_mm(view, best, vertices, index, matches),
                 unmatched=matches.unmatched,
+                depth_deviation=depth_deviation(problem, best, vertices, index),
             )
         )
         shown |= view.field_depth_at(view.geometry.project(best.placed(vertices, index))) > 0

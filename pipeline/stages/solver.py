@@ -493,6 +493,11 @@ def _depth_term(problem: Problem, state: State, vertices: FloatArray, index: int
     )
 
 
+def depth_deviation(problem: Problem, state: State, vertices: FloatArray, index: int) -> float:
+    """How far behind its nominal plane the shown part of the bone lies, in the scale's standard deviations."""
+    return _depth_term(problem, state, vertices, index, 1).residual.item() / problem.views[index].depth_sd_mm
+
+
 def _stepped(state: State, step: FloatArray, modes: int) -> State:
     coefficients = state.coefficients.copy()
     coefficients[:modes] += step[:modes]
