@@ -37,6 +37,7 @@ def test_the_start_says_where_everything_is(node: RunningNode) -> None:
         f"DICOM   127.0.0.1:{node.dicom_port}",
         "Demo Hospital: BONECRAFT",
         f"Viewer  {node.viewer}",
+        "Model   femur_shape",
         "not for diagnosis alone",
     ):
         assert words in said

@@ -16,6 +16,7 @@ from rich.text import Text
 from pipeline.cli.administration import show_lines
 from pipeline.errors import TransientError
 from pipeline.logs import configure_logs
+from pipeline.manifest import read_manifest
 from pipeline.node import MODULES, Node, Prepared, Role, prepare_role, role_command
 from pipeline.results import DISCLAIMER
 from pipeline.settings import NodeSettings, load_settings
@@ -84,6 +85,10 @@ def _show_summary(
         ("Viewer", settings.origin),
         ("Data", str(settings.data_folder.absolute())),
         ("Logs", str(log_folder.absolute()) if log_folder else "stderr"),
+        *(
+            ("Model", f"{model.name} {model.version}, {model.licence}")
+            for model in read_manifest(settings.models_folder)
+        ),
     ]
     console = Console(highlight=False)
     console.print(Text(f"Bonecraft {version('bonecraft')} is running", style="bold"))
