@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.training.anatomy import Anatomy, Collection
-from models.training.photometry import expose, sample_photometry
+from models.training.photometry import expose, sample_photometry, typical_photometry
 from models.training.positioning import Field, place, sample_pose, sample_setup
 from models.training.raycast import Layer, path_lengths
 from models.training.scene import build_scene
@@ -34,6 +34,9 @@ RENDERED_SIZE = 384
 
 HEAT_SIGMA = 3.0
 """Width of the landmarks' heat maps, pixels at the working size."""
+
+ORDINARY_SHARE = 0.3
+"""Share of films as most departments deliver them; the others are anything that one might meet."""
 
 _KNEE_DONOR = "jia"
 """Whose lower leg is lent to people without one: a boy of 14, who is in no model and in no evaluation."""
@@ -153,7 +156,9 @@ class Example:
 def develop_example(shadow: Shadow, rng: np.random.Generator, *, working_size: int = WORKING_SIZE) -> Example:
     """A new film of a shadow, cut out and mirrored at random, through the product's own enhancement."""
     lengths, spacing, landmarks = _cut_out(shadow, working_size, rng)
-    film, blades = expose(lengths, spacing, sample_photometry(rng), rng)
+    ordinary = rng.random() < ORDINARY_SHARE
+    photometry = typical_photometry(rng, marker="R") if ordinary else sample_photometry(rng)
+    film, blades = expose(lengths, spacing, photometry, rng)
     if rng.random() < 0.08:
         film = _coarse(film)
     found = exposed_field(film)
@@ -170,7 +175,7 @@ def _cut_out(
 ) -> tuple[dict[Layer, FloatImage], float, FloatArray]:
     """A part of the picture brought to the working size."""
     rows, columns = shadow.lengths.shape[1:]
-    deep = rng.random() < 0.2
+    deep = rng.random() < 0.15
     trim = rng.uniform(0, 0.25 if deep else 0.05, 4) * np.array([columns, rows, columns, rows])
     left, top = (int(v) for v in trim[:2])
     right, bottom = columns - int(trim[2]), rows - int(trim[3])
