@@ -38,6 +38,11 @@ const BONE_COLOUR = new Color("#eaddc4");
 const UNCERTAINTY_MM = { surest: 0.5, least: 4 };
 const RAMP = ["#eaddc4", "#f4be5c", "#de683a", "#961c42"].map((stop) => new Color(stop));
 const MARGIN = 1.02;
+// Beside the camera, in its distances: right, up, back.
+const LAMPS: readonly { colour: string; intensity: number; beside: Vector }[] = [
+  { colour: "#fff4e2", intensity: 2.1, beside: [-0.75, 0.75, 0] },
+  { colour: "#bcd3f0", intensity: 0.7, beside: [1.6, -0.3, -0.4] },
+];
 const DISTANCE = 4; // of the camera, in radii of the bone
 const TURN_SECONDS = 0.35;
 
@@ -61,7 +66,6 @@ export class BoneScene {
     this.#renderer.outputColorSpace = SRGBColorSpace;
     this.#renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.#material = boneMaterial(this.#switches);
-    this.#addLights();
     this.#controls = new OrbitControls(this.#camera, canvas);
     this.#controls.addEventListener("change", () => this.draw());
     this.#watch = new ResizeObserver(() => this.#resize());
@@ -80,6 +84,7 @@ export class BoneScene {
     model.position.sub(sphere.center);
     this.#radius = sphere.radius;
     this.#scene.add(model);
+    this.#addLights();
     this.#resize();
   }
 
@@ -122,13 +127,14 @@ export class BoneScene {
     this.#renderer.dispose();
   }
 
+  // Lamps go with the viewer, as on a photographer's table; the shadows show the relief from every side.
   #addLights(): void {
-    const key = new DirectionalLight("#fff4e2", 2.9);
-    key.position.set(-1.1, 1, 0.7);
-    const fill = new DirectionalLight("#bcd3f0", 0.55);
-    fill.position.set(1.4, -0.4, 0.2);
-    this.#camera.add(key, fill);
-    this.#scene.add(this.#camera, new HemisphereLight("#dfe8f2", "#2a2420", 0.5));
+    for (const { colour, intensity, beside } of LAMPS) {
+      const lamp = new DirectionalLight(colour, intensity);
+      lamp.position.set(...beside).multiplyScalar(this.#radius * DISTANCE);
+      this.#camera.add(lamp);
+    }
+    this.#scene.add(this.#camera, new HemisphereLight("#dfe8f2", "#2a2420", 0.55));
   }
 
   #place(position: Vector3): void {
