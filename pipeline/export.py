@@ -27,7 +27,7 @@ LOW_POLY_TRIANGLES: Final = 2000
 CLOUD_POINTS: Final = 20_000
 CLOUD_SEED: Final = 20_000
 
-PNG_COMPRESSION: Final = 3
+PNG_COMPRESSION: Final = 1
 """Of zlib: higher levels take several times longer for a tenth of the size."""
 
 MEDIA_TYPES: Final = {

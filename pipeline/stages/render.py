@@ -53,6 +53,7 @@ class Body:
     """A surface prepared for rendering: refined, with what does not depend on the camera.
 
     Attributes:
+        surface: As it was.
         vertices: (V, 3) mm LPS.
         triangles: (T, 3).
         normals: (V, 3) outward.
@@ -61,6 +62,7 @@ class Body:
         scene: The same mesh in Open3D's terms.
     """
 
+    surface: BoneSurface
     vertices: FloatArray
     triangles: npt.NDArray[np.int32]
     normals: FloatArray
@@ -100,6 +102,7 @@ def prepare(surface: BoneSurface, *, colours: Picture | None = None) -> Body:
     normals = np.asarray(fine.vertex_normals)
     scene = ray_scene(vertices, triangles)
     return Body(
+        surface=surface,
         vertices=vertices,
         triangles=triangles,
         normals=normals,
@@ -120,7 +123,7 @@ def render_shaded(body: Body, view: Camera, *, longest_side: int = 1000, around:
     """
     frame = frame_around(body.vertices if around is None else around, view, longest_side=longest_side)
     fine = frame.finer(OVERSAMPLING)
-    near = fine.covered(body.vertices, body.triangles)
+    near = fine.covered(body.surface.vertices, body.surface.triangles)
     hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(fine.rays(near)))
     struck = np.isfinite(hits["t_hit"].numpy())
     corners = body.triangles[hits["primitive_ids"].numpy()[struck]]
@@ -157,7 +160,7 @@ def _shade(body: Body, view: Camera, corners: npt.NDArray[np.int32], weights: np
     w = 1 - u - v
 
     def blend(values: FloatArray) -> FloatImage:
-        first, second, third = (values[corners[:, k]].astype(np.float32) for k in range(3))
+        first, second, third = (values.astype(np.float32)[corners[:, k]] for k in range(3))
         return np.asarray(first * w + second * u + third * v)
 
     normals = blend(body.normals @ view.axes().T)
