@@ -6,7 +6,6 @@ Every round runs in a process of its own, as the worker runs them, and counts fr
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from statistics import median
 
 from pipeline.cli.sample import sample_folder
 from pipeline.results import Report, Status
+from pipeline.study_child import Request
 from tests.benchmarks.results import publish
 
 LIMIT_SECONDS = 10.0
@@ -99,7 +99,7 @@ def _round(study: Path) -> Round:
 
 def _reconstruct(study: Path, out: Path, *, log: Path) -> float:
     """Reconstruct in the very process that the worker would start, on `CORES` cores; its peak memory in gigabytes."""
-    request = {"paths": sorted(str(path) for path in study.glob("*.dcm")), "out": str(out)}
+    request = Request(paths=tuple(sorted(study.glob("*.dcm"))), out=out, threads=CORES, models_folder=None)
     reader, writer = os.pipe()  # stays open: its end would tell the child that nobody waits for it
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -110,7 +110,7 @@ def _reconstruct(study: Path, out: Path, *, log: Path) -> float:
             preexec_fn=_keep_to_few_cores,
         )
     os.close(reader)
-    os.write(writer, json.dumps(request).encode() + b"\n")
+    os.write(writer, f"{request.to_json()}\n".encode())
     _, status, usage = os.wait4(child.pid, 0)
     os.close(writer)
     child.returncode = os.waitstatus_to_exitcode(status)
