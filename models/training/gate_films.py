@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from models.training.anatomy import Anatomy, Collection, load_mesh
-from models.training.dataset import Shadow, develop_example
+from models.training.dataset import ORDINARY_SHARE, Shadow, develop_example
 from models.training.other_parts import OtherScene, ankle, arm, foot, head, infant, lower_leg, trunk_part
-from models.training.photometry import expose, sample_photometry, smooth_noise
+from models.training.photometry import expose, sample_photometry, smooth_noise, typical_photometry
 from models.training.positioning import sample_pose
 from models.training.primitives import Mesh
 from models.training.raycast import Layer, path_lengths
@@ -42,7 +42,7 @@ def look_at(scene: OtherScene, rng: np.random.Generator) -> ProjectionGeometry:
     quarter = float(rng.choice([0.0, 90.0, 180.0, 270.0], p=[0.7, 0.12, 0.06, 0.12]))
     rotation = Rotation.from_euler("ZY", [turn, quarter + rng.normal(0, 6)], degrees=True).as_matrix()
     across, beam, down = rotation @ [1.0, 0, 0], rotation @ [0, 1.0, 0], rotation @ [0, 0, -1.0]
-    spread = rng.uniform(0.85, 1.25)
+    spread = rng.uniform(0.85, 1.25) if rng.random() < 0.7 else rng.uniform(1.25, 2.0)
     width, height = (side * spread for side in scene.size)
     if quarter in (90.0, 270.0):
         width, height = height, width
@@ -70,7 +70,9 @@ def develop_scene(scene: OtherScene, rng: np.random.Generator) -> list[FloatImag
         lengths[Layer.MUSCLE] = np.maximum(lengths[Layer.MUSCLE] - air, 0)
     films = []
     for _ in range(FILMS_PER_GEOMETRY):
-        film, _ = expose(lengths, geometry.pixel_spacing[0], sample_photometry(rng), rng)
+        ordinary = rng.random() < ORDINARY_SHARE
+        photometry = typical_photometry(rng, marker="L") if ordinary else sample_photometry(rng)
+        film, _ = expose(lengths, geometry.pixel_spacing[0], photometry, rng)
         films.append(as_gate_sees(film))
     return films
 
@@ -149,8 +151,8 @@ def femora(shadows: Path, count: int, rng: np.random.Generator) -> tuple[list[Fl
     """Films of rendered femora, and which are laterals."""
     paths = sorted(shadows.glob("*.npz"))
     films, laterals = [], []
-    for number in range(count):
-        shadow = Shadow.load(paths[number % len(paths)])
+    for path in rng.choice(len(paths), count):
+        shadow = Shadow.load(paths[path])
         films.append(gate_input(develop_example(shadow, rng).image))
         laterals.append(shadow.view is View.LATERAL)
     return films, laterals

@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -47,14 +48,16 @@ def vary_film(image: FloatImage, rng: np.random.Generator) -> FloatImage:
 
 
 class Films:
-    """All films, drawn so that every content comes equally often and femora twice as often."""
+    """All films, drawn so that every content comes equally often and femora four times as often."""
 
-    def __init__(self, path: Path, rng: np.random.Generator) -> None:
-        with np.load(path) as arrays:
-            self._images, self._classes, self._laterals = arrays["images"], arrays["classes"], arrays["laterals"]
+    def __init__(self, paths: Sequence[Path], rng: np.random.Generator) -> None:
+        files = [np.load(path) for path in paths]
+        self._images, self._classes, self._laterals = (
+            np.concatenate([file[name] for file in files]) for name in ("images", "classes", "laterals")
+        )
         self._rng = rng
         judged = np.arange(len(self._classes)) % (3 * KEPT_BACK) < 3
-        weight = np.where(self._classes == CONTENTS.index(Content.FEMUR), 2.0, 1.0)
+        weight = np.where(self._classes == CONTENTS.index(Content.FEMUR), 4.0, 1.0)
         weight = weight / np.bincount(self._classes)[self._classes]
         weight[judged] = 0
         self._weight = weight / weight.sum()
@@ -90,7 +93,7 @@ def loss(logits: torch.Tensor, classes: torch.Tensor, laterals: torch.Tensor, in
     view = nn.functional.binary_cross_entropy_with_logits(side_on[known], laterals[known].float())
     film = classes != CONTENTS.index(Content.NO_RADIOGRAPH)
     polarity = nn.functional.binary_cross_entropy_with_logits(turned[film], inverted[film])
-    return content + 0.5 * view + 0.5 * polarity
+    return content + view + 0.5 * polarity
 
 
 def train(films: Films, *, minutes: float, start: Path | None, out: Path) -> GateNet:
@@ -135,7 +138,7 @@ def evaluate(network: GateNet, films: Films) -> dict[str, object]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, required=True)
+    parser.add_argument("--films", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from")
     parser.add_argument("--seed", type=int, default=0)
