@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from pipeline.database import Database
 from pipeline.jobs import settle_due
@@ -177,3 +177,22 @@ def test_the_snapshot_counts_what_is_there(pending: Hospital) -> None:
     assert seen.oldest_queued_at is not None
     assert [line.state for line in seen.last_studies] == ["queued"]
     assert seen.failed_reconstructions == seen.failed_deliveries == ()
+
+
+def test_the_result_of_an_uploaded_study_stays_in_the_viewer(pending: Hospital) -> None:
+    pending.send("AP", study="uploaded")
+    study = pending.send("LATERAL", study="uploaded")
+    with pending.database.begin() as connection:
+        uploader = connection.execute(
+            insert(tables.users)
+            .values(
+                institution_id=pending.institution_id, email="u@example.org", role="technologist", password_hash="x"
+            )
+            .returning(tables.users.c.id)
+        ).scalar_one()
+        connection.execute(
+            update(tables.studies).where(tables.studies.c.id == study.study_id).values(uploaded_by=uploader)
+        )
+    result_set = add_result(pending, study.study_id, study.reconstruction_id)
+    with pending.database.begin() as connection:
+        assert deliveries.plan(connection, result_set_id=result_set) == 0

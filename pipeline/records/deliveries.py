@@ -17,6 +17,7 @@ from pipeline.records.tables import (
     reconstructions,
     result_files,
     result_sets,
+    studies,
 )
 from pipeline.results import FileKind
 
@@ -72,14 +73,19 @@ class DeliveryLine:
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
     """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
 
+    What somebody uploaded stays in the viewer: the PACS does not know that study, and nobody asked it to take one.
+
     Returns:
         How many deliveries that makes.
     """
     wanted = (
         select(result_files.c.institution_id, result_files.c.id, peers.c.id, literal("pending"))
         .join_from(result_files, peers, peers.c.institution_id == result_files.c.institution_id)
+        .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
+        .join(studies, studies.c.id == result_sets.c.study_id)
         .where(
-            result_files.c.result_set_id == result_set_id,
+            result_sets.c.id == result_set_id,
+            studies.c.uploaded_by.is_(None),
             result_files.c.kind.in_([kind.value for kind in FileKind if kind.is_dicom]),
             peers.c.receives,
         )
