@@ -57,7 +57,7 @@ TURN_SD_DEG: Final = 6.0
 TILT_SD_DEG: Final = 7.0
 """Rotation that foreshortens the bone: flexion in a frontal view, abduction in a lateral one."""
 
-IN_PLANE_SD_DEG: Final = 25.0
+IN_PLANE_SD_DEG: Final = 40.0
 SHIFT_SD_MM: Final = 300.0
 """What the picture shows directly needs hardly any prior."""
 
@@ -76,6 +76,7 @@ class View:
         geometry: In the nominal frame of the view.
         contour: Seen outline, source pixels.
         tree: Of the seen outline's points.
+        mask: (h, w) probability of the bone's shadow on the working grid.
         field_depth: (h, w) working pixels from the field's edge.
         pixel_to_working: (2, 3).
         mm_per_pixel: Nominal size of a source pixel in the bone's plane.
@@ -86,6 +87,7 @@ class View:
     geometry: ProjectionGeometry
     contour: Contour
     tree: cKDTree
+    mask: npt.NDArray[np.float32]
     field_depth: npt.NDArray[np.float32]
     pixel_to_working: FloatArray
     mm_per_pixel: float
@@ -165,6 +167,7 @@ class Matches:
         share: (N, 2) weights of them.
         target: (N, 2) seen pixel.
         normal: (N, 2) its outward normal.
+        sd_mm: (N,) its doubt.
         length_mm: (N,) stretch of outline that the match stands for.
         unmatched: Share of the seen outline without a match.
     """
@@ -173,6 +176,7 @@ class Matches:
     share: FloatArray
     target: FloatArray
     normal: FloatArray
+    sd_mm: FloatArray
     length_mm: FloatArray
     unmatched: float
 
@@ -196,6 +200,7 @@ def _prepared(calibration: Calibration, perception: Perception) -> View:
         geometry=geometry,
         contour=contour,
         tree=cKDTree(contour.pixels),
+        mask=perception.mask,
         field_depth=depth_in_field(perception.field),
         pixel_to_working=np.linalg.inv(np.vstack([perception.working_to_pixel, [0, 0, 1]]))[:2],
         mm_per_pixel=float(np.sqrt(np.prod(geometry.pixel_spacing))) / geometry.magnification(np.zeros(3)),
@@ -266,15 +271,22 @@ def match(problem: Problem, state: State, vertices: FloatArray, index: int, nois
         share=share[from_model],
         target=view.contour.pixels[from_seen],
         normal=view.contour.normals[from_seen],
+        sd_mm=view.contour.sd_pixels[from_seen] * view.mm_per_pixel,
         length_mm=length,
         unmatched=1 - (len(of_seen) / len(view.contour.pixels) + len(of_model) / len(pixels)) / 2,
     )
 
 
 def _no_matches() -> Matches:
-    pairs = np.zeros((0, 2))
+    pairs, nothing = np.zeros((0, 2)), np.zeros(0)
     return Matches(
-        edge=pairs.astype(np.int64), share=pairs, target=pairs, normal=pairs, length_mm=np.zeros(0), unmatched=1.0
+        edge=pairs.astype(np.int64),
+        share=pairs,
+        target=pairs,
+        normal=pairs,
+        sd_mm=nothing,
+        length_mm=nothing,
+        unmatched=1.0,
     )
 
 
@@ -334,7 +346,7 @@ def residuals_mm(view: View, state: State, vertices: FloatArray, index: int, mat
 
 def _contour_variance(problem: Problem, matches: Matches, noise_mm: float) -> FloatArray:
     model_sd = (problem.model.residual_sd[matches.edge] * matches.share).sum(axis=1)
-    return np.asarray(noise_mm**2 + model_sd**2)
+    return np.asarray(noise_mm**2 + matches.sd_mm**2 + model_sd**2)
 
 
 def _normal_equations(problem: Problem, state: State, noise_mm: float, modes: int) -> tuple[FloatArray, FloatArray]:

@@ -1,52 +1,84 @@
-"""Where a fit begins: the mean bone, turned about its long axis and laid over the shadow."""
+"""Where a fit begins: the mean bone, turned about its long axis and laid over the shadow.
+
+How far the bone is turned in the picture's plane (a leg lifted or abducted) is found by trial: landmarks propose one
+turn, and a few more are tried in any case, because a landmark may be seen where none is. What covers the shadow best is
+taken.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.geometry import FloatArray
+from pipeline.projector import shadow
 from pipeline.stages.solver import Problem, State, View, yaw_of
 
-ROUNDS = 4
+Pose = tuple[FloatArray, FloatArray]
+"""Rotation (3, 3) and translation (3,)."""
+
+ROUNDS: Final = 4
 """How often the mean bone is cropped to the field and laid over the shadow again."""
 
-FREE_SIDE_PIXELS = 4.0
+FREE_SIDE_PIXELS: Final = 4.0
 """A side of the shadow's bounding box this far (working pixels) inside the field is the bone's own end."""
 
-MOST_TURN_DEG = 60.0
-LEAST_SPAN_MM = 60.0
+MOST_TURN_DEG: Final = 60.0
+LEAST_SPAN_MM: Final = 40.0
 """Landmarks nearer together than this do not tell how far the bone is turned in the picture."""
 
 
+TURNS_DEG: Final = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
+"""Turns in the picture's plane to try."""
+
+TRIAL_GRID: Final = 80
+"""Longest side, pixels, of the grid on which trials are compared with the shadow."""
+
+
 def start(problem: Problem, *, yaw_deg: float) -> State:
-    """The mean bone placed by landmarks or by the shadow, turned about its long axis in every view.
+    """The mean bone turned about its long axis in every view, and laid over the shadow.
 
     Args:
         problem: The problem.
         yaw_deg: By how much a right leg is turned; a left one the other way round.
     """
-    rotation = Rotation.from_euler("z", yaw_of(problem.side, yaw_deg), degrees=True).as_matrix()
-    poses = [_placed(problem, view, rotation) for view in problem.views]
+    yaw = Rotation.from_euler("z", yaw_of(problem.side, yaw_deg), degrees=True).as_matrix()
+    poses = [max(_trials(problem, view, yaw), key=lambda pose: _overlap(problem, view, pose)) for view in problem.views]
     return State(
         coefficients=np.zeros(problem.model.size),
-        rotations=np.stack([pose[0] for pose in poses]),
-        translations=np.stack([pose[1] for pose in poses]),
+        rotations=np.stack([rotation for rotation, _ in poses]),
+        translations=np.stack([translation for _, translation in poses]),
     )
 
 
-def _placed(problem: Problem, view: View, rotation: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _trials(problem: Problem, view: View, yaw: FloatArray) -> list[Pose]:
+    poses = []
     known = {name: pixel for name, pixel, _ in view.landmarks if name in problem.model.landmarks}
-    points = np.array([problem.model.landmarks[name].position(problem.mean) for name in known]).reshape(-1, 3)
-    seen = np.array(list(known.values())).reshape(-1, 2)
-    if len(known) >= 2 and np.ptp(seen, axis=0).max() * view.mm_per_pixel > LEAST_SPAN_MM:
-        return _by_landmarks(view, rotation, points, seen)
-    return rotation, _by_shadow(problem, view, rotation)
+    if len(known) >= 2:
+        points = np.stack([problem.model.landmarks[name].position(problem.mean) for name in known])
+        seen = np.stack(list(known.values()))
+        if np.ptp(seen, axis=0).max() * view.mm_per_pixel > LEAST_SPAN_MM:
+            poses.append(_by_landmarks(view, yaw, points, seen))
+    for turn in TURNS_DEG:
+        rotation = Rotation.from_rotvec(np.deg2rad(turn) * view.beam).as_matrix() @ yaw
+        poses.append((rotation, _by_shadow(problem, view, rotation)))
+    return poses
 
 
-def _by_landmarks(
-    view: View, rotation: FloatArray, points: FloatArray, seen: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _overlap(problem: Problem, view: View, pose: Pose) -> float:
+    """Intersection over union of the mean bone's shadow and the seen one, within the field, on a coarse grid."""
+    rotation, translation = pose
+    step = max(1, round(max(view.mask.shape) / TRIAL_GRID))
+    seen = view.mask[::step, ::step] > 0.5
+    pixels = view.geometry.project(problem.mean @ rotation.T + translation)
+    working = (pixels @ view.pixel_to_working[:, :2].T + view.pixel_to_working[:, 2]) / step
+    cast = (shadow(working, problem.triangles, seen.shape) > 0) & (view.field_depth[::step, ::step] > 0)
+    return float((cast & seen).sum() / max((cast | seen).sum(), 1))
+
+
+def _by_landmarks(view: View, rotation: FloatArray, points: FloatArray, seen: FloatArray) -> Pose:
     """Turn in the picture's plane, and shift, so that landmarks lie where they were seen."""
     plane = np.stack([view.geometry.column_direction, view.geometry.row_direction])
     at_bone = (view.geometry.pixel_position(seen) / view.geometry.magnification(np.zeros(3))) @ plane.T
