@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,9 @@ from scp_node.sending import OutgoingFile, send_files
 PEERS_AT_ONCE: Final = 4
 """A peer that does not answer keeps its own thread waiting, not the others'."""
 
+LEASE: Final = timedelta(minutes=2)
+"""So long after a postman died another one takes its deliveries up."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +60,7 @@ class Postman:
     def deliver_due(self) -> int:
         """Send everything that is due now; gives how many deliveries were tried."""
         with self.database.begin() as connection:
-            due = deliveries.claim_due(connection, now=self.clock())
+            due = deliveries.claim_due(connection, now=self.clock(), lease=LEASE)
         by_peer = [list(group) for _, group in groupby(due, key=lambda delivery: delivery.peer_id)]
         with ThreadPoolExecutor(max_workers=PEERS_AT_ONCE, thread_name_prefix="delivery") as pool:
             for done in [pool.submit(self._deliver_to_peer, group) for group in by_peer]:

@@ -1,0 +1,100 @@
+"""`bonecraft status`, `rerun` and `resend`, on what failed."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from typer.testing import CliRunner, Result
+
+from pipeline.cli import build_app
+from pipeline.records import deliveries, results, tables
+from pipeline.records.results import StoredFile
+from pipeline.results import FileKind, Report, ResultFile, ScaleReport, Status
+from tests.node_helpers import Hospital
+
+
+@pytest.fixture
+def failed(hospital: Hospital) -> UUID:
+    """A reconstruction that failed for good."""
+    hospital.send("AP")
+    reconstruction = hospital.send("LATERAL").reconstruction_id
+    assert reconstruction is not None
+    problem = {"state": "failed", "attempts": 3, "problem": "It ran out of memory.", "traceback": "line 7, in fit"}
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.reconstructions).values(**problem))
+        connection.execute(update(tables.studies).values(state="failed"))
+        connection.execute(text("DELETE FROM pgqueuer"))
+    return reconstruction
+
+
+@pytest.fixture
+def dead(hospital: Hospital, failed: UUID) -> UUID:
+    """A delivery that nobody tries any more."""
+    owner = {"institution_id": hospital.institution_id}
+    described = ResultFile(
+        path="a.dcm", kind=FileKind.SECONDARY_CAPTURE, media_type="application/dicom", title="A picture"
+    )
+    report = Report(
+        status=Status.RECONSTRUCTED,
+        software_version="0",
+        scale=ScaleReport(known=True, relative_uncertainty=0.02, provenance="typed"),
+    )
+    with hospital.database.begin() as connection:
+        peer = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "receives": True}
+        connection.execute(insert(tables.peers).values(**owner, **peer))
+        study = connection.execute(select(tables.studies.c.id)).scalar_one()
+        result_set = results.add(
+            connection,
+            **owner,
+            study_id=study,
+            reconstruction_id=failed,
+            report=report,
+            files=[StoredFile(described=described, blob_key="k", size=1, digest="d")],
+        )
+        assert result_set is not None
+        deliveries.plan(connection, result_set_id=result_set)
+        dead = {"state": "dead", "attempts": 12, "problem": "PACS is out of resources: free space there"}
+        rows = connection.execute(update(tables.deliveries).values(**dead).returning(tables.deliveries.c.id))
+        delivery: UUID = rows.scalar_one()
+    return delivery
+
+
+@pytest.fixture
+def bonecraft(database_url: str, monkeypatch: pytest.MonkeyPatch):
+    """The command line, on the test's own database."""
+    monkeypatch.setenv("BONECRAFT_DATABASE_URL", database_url)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(build_app(), [str(word) for word in words])
+
+    return run
+
+
+def state_of(hospital: Hospital, table: str) -> str:
+    with hospital.database.begin() as connection:
+        state: str = connection.execute(select(tables.metadata.tables[table].c.state)).scalar_one()
+    return state
+
+
+def test_a_failed_reconstruction_is_shown_and_its_traceback_on_request(bonecraft, failed: UUID) -> None:
+    shown = bonecraft("status")
+    assert f"failed reconstruction {failed} after 3 attempts" in shown.output
+    assert "It ran out of memory." in shown.output
+    assert f"bonecraft rerun {failed}" in shown.output
+    assert "line 7, in fit" not in shown.output
+    assert "line 7, in fit" in bonecraft("status", "--tracebacks").output
+
+
+def test_a_failed_reconstruction_can_be_run_again(bonecraft, hospital: Hospital, failed: UUID) -> None:
+    assert "queued again" in bonecraft("rerun", failed).output
+    assert state_of(hospital, "reconstructions") == "queued"
+    assert state_of(hospital, "studies") == "queued"
+
+
+def test_a_dead_delivery_is_shown_and_can_be_sent_again(bonecraft, hospital: Hospital, dead: UUID) -> None:
+    shown = bonecraft("status")
+    assert f"failed delivery {dead} to PACS after 12 attempts" in shown.output
+    assert "free space there" in shown.output
+    assert "will be sent again" in bonecraft("resend", dead).output
+    assert state_of(hospital, "deliveries") == "pending"
