@@ -229,7 +229,7 @@ def test_every_part_of_a_result_can_be_seen_and_downloaded(log_in: Opener, examp
     page.goto(f"/studies/{example.study_id}")
     expect(page.get_by_role("cell", name="Neck-shaft angle")).to_be_visible()
     expect(page.get_by_text("The knee is outside the field.")).to_be_visible()
-    for part in ("Novel views and depth", "How it was made", "Downloads"):
+    for part in ("Pictures", "How it was made", "Downloads"):
         page.get_by_role("tab", name=part).click()
         expect(page.get_by_role("tabpanel", name=part)).to_be_visible()
         page.wait_for_timeout(300)

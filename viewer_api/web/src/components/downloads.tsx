@@ -46,7 +46,7 @@ export function Downloads({ result }: { result: Result }) {
             </ul>
           </section>
         ))}
-      {!result.report.scale.known && (
+      {result.report.status === "reconstructed" && !result.report.scale.known && (
         <p class="text-sm font-semibold text-warn md:col-span-3">SHAPE ONLY: the units of these files are not mm.</p>
       )}
     </div>

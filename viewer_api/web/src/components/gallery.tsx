@@ -46,7 +46,9 @@ export function Gallery({ result }: { result: Result }) {
   );
   return (
     <div class="space-y-6">
-      {!result.report.scale.known && <p class="text-sm font-semibold text-warn">SHAPE ONLY: no lengths in mm.</p>}
+      {result.report.status === "reconstructed" && !result.report.scale.known && (
+        <p class="text-sm font-semibold text-warn">SHAPE ONLY: no lengths in mm.</p>
+      )}
       {shown.length === 0 && <p class="text-sm text-soft">No pictures were rendered.</p>}
       {shown.map(({ kind, title, files }) => (
         <section key={kind}>

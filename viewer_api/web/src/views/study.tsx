@@ -15,7 +15,7 @@ import type { Progress, ResultFile, Study } from "../types";
 import { dayOf, isOnItsWay, personOf, sideOf, viewOf } from "../words";
 import { NotFoundView } from "./notfound";
 
-const PARTS = ["Measurements", "Novel views and depth", "Downloads", "How it was made"] as const;
+const PARTS = ["Measurements", "Pictures", "Downloads", "How it was made"] as const;
 type Part = (typeof PARTS)[number];
 
 function Heading({ study, progress }: { study: Study; progress: Progress }) {
@@ -126,13 +126,15 @@ function Bones({ study, round }: { study: Study; round: number }) {
 }
 
 function Parts({ study }: { study: Study }) {
-  const [part, setPart] = useState<Part>("Measurements");
   const { result } = study;
+  const refused = result?.report.status === "refused";
+  const [part, setPart] = useState<Part>(refused ? "How it was made" : "Measurements");
   if (!result) return null;
+  const parts = PARTS.filter((each) => !refused || each !== "Measurements");
   return (
     <section class="panel mt-4">
       <div role="tablist" aria-label="Results" class="flex flex-wrap gap-1 border-b border-line px-2 pt-2">
-        {PARTS.map((each) => (
+        {parts.map((each) => (
           <button
             key={each}
             type="button"
@@ -147,7 +149,7 @@ function Parts({ study }: { study: Study }) {
       </div>
       <div role="tabpanel" aria-label={part} class="p-4">
         {part === "Measurements" && <Measurements report={result.report} />}
-        {part === "Novel views and depth" && <Gallery result={result} />}
+        {part === "Pictures" && <Gallery result={result} />}
         {part === "Downloads" && <Downloads result={result} />}
         {part === "How it was made" && <HowItWasMade study={study} result={result} />}
       </div>
@@ -211,7 +213,7 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
         <Pictures study={study} contourShown={contourShown} inverted={inverted} round={round} />
         {reconstructed && <Bones study={study} round={round} />}
       </div>
-      {reconstructed && <Parts study={study} />}
+      <Parts key={study.result?.id} study={study} />
     </>
   );
 }
