@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from resource import struct_rusage
 from statistics import median
 
 from pipeline.cli.sample import sample_folder
@@ -35,11 +36,13 @@ class Round:
     Attributes:
         stages: Seconds of each.
         seconds: From the start of the process to its end.
+        processor_seconds: Of all its threads, imports included.
         gigabytes: The most memory that it held.
     """
 
     stages: Mapping[str, float]
     seconds: float
+    processor_seconds: float
     gigabytes: float
 
     @property
@@ -82,23 +85,34 @@ def _rows(rounds: Sequence[Round]) -> list[list[str]]:
     stages = [[stage, f"{median(each.stages[stage] for each in rounds):.2f}"] for stage in rounds[0].stages]
     in_all = median(sum(each.stages.values()) for each in rounds)
     cold = median(each.seconds for each in rounds)
-    return [*stages, ["all stages", f"{in_all:.2f}"], ["the process, from its start to its end", f"{cold:.2f}"]]
+    processor = median(each.processor_seconds for each in rounds)
+    return [
+        *stages,
+        ["all stages", f"{in_all:.2f}"],
+        ["the process, from its start to its end", f"{cold:.2f}"],
+        ["the process, processor time", f"{processor:.2f}"],
+    ]
 
 
 def _round(study: Path) -> Round:
     with tempfile.TemporaryDirectory(prefix="bonecraft-pipeline-") as name:
         out = Path(name) / "out"
         began = time.perf_counter()
-        gigabytes = _reconstruct(study, out, log=Path(name) / "log")
+        usage = _reconstruct(study, out, log=Path(name) / "log")
         seconds = time.perf_counter() - began
         report = Report.from_json((out / "report.json").read_text(encoding="utf-8"))
     if report.status is not Status.RECONSTRUCTED:
         raise SystemExit(f"{study} was refused: {report.refusal.sentence if report.refusal else ''}")
-    return Round(stages={stage.name: stage.seconds for stage in report.stages}, seconds=seconds, gigabytes=gigabytes)
+    return Round(
+        stages={stage.name: stage.seconds for stage in report.stages},
+        seconds=seconds,
+        processor_seconds=usage.ru_utime + usage.ru_stime,
+        gigabytes=usage.ru_maxrss * 1024 / 1e9,
+    )
 
 
-def _reconstruct(study: Path, out: Path, *, log: Path) -> float:
-    """Reconstruct in the very process that the worker would start, on `CORES` cores; its peak memory in gigabytes."""
+def _reconstruct(study: Path, out: Path, *, log: Path) -> struct_rusage:
+    """Reconstruct in the very process that the worker would start, on `CORES` cores; what it used."""
     request = Request(paths=tuple(sorted(study.glob("*.dcm"))), out=out, threads=CORES, models_folder=None)
     reader, writer = os.pipe()  # stays open: its end would tell the child that nobody waits for it
     with log.open("wb") as output:
@@ -117,7 +131,7 @@ def _reconstruct(study: Path, out: Path, *, log: Path) -> float:
     if child.returncode != 0:
         words = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise SystemExit(f"the reconstruction of {study} failed ({child.returncode}):\n{words}")
-    return usage.ru_maxrss * 1024 / 1e9
+    return usage
 
 
 def _keep_to_few_cores() -> None:

@@ -30,7 +30,8 @@ def publish(section: str, *, columns: Sequence[str], rows: Rows, remarks: Sequen
     _show(columns, rows, remarks)
     if not write:
         return
-    lines = [f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}.", "", *_markdown(columns, rows), ""]
+    when = f"{datetime.now(UTC):%Y-%m-%d}, load average {os.getloadavg()[2]:.1f} over the last quarter of an hour"
+    lines = [f"Measured on {machine()}; {when}.", "", *_markdown(columns, rows), ""]
     text = "\n".join([*lines, *(f"- {remark}" for remark in remarks)])
     page = PAGE.read_text(encoding="utf-8")
     pattern = re.compile(rf"(<!-- {section} -->\n).*?(<!-- /{section} -->)", re.DOTALL)
