@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from pipeline.dicom_read import read_header, read_radiograph
+from pipeline.dicom_read import lenient, read_header, read_radiograph
 from pipeline.dicom_write import recognise_own
 from pipeline.errors import InputError, Refusal
 from pipeline.picture_read import PICTURE_SUFFIXES, read_picture
@@ -110,12 +110,14 @@ def _image_header(file: _File) -> Dataset | None:
         if file.named:
             raise
         return None
-    return header if "Rows" in header and not recognise_own(header) else None
+    with lenient():
+        return header if "Rows" in header and not recognise_own(header) else None
 
 
 def _check_same_study(headers: Sequence[Dataset]) -> None:
     """Two studies, or two patients, must never become one bone."""
     for keyword, what in (("StudyInstanceUID", "studies"), ("PatientID", "patients")):
-        values = {str(header.get(keyword) or "") for header in headers} - {""}
+        with lenient():
+            values = {str(header.get(keyword) or "") for header in headers} - {""}
         if len(values) > 1:
             raise InputError(f"the files belong to {len(values)} different {what}; give those of one study")

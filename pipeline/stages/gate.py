@@ -99,12 +99,12 @@ def gate(radiograph: Radiograph, network: Gate) -> GateDecision:
     Raises:
         Refusal: The picture shows something else, or nothing, or a child.
     """
-    _check_age(radiograph)
     _check_contrast(radiograph)
     scores = gate_scores(enhance(radiograph), network)
     if radiograph.was_colour:
         _refuse_colour(scores)
     _check_content(scores)
+    _check_age(radiograph)
     view, notes = _view(radiograph, scores)
     return GateDecision(view=view, side=radiograph.side, inverted=scores.inverted > SURE, scores=scores, notes=notes)
 
