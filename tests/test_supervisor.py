@@ -61,7 +61,7 @@ def supervisor(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "waited too long"

@@ -62,7 +62,7 @@ def takes_connections(port: int) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "waited too long"
