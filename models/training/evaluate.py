@@ -25,18 +25,29 @@ from models.training.anatomy import Anatomy, Collection
 from models.training.build_shape_model import build
 from models.training.correspondence import closest_points
 from models.training.dataset import read_folds
-from models.training.evaluation_cases import CASES, Case, Picture, photograph, reconstruct, seen_by, shown_range
+from models.training.evaluation_cases import (
+    CASES,
+    BoolArray,
+    Case,
+    Picture,
+    photograph,
+    reconstruct,
+    seen_by,
+    shown_range,
+)
 from models.training.primitives import Mesh
+from pipeline.errors import Refusal
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel, load, mirrored, save
-from pipeline.stages.assess import vertex_sd
+from pipeline.stages.assess import assess, vertex_sd
 from pipeline.stages.fit import Fit
 from pipeline.stages.perceive import Network
 
 Score = Callable[[trimesh.Trimesh, trimesh.Trimesh, float, float], Mapping[str, float]]
 
 NORMAL_90_PERCENT = 1.645
+ALIGNMENT_ROUNDS = 40
 SEED = 7
 
 
@@ -47,6 +58,7 @@ class Outcome:
     Attributes:
         case: Title of the case.
         person: Who.
+        refused: Whether the product would not have given it out.
         asd: Average surface distance over what the field shows.
         hd95: 95th percentile.
         mean_shape: ASD of the mean shape.
@@ -63,6 +75,7 @@ class Outcome:
 
     case: str
     person: str
+    refused: bool
     asd: float
     hd95: float
     mean_shape: float
@@ -161,7 +174,9 @@ def _outcome(
     surface = trimesh.Trimesh(found.vertices, found.triangles, process=False)
     measured = score(surface, _trimesh(anatomy.femur), lowest, highest)
     shown = _matching_range(anatomy, other, lowest, highest)
+    ratios = error_ratios(found, anatomy.femur, pictures[0].shown)
     return Outcome(
+        refused=_is_refused(found),
         case=case.title,
         person=anatomy.person,
         asd=measured["asd"],
@@ -169,7 +184,7 @@ def _outcome(
         mean_shape=baseline[0],
         mean_shape_at_length=baseline[1],
         exchanged=score(_as_side(found, other.side), _trimesh(other.femur), *shown)["asd"],
-        ratios=tuple(np.quantile(error_ratios(found, anatomy.femur), np.arange(1, 100) / 100).round(3)),
+        ratios=tuple(np.quantile(ratios, np.arange(1, 100) / 100).round(3)),
         contour_error=max(float(np.abs(view.residual_mm).mean()) for view in found.views),
         unmatched=max(view.unmatched for view in found.views),
         shape_distance=float(np.sqrt((found.coefficients**2).mean())),
@@ -179,19 +194,27 @@ def _outcome(
     )
 
 
-def error_ratios(found: Fit, truth: Mesh) -> FloatArray:
+def _is_refused(found: Fit) -> bool:
+    try:
+        assess(found)
+    except Refusal as refusal:
+        print(f"refused: {refusal.sentence}")
+        return True
+    return False
+
+
+def error_ratios(found: Fit, truth: Mesh, shown: BoolArray) -> FloatArray:
     """Distances of shown vertices from the true surface, in predicted standard deviations, after rigid alignment."""
-    moved = found.vertices
-    shown = found.in_field
-    for _ in range(30):
-        closest = closest_points(truth.vertices, truth.triangles, moved[shown])
-        a, b = moved[shown], closest
+    moved = found.vertices[found.in_field]
+    moved = moved + truth.vertices[shown].mean(axis=0) - moved.mean(axis=0)
+    for _ in range(ALIGNMENT_ROUNDS):
+        a, b = moved, closest_points(truth.vertices, truth.triangles, moved)
         u, _, vt = np.linalg.svd((b - b.mean(axis=0)).T @ (a - a.mean(axis=0)))
         rotation = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
         moved = (moved - a.mean(axis=0)) @ rotation.T + b.mean(axis=0)
-    closest = closest_points(truth.vertices, truth.triangles, moved[shown])
-    predicted = vertex_sd(found)[shown] / found.model.interval_factor
-    return np.asarray(np.linalg.norm(closest - moved[shown], axis=1) / predicted)
+    closest = closest_points(truth.vertices, truth.triangles, moved)
+    predicted = vertex_sd(found)[found.in_field] / found.model.interval_factor
+    return np.asarray(np.linalg.norm(closest - moved, axis=1) / predicted)
 
 
 def _trimesh(mesh: Mesh) -> trimesh.Trimesh:
@@ -219,24 +242,25 @@ def _matching_range(anatomy: Anatomy, other: Anatomy, lowest: float, highest: fl
 
 def interval_factor(outcomes: Iterable[Outcome]) -> float:
     """By how much predicted deviations must grow so that 90 % of vertices lie within the 90 % interval (conformal)."""
-    quantiles = np.array([outcome.ratios[89] for outcome in outcomes])
-    return float(np.mean(quantiles) / NORMAL_90_PERCENT)
+    pooled = np.concatenate([outcome.ratios for outcome in outcomes if not outcome.refused])
+    return float(np.quantile(pooled, 0.9) / NORMAL_90_PERCENT)
 
 
 def coverage(outcomes: Iterable[Outcome], factor: float) -> float:
     """Share of vertices within their 90 % interval, every case counting alike."""
-    inside = [np.searchsorted(outcome.ratios, factor * NORMAL_90_PERCENT) / 100 for outcome in outcomes]
-    return float(np.mean(inside))
+    pooled = np.concatenate([outcome.ratios for outcome in outcomes if not outcome.refused])
+    return float((pooled <= factor * NORMAL_90_PERCENT).mean())
 
 
 def table(outcomes: list[Outcome]) -> str:
     """Markdown."""
     lines = [
-        "| field and views | ASD median (worst) | HD95 | mean shape | at true length | exchanged | ASD / mean shape |",
-        "|---|---|---|---|---|---|---|",
+        "| field and views | ASD median (worst) | HD95 | mean shape | at length | exchanged | ASD / mean | refused |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
-        rows = [outcome for outcome in outcomes if outcome.case == case.title]
+        everybody = [outcome for outcome in outcomes if outcome.case == case.title]
+        rows = [outcome for outcome in everybody if not outcome.refused]
         if not rows:
             continue
         median = {
@@ -246,7 +270,7 @@ def table(outcomes: list[Outcome]) -> str:
         lines.append(
             f"| {case.title} | {median['asd']:.2f} ({max(row.asd for row in rows):.2f}) | {median['hd95']:.1f} "
             f"| {median['mean_shape']:.2f} | {median['mean_shape_at_length']:.2f} | {median['exchanged']:.2f} "
-            f"| {median['asd'] / median['mean_shape']:.0%} |"
+            f"| {median['asd'] / median['mean_shape']:.0%} | {len(everybody) - len(rows)} of {len(everybody)} |"
         )
     return "\n".join(lines)
 
@@ -274,8 +298,8 @@ def main() -> None:
             anatomies[person], anatomies[following], others, model, network, score, given.runs / "evaluation"
         )
         given.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
-    factor = interval_factor(outcomes)
     print(table(outcomes))
+    factor = interval_factor(outcomes)
     print(f"interval factor {factor:.2f}; coverage of the 90 % interval {coverage(outcomes, factor):.0%}")
 
 
