@@ -301,7 +301,9 @@ def test_a_picture_is_previewed_described_and_uploaded(log_in: Opener, tmp_path:
     keep(page, "upload")
     page.get_by_role("article", name="2-lateral.dcm").get_by_role("button", name="Leave out").click()
     page.get_by_role("button", name="Send 1 radiograph").click()
-    expect(page.get_by_alt_text("Radiograph, AP, right")).to_be_visible()
+    stored = page.get_by_alt_text("Radiograph, AP, right")
+    expect(stored).to_be_visible()
+    assert stored.evaluate("image => image.decode().then(() => image.naturalWidth)") == 779
     keep(page, "study-uploaded")
 
 

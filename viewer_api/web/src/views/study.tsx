@@ -42,7 +42,7 @@ function StateOfThings({ progress }: { progress: Progress }) {
     case "out-of-scope":
       return <Notice kind="info">Nothing in this study is a plain radiograph. It is stored and left alone.</Notice>;
     case "receiving":
-      return <Notice kind="info">Images are still arriving. The reconstruction starts by itself.</Notice>;
+      return <Notice kind="info">Waiting for further images. The reconstruction starts by itself.</Notice>;
     case "queued":
     case "running":
       return (
