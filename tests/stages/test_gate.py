@@ -36,7 +36,8 @@ REAL_FILMS = {
     "dicom/fodicom_chest_mono1.dcm": {BODY_PART},
     "dicom/fodicom_teeth_modality_lut.dcm": {BODY_PART},
     **{f"dicom/ddh_infant_pelvis_{number}.dcm": {CHILD, COLOUR} for number in (1, 10, 107, 115, 116)},
-    **{f"png/fracatlas_tile_{number}.png": {BODY_PART} for number in (1, 2, 4, 6)},
+    **{f"png/fracatlas_tile_{number}.png": {BODY_PART, CHILD} for number in (1, 2)},  # a child's
+    **{f"png/fracatlas_tile_{number}.png": {BODY_PART} for number in (4, 6)},
 }
 """Real films, with the reasons for which each may be refused."""
 
