@@ -77,8 +77,6 @@ class NodeSettings(BaseSettings):
     """A job whose worker has been silent for so long is taken over by another."""
     delivery_attempts: Annotated[int, Field(ge=1)] = 12
     """So often a result is sent to a peer before it is given up."""
-    metrics_port: int = 0
-    """Prometheus metrics on loopback; 0: none."""
 
     @classmethod
     def settings_customise_sources(
