@@ -94,7 +94,8 @@ def trunk(midline: FloatArray, up: FloatArray, build: Build, rng: np.random.Gene
     lowest = rng.uniform(-90, -50)
     heights = np.r_[lowest + np.array([0, 8, 20, 38]), np.linspace(lowest + 65, 330, 14)]
     path = midline + heights[:, None] * up + np.array([0.0, rng.uniform(5, 30), 0.0])
-    waist = np.asarray(np.interp(heights, [lowest, lowest + 10, lowest + 38, lowest + 90, 330], [0.25, 0.55, 0.85, 1.0, 0.9]))
+    levels = [lowest, lowest + 10, lowest + 38, lowest + 90, 330]
+    waist = np.asarray(np.interp(heights, levels, [0.25, 0.55, 0.85, 1.0, 0.9]))
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
 
     def section(width: float, depth: float) -> FloatArray:
