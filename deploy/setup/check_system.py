@@ -32,7 +32,7 @@ def missing() -> list[str]:
 
 def main() -> int:
     """Print what is missing; 0 when nothing is."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - whatever Python there is runs this first
         print(f"Bonecraft needs Python 3.11 or later; this is {sys.version.split()[0]} (make PYTHON=python3.11 …)")  # noqa: T201
         return 1
     absent = missing()
