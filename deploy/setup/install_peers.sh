@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests talk to. Never fails: tests that miss a program skip and name it.
 set -uo pipefail
-packages=(orthanc orthanc-dicomweb dcmtk dicom3tools chromium libgdcm-dev g++ cmake strace)
+packages=(orthanc orthanc-dicomweb dcmtk dicom3tools chromium libgdcm-dev g++ kubernetes-client systemd)
 
 absent=()
 for package in "${packages[@]}"; do
