@@ -1,6 +1,7 @@
 """The story on the sample study: two views of a hip in, a folder of results out."""
 
 import json
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_a_child_is_refused_and_the_folder_says_so(tmp_path):
     assert RefusalCode(report.refusal.code) is RefusalCode.CHILD
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written["refusal"]["code"] == "child"
-    assert report.refusal.sentence in (tmp_path / "out" / "report.html").read_text()
+    assert escape(report.refusal.sentence) in (tmp_path / "out" / "report.html").read_text()
     assert not list((tmp_path / "out").rglob("*.stl"))
 
 
