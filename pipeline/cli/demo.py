@@ -102,7 +102,7 @@ def _tell_where(console: Console, hospital: Demonstration) -> None:
     console.print(
         f"[bold]Node[/]      {NODE_AE_TITLE} at 127.0.0.1:{hospital.dicom_port}, log {hospital.folder}/node.log"
     )
-    console.print(f"[bold]PACS[/]      {hospital.pacs.description}")
+    console.print(f"[bold]PACS[/]      {hospital.pacs.description}", soft_wrap=True)
     console.print(f"[bold]Viewer[/]    {hospital.viewer}", soft_wrap=True)
     console.print(f"[dim]{DISCLAIMER}[/]\n")
 
@@ -217,7 +217,9 @@ def _tell_outcome(console: Console, outcome: Outcome) -> None:
         console.print(table)
     for warning in report.warnings:
         console.print(f"[yellow]Note[/]      {warning}")
-    console.print(f"[bold]Scale[/]     {report.scale.provenance}, ± {report.scale.relative_uncertainty:.1%}")
+    console.print(
+        f"[bold]Scale[/]     {report.scale.provenance}, ± {report.scale.relative_uncertainty:.1%}", soft_wrap=True
+    )
     console.print(f"[bold]Time[/]      {outcome.seconds:.1f} s from the last C-STORE to the last delivery")
     console.print(f"[bold]Files[/]     {outcome.folder}", soft_wrap=True)
 
