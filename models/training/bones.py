@@ -24,12 +24,6 @@ ADOLESCENTS = frozenset({"jia"})
 SAMPLE_PERSON = "m8"
 """The person of the sample study, who is in nothing that is trained."""
 
-LICENCES = {
-    "vsd": "CC BY-NC-SA 4.0",
-    "staple": "CC BY-NC 4.0",
-    "libhip": "MIT (CT: TCIA, CC BY 3.0)",
-}
-
 Part = Literal["whole", "proximal"]
 _PARTS: dict[str, Part] = {"femur": "whole", "proxfemur": "proximal"}
 
@@ -40,7 +34,7 @@ class Bone:
 
     Attributes:
         person: Name of the person in the collection.
-        source: Collection the bone came from, a key of `LICENCES`.
+        source: Collection the bone came from: `vsd`, `staple` or `libhip`.
         side: The side it had in the body; the vertices are a right femur's in any case.
         part: Whether the surface is the whole bone or ends in the shaft.
         vertices: (V, 3) LPS mm.

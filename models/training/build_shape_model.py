@@ -52,6 +52,10 @@ MODES = 130
 REGISTRATION_SD_MM = 0.2
 """What the registration leaves between template and bone; adds to the residual."""
 
+INTERVAL_FACTOR = 1.0
+"""By how much predicted deviations grow to hold on people the model never saw: what `models.training.evaluate` printed
+for end-to-end reconstructions (models/cards/reconstruction.md)."""
+
 LANDMARKS = {
     "greater_trochanter": "SGT",
     "lesser_trochanter": "LT",
@@ -109,7 +113,7 @@ def build(data: Path, *, leave_out: frozenset[str], cache: Path | None = None) -
         residual_sd=residual_sd,
         landmarks=landmarks,
         regions=regions,
-        interval_factor=1.0,
+        interval_factor=INTERVAL_FACTOR,
     )
 
 
