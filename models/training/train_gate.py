@@ -121,6 +121,13 @@ def train(films: Films, *, minutes: float, start: Path | None, out: Path) -> Gat
     return network
 
 
+def average(network: GateNet, checkpoint: Path) -> None:
+    """Replace the network's weights by their mean with a checkpoint's that it was trained on from (Izmailov 2018)."""
+    other = torch.load(checkpoint, weights_only=True)
+    mean = {k: (v + other[k]) / 2 if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    network.load_state_dict(mean)
+
+
 def evaluate(network: GateNet, films: Films) -> dict[str, object]:
     """Shares of right answers over the films that were kept back."""
     images, classes, laterals, inverted = films.judged()
@@ -141,6 +148,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from")
+    parser.add_argument("--average-with", type=Path, help="checkpoint whose weights are averaged into the result")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -149,6 +157,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     films = Films(given.films, np.random.default_rng(given.seed))
     network = train(films, minutes=given.minutes, start=given.start, out=given.out)
+    if given.average_with:
+        average(network, given.average_with)
     torch.save(network.state_dict(), given.out / "checkpoint.pt")
     export(network, given.out / "gate.onnx", size=(GATE_SIZE, GATE_SIZE))
     report = evaluate(network, films)

@@ -32,7 +32,7 @@ ADULT_AGE_YEARS: Final = 16.0
 FLAT_SPREAD: Final = 1e-3
 """A picture whose 5th and 95th percentiles are closer than this share of their size shows nothing."""
 
-FEMUR_NEEDED: Final = 0.5
+FEMUR_NEEDED: Final = 0.6
 """Probability of a femur below which a picture is refused."""
 
 SURE: Final = 0.9

@@ -120,7 +120,7 @@ def test_dark_bone_is_noticed():
 def test_the_sample_study_is_admitted(network, name):
     pixels = pydicom.dcmread(SAMPLE / name).pixel_array.astype(np.float32)
     decision = gate(Radiograph(identifier=name, pixels=pixels), network)
-    assert decision.view is (View.AP if "ap" in name else View.LATERAL)
+    assert decision.view is (View.AP if "ap" in name else View.LATERAL), decision.scores
     assert gate(Radiograph(identifier=name, pixels=-pixels), network).inverted
 
 
