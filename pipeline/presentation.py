@@ -223,13 +223,5 @@ def _surface_report(bone: ReconstructedBone) -> SurfaceReport:
         watertight=surface.watertight,
         extent=(left, posterior, head),
         expected_error=bone.assessment.expected_error_mm,
-        inferred_fraction=_inferred_share(surface),
+        inferred_fraction=surface.inferred_fraction,
     )
-
-
-def _inferred_share(surface: BoneSurface) -> float:
-    """Share of the area that no radiograph shows."""
-    corners = surface.vertices[surface.triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    unseen = surface.inferred[surface.triangles].mean(axis=1)
-    return float((area * unseen).sum() / area.sum())

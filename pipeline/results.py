@@ -140,7 +140,8 @@ class SurfaceReport:
         triangles: Number of triangles.
         watertight: Whether the mesh is closed and consistently oriented.
         extent: Size of the bounding box along left, posterior, head.
-        expected_error: Expected mean surface error (one figure to trust it by), calibrated on people not in the model.
+        expected_error: Expected mean surface error over what the views show (one figure to trust it by), calibrated on
+            people not in the model.
         inferred_fraction: Share of the surface that no radiograph shows.
     """
 

@@ -61,6 +61,14 @@ class BoneSurface:
         """(3,) size of the bounding box along left, posterior, head."""
         return np.asarray(self.vertices.max(axis=0) - self.vertices.min(axis=0))
 
+    @property
+    def inferred_fraction(self) -> float:
+        """Share of the surface's area that no radiograph shows."""
+        corners = self.vertices[self.triangles]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        unseen = self.inferred[self.triangles].mean(axis=1)
+        return float((area * unseen).sum() / area.sum())
+
     def normals(self) -> FloatArray:
         """(V, 3) outward unit normals, area-weighted means of the adjoining triangles."""
         corners = self.vertices[self.triangles]

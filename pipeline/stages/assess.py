@@ -81,19 +81,20 @@ def assess(fit: Fit) -> Assessment:
     _refuse_unlikely_shape(fit, distance)
     deviation = vertex_sd(fit)
     shown = _shown(fit)
+    surface = BoneSurface(
+        bone=Bone.FEMUR,
+        side=fit.side,
+        vertices=fit.vertices,
+        triangles=fit.triangles,
+        standard_deviation=deviation,
+        inferred=~fit.in_field,
+    )
     return Assessment(
-        surface=BoneSurface(
-            bone=Bone.FEMUR,
-            side=fit.side,
-            vertices=fit.vertices,
-            triangles=fit.triangles,
-            standard_deviation=deviation,
-            inferred=~fit.in_field,
-        ),
+        surface=surface,
         contour_error_mm=errors,
         shape_distance=distance,
         expected_error_mm=MEAN_OF_ABSOLUTE * float(np.sqrt((deviation[shown] ** 2).mean())),
-        warnings=_warnings(fit),
+        warnings=_warnings(fit, surface),
     )
 
 
@@ -188,7 +189,7 @@ def _refuse_unlikely_shape(fit: Fit, distance: float) -> None:
         )
 
 
-def _warnings(fit: Fit) -> tuple[str, ...]:
+def _warnings(fit: Fit, surface: BoneSurface) -> tuple[str, ...]:
     sentences = []
     if fit.start_spread_mm > NOTABLE_SPREAD_MM:
         sentences.append(
@@ -201,8 +202,6 @@ def _warnings(fit: Fit) -> tuple[str, ...]:
         view.observation.calibration.scale.provenance is ScaleProvenance.TYPICAL_MAGNIFICATION for view in fit.views
     ):
         sentences.append("The magnification is assumed; sizes in mm carry its uncertainty.")
-    if not fit.in_field.all():
-        sentences.append(
-            f"{1 - fit.in_field.mean():.0%} of the surface lie outside the field of view and are inferred."
-        )
+    if surface.inferred.any():
+        sentences.append(f"{surface.inferred_fraction:.0%} of the surface lie outside every view and are inferred.")
     return tuple(sentences)

@@ -26,7 +26,7 @@ export function TrustBox({ report }: { report: Report }) {
   return (
     <section aria-label="How far to trust this" class="panel overflow-hidden">
       <div class="flex flex-wrap divide-x divide-line">
-        <Figure caption="Expected mean error" detail={scale.known ? "of the whole surface" : "in assumed units"}>
+        <Figure caption="Expected mean error" detail={scale.known ? "of what the views show" : "in assumed units"}>
           {surface ? `${surface.expected_error.toFixed(1)}${scale.known ? " mm" : ""}` : "–"}
         </Figure>
         <Figure caption="Scale" detail={scale.known ? scale.provenance : "nothing says how large a pixel is"}>
