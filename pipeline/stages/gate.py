@@ -166,8 +166,11 @@ def _check_content(scores: GateScores) -> None:
 
 
 def _likeliest(scores: GateScores) -> Content:
-    others = {content: share for content, share in scores.contents.items() if content is not Content.FEMUR}
-    return max(others, key=lambda content: others[content])
+    """What is seen instead of a femur; "no radiograph" only where it outweighs everything else together."""
+    if scores.contents[Content.NO_RADIOGRAPH] > 0.5:
+        return Content.NO_RADIOGRAPH
+    parts = [content for content in CONTENTS if content not in (Content.FEMUR, Content.NO_RADIOGRAPH)]
+    return max(parts, key=lambda content: scores.contents[content])
 
 
 _SENTENCES: Final = {
