@@ -36,7 +36,6 @@ class RefusalCode(StrEnum):
     NOT_A_RADIOGRAPH = "not-a-radiograph"
     WRONG_BODY_PART = "wrong-body-part"
     CHILD = "child"
-    IMPLANT_OR_CAST = "implant-or-cast"
     UNSUPPORTED_VIEW = "unsupported-view"
     POOR_IMAGE = "poor-image"
     POOR_FIT = "poor-fit"

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.progress import Journal
 from pipeline.radiograph import Radiograph, Scale, Side
-from pipeline.results import Measurement, ModelVersion
+from pipeline.results import NOT_RECOGNISED, Measurement, ModelVersion
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.assess import Assessment, assess
 from pipeline.stages.calibrate import calibrate
@@ -22,7 +22,7 @@ from pipeline.stages.perceive import Network, Perception, perceive
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-WHOLE_STUDY: Final = (RefusalCode.CHILD, RefusalCode.IMPLANT_OR_CAST)
+WHOLE_STUDY: Final = (RefusalCode.CHILD,)
 """What one picture shows of the patient holds for the others too; other refusals only concern the picture."""
 
 
@@ -106,7 +106,8 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
         bones, refused = _each(fits, lambda pair: _judged(*pair))
         note.summary = ", ".join(_verdict(bone) for bone in bones)
     own = (sentence for bone in bones for sentence in _bone_warnings(bone))
-    return Reconstruction(bones=tuple(bones), warnings=tuple(dict.fromkeys((*warnings, *unplaced, *refused, *own))))
+    sentences = (NOT_RECOGNISED, *warnings, *unplaced, *refused, *own)
+    return Reconstruction(bones=tuple(bones), warnings=tuple(dict.fromkeys(sentences)))
 
 
 def _each(items: Iterable[Given], make: Callable[[Given], Made]) -> tuple[list[Made], tuple[str, ...]]:
