@@ -102,7 +102,7 @@ def _shown(simulated: SimulatedRadiograph, femur: Mesh) -> BoolArray:
     geometry = simulated.view.geometry
     column, row = np.round(geometry.project(femur.vertices)).astype(np.int64).T
     inside = (column >= 0) & (column < geometry.columns) & (row >= 0) & (row < geometry.rows)
-    return inside & simulated.view.field[np.where(inside, row, 0), np.where(inside, column, 0)]
+    return np.asarray(inside & simulated.view.field[np.where(inside, row, 0), np.where(inside, column, 0)])
 
 
 def _picture(path: Path, view: View) -> Picture:

@@ -44,7 +44,7 @@ def test_what_is_inferred_is_less_certain_than_what_is_seen(hip):
 def test_the_reader_is_told_of_a_single_view_and_of_what_is_inferred(hip):
     warnings = " ".join(assess(hip).warnings)
     assert "single view" in warnings
-    assert "outside the field" in warnings
+    assert "outside every view" in warnings
 
 
 def test_a_calibrated_factor_widens_all_deviations_alike(hip):
