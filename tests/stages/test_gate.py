@@ -151,7 +151,7 @@ def test_the_picture_alone_is_enough_to_refuse(network, name):
 
 
 def test_most_simulated_femora_pass(network):
-    """Every field and view, as an ordinary department takes them; dense laterals are what the gate turns away wrongly."""
+    """Every field and view, as departments take them; dense laterals are what the gate turns away wrongly."""
     refused = []
     for seed in range(24):
         rng = np.random.default_rng(seed)
