@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test check format check-deploy bench-pipeline bench-ingest eval peers lock clean
+.PHONY: help setup page demo test check format check-deploy bench-pipeline bench-ingest eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -63,8 +63,13 @@ bench-pipeline: setup .setup/dev ## Time and memory of a reconstruction, per sta
 bench-ingest: setup .setup/dev ## Durable ingest beside dcmtk's storescp and Orthanc
 	@$(BIN)/python -m tests.benchmarks.ingest $(ARGS)
 
-eval: setup ## Cross-validated accuracy on the shared bones
+eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net ONNX]"
 	@$(BIN)/python -m models.training.evaluate $(ARGS)
+
+models: setup ## Make every model anew from the bone collection (hours): DATA=DIR
+	@test -n "$(DATA)" || { echo "make models DATA=DIR: the folder that holds bones.csv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'onnx>=1.17'
+	@models/training/reproduce.sh "$(DATA)"
 
 lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements.lock

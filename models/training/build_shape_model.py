@@ -316,7 +316,7 @@ def _balanced(mean: FloatArray, region: IntArray, position: FloatArray) -> Landm
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True, help="the bone collection")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="PERSON")
     parser.add_argument("--cache", type=Path, default=Path("models/training/runs/correspondence"))

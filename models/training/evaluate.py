@@ -278,12 +278,12 @@ def table(outcomes: list[Outcome]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--score-tool", type=Path, default=Path("../shared/tools/score.py"))
+    parser.add_argument("--data", type=Path, required=True, help="the bone collection")
+    parser.add_argument("--score-tool", type=Path, required=True, help="Python file that offers score_part")
     parser.add_argument("--runs", type=Path, default=Path("models/training/runs"))
     parser.add_argument("--net", type=Path, help="perception network that saw none of the people; else true masks")
     parser.add_argument("--people", nargs="*", help="all people with a whole femur when omitted")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("models/training/runs/evaluation.json"))
     given = parser.parse_args()
     people = given.people or sorted(person for person, fold in read_folds().items() if isinstance(fold, int))
     collection, score = Collection(given.data), read_score(given.score_tool)
