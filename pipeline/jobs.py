@@ -18,7 +18,7 @@ from psycopg import RawCursor
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
-from pipeline.records import instances, reconstructions, studies
+from pipeline.records import instances, reconstructions, results, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
 from pipeline.settling import NotYet, ReceivedView, StudyFacts, input_digest, is_ready
@@ -76,7 +76,7 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID
 
 def settle_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
     """Queue what has become ready by waiting; studies that another process is settling are left to it."""
-    queued = (settle(connection, study, now=now) for study in studies.lock_receiving(connection))
+    queued = (settle(connection, study, now=now) for study in studies.lock_due(connection, now=now))
     return tuple(created for created in queued if created is not None)
 
 
@@ -89,6 +89,7 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
     reconstruction = reconstructions.lock(connection, reconstruction_id)
     if reconstruction is None or reconstruction.state not in ("failed", "refused"):
         return False
+    results.discard(connection, reconstruction_id)
     reconstructions.reset(connection, reconstruction)
     enqueue(connection, reconstruction_id)
     return True

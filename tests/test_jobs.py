@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from sqlalchemy import text
+from uuid import UUID
+
+from sqlalchemy import insert, text
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import reconstructions
-from tests.node_helpers import Hospital, after
+from pipeline.records import reconstructions, results, tables
+from pipeline.records.studies import lock_due
+from pipeline.results import Report, ScaleReport, Status
+from tests.node_helpers import NOON, Hospital, after
 
 
 def jobs_in_queue(hospital: Hospital) -> list[str]:
@@ -80,3 +84,60 @@ def test_only_what_failed_or_was_refused_can_be_run_again(hospital: Hospital) ->
         assert not rerun(connection, complete.reconstruction_id)
         assert not rerun(connection, complete.study_id)
     assert hospital.study(complete).state == "queued"
+
+
+def test_a_refused_reconstruction_that_is_run_again_has_its_new_result(hospital: Hospital) -> None:
+    hospital.send("AP")
+    complete = hospital.send("LATERAL")
+
+    def add_result(status: Status) -> UUID | None:
+        scale = ScaleReport(known=False, relative_uncertainty=0.1, provenance="none")
+        with hospital.database.begin() as connection:
+            return results.add(
+                connection,
+                institution_id=hospital.institution_id,
+                study_id=complete.study_id,
+                reconstruction_id=complete.reconstruction_id,
+                report=Report(status=status, software_version="0", scale=scale, files=()),
+                files=[],
+            )
+
+    assert add_result(Status.REFUSED) is not None
+    with hospital.database.begin() as connection:
+        queued = reconstructions.lock(connection, complete.reconstruction_id)
+        reconstructions.finish(connection, queued, "refused", now=after(1), problem="Refused.")
+        assert rerun(connection, complete.reconstruction_id)
+    assert add_result(Status.RECONSTRUCTED) is not None
+    with hospital.database.begin() as connection:
+        [result] = results.history(connection, hospital.scope, complete.study_id)
+    assert result.report.status is Status.RECONSTRUCTED
+
+
+def test_what_had_to_wait_for_the_studys_lock_is_the_newer_input(hospital: Hospital) -> None:
+    accepted = hospital.send("AP")
+    with hospital.database.begin() as late:
+        late.execute(text("SELECT 1"))
+        settle(hospital, 61)
+        created = reconstructions.queue(
+            late,
+            institution_id=hospital.institution_id,
+            study_id=accepted.study_id,
+            input_digest="of more views",
+            instance_ids=[],
+        )
+        assert reconstructions.newest_id(late, accepted.study_id) == created
+
+
+def test_a_study_that_has_long_to_wait_keeps_no_other_waiting(hospital: Hospital) -> None:
+    with hospital.database.begin() as connection:
+        patient = connection.execute(
+            insert(tables.institutions)
+            .values(slug="patient", name="Patient Hospital", quiet_seconds=86_400)
+            .returning(tables.institutions.c.id)
+        ).scalar_one()
+    Hospital(hospital.database, hospital.store, patient, hospital.folder).send("AP", now=NOON)
+    ready = hospital.send("AP", now=after(1))
+    with hospital.database.begin() as connection:
+        assert lock_due(connection, now=after(60), limit=1) == ()
+        [due] = lock_due(connection, now=after(61), limit=1)
+    assert due.id == ready.study_id

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import studies
@@ -56,7 +56,10 @@ class Reconstruction:
 def queue(
     connection: Connection, *, institution_id: UUID, study_id: UUID, input_digest: str, instance_ids: Sequence[UUID]
 ) -> UUID | None:
-    """A new reconstruction, or None where the study has one of the same input already."""
+    """A new reconstruction, or None where the study has one of the same input already.
+
+    It is queued by the clock, not when the transaction began: that may have waited for the study's lock since.
+    """
     created: UUID | None = connection.execute(
         insert(reconstructions)
         .values(
@@ -64,6 +67,7 @@ def queue(
             study_id=study_id,
             input_digest=input_digest,
             instance_ids=list(instance_ids),
+            queued_at=func.clock_timestamp(),
         )
         .on_conflict_do_nothing()
         .returning(reconstructions.c.id)

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
-from pipeline.records.tables import reconstructions, result_files, result_sets
+from pipeline.records.tables import deliveries, reconstructions, result_files, result_sets
 from pipeline.results import FileKind, Report, ResultFile
 
 
@@ -85,6 +85,22 @@ def add(
         rows = [{**owner, "result_set_id": created, **_columns(file)} for file in files]
         connection.execute(insert(result_files), rows)
     return created
+
+
+def discard(connection: Connection, reconstruction_id: UUID) -> None:
+    """Make room for another result of a reconstruction; what was to be delivered of it stays.
+
+    The files remain in the store: its blobs are named by their content and may belong to others, too.
+    """
+    discarded = select(result_sets.c.id).where(
+        result_sets.c.reconstruction_id == reconstruction_id,
+        ~exists().where(
+            deliveries.c.result_file_id == result_files.c.id, result_files.c.result_set_id == result_sets.c.id
+        ),
+    )
+    ids = connection.execute(discarded).scalars().all()
+    connection.execute(delete(result_files).where(result_files.c.result_set_id.in_(ids)))
+    connection.execute(delete(result_sets).where(result_sets.c.id.in_(ids)))
 
 
 def latest(connection: Connection, scope: StudyScope, study_id: UUID) -> ResultSet | None:

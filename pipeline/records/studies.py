@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import instances, institutions, reconstructions, studies
@@ -122,9 +122,11 @@ def lock_or_create(
     return _locked(connection, is_it)[0]
 
 
-def lock_receiving(connection: Connection, *, limit: int = 20) -> tuple[LockedStudy, ...]:
-    """Studies that wait to be settled; those that somebody else holds are left to them."""
-    return _locked(connection, studies.c.state == "receiving", skip_locked=True, limit=limit)
+def lock_due(connection: Connection, *, now: datetime, limit: int = 20) -> tuple[LockedStudy, ...]:
+    """Receiving studies whose quiet time is over; those that somebody else holds are left to them."""
+    quiet_time = institutions.c.quiet_seconds * literal(timedelta(seconds=1))
+    is_due = and_(studies.c.state == "receiving", studies.c.last_received_at + quiet_time <= now)
+    return _locked(connection, is_due, skip_locked=True, limit=limit)
 
 
 def _locked(
