@@ -158,6 +158,14 @@ def test_what_failed_is_due_when_its_time_comes(pending: Hospital) -> None:
     assert len(claim(pending.database, FAR + timedelta(seconds=61))) == 1
 
 
+def test_a_sender_that_outlived_its_lease_does_not_undo_a_delivery(pending: Hospital) -> None:
+    [due] = claim(pending.database, FAR)
+    with pending.database.begin() as connection:
+        deliveries.mark_delivered(connection, due.id, now=FAR)
+        deliveries.mark_failed(connection, due.id, problem="too late", next_attempt_at=None)
+        assert status.snapshot(connection).deliveries == {"delivered": 1}
+
+
 def test_a_dead_letter_is_shown_and_can_be_sent_again(pending: Hospital) -> None:
     [due] = claim(pending.database, FAR)
     with pending.database.begin() as connection:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, any_, func, literal, select, update
+from sqlalchemy import Connection, and_, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import (
@@ -122,23 +122,26 @@ def claim_due(
 
 
 def mark_delivered(connection: Connection, delivery_id: UUID, *, now: datetime) -> None:
-    """The peer confirmed it."""
-    _update(connection, delivery_id, state="delivered", delivered_at=now, problem="")
+    """The peer confirmed it; one that is no longer pending stays as it is."""
+    _update_pending(connection, delivery_id, state="delivered", delivered_at=now, problem="")
 
 
 def mark_failed(connection: Connection, delivery_id: UUID, *, problem: str, next_attempt_at: datetime | None) -> None:
-    """The attempt failed; None: there will be no other, it is a dead letter."""
+    """The attempt failed; None: there will be no other, it is a dead letter.
+
+    One that is no longer pending stays as it is: a sender that outlived its lease knows less than who came after it.
+    """
     if next_attempt_at is None:
-        _update(connection, delivery_id, state="dead", problem=problem)
+        _update_pending(connection, delivery_id, state="dead", problem=problem)
     else:
-        _update(connection, delivery_id, next_attempt_at=next_attempt_at, problem=problem)
+        _update_pending(connection, delivery_id, next_attempt_at=next_attempt_at, problem=problem)
 
 
 def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
     """Send (again): as if it had never been tried. False where there is no such delivery."""
-    return _update(
-        connection, delivery_id, state="pending", attempts=0, problem="", next_attempt_at=now, delivered_at=None
-    )
+    again = {"state": "pending", "attempts": 0, "problem": "", "next_attempt_at": now, "delivered_at": None}
+    changed = connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**again))
+    return changed.rowcount == 1
 
 
 def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:
@@ -173,9 +176,9 @@ def of_result_set(connection: Connection, result_set_id: UUID) -> tuple[Delivery
     return tuple(DeliveryLine(**row) for row in rows.mappings())
 
 
-def _update(connection: Connection, delivery_id: UUID, **values: object) -> bool:
-    changed = connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**values))
-    return changed.rowcount == 1
+def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> None:
+    is_it = and_(deliveries.c.id == delivery_id, deliveries.c.state == "pending")
+    connection.execute(update(deliveries).where(is_it).values(**values))
 
 
 def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
