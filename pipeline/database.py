@@ -1,7 +1,7 @@
 """The way to the node's database: a PostgreSQL given by URL, or the embedded one of the data folder.
 
-Whoever starts it, the product talks to it as a plain role that owns its database: a superuser would bypass
-row-level security, the second wall between institutions.
+Whoever starts it, the product talks to it as a plain role that owns its database: what a mistake could do
+stays in this database.
 """
 
 from __future__ import annotations

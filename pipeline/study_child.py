@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +113,18 @@ def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> 
     """With the real pipeline."""
     from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
 
+    _keep_pydicom_quiet()
     options = StudyOptions(models_folder=request.models_folder, threads=request.threads)
     reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
+
+
+def _keep_pydicom_quiet() -> None:
+    """Its warnings quote values of headers; on stderr they would reach the traceback that `status --tracebacks` shows.
+
+    To be called after pydicom is imported, which sets its logger's level.
+    """
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

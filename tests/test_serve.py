@@ -98,6 +98,13 @@ def test_a_taken_port_is_named_with_the_setting_to_change(tmp_path: Path) -> Non
     assert "change dicom_port" in done.stderr
 
 
+def test_one_role_refuses_a_site_that_it_would_not_apply(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--role", "web", "--site", str(tmp_path / "site.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "bonecraft site apply" in done.stderr
+
+
 def test_one_role_runs_alone_against_a_database_url(database_url: str, tmp_path: Path) -> None:
     port = free_port()
     environment = {

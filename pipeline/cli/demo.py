@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -72,6 +73,8 @@ def demo(
     """Start a node and a PACS, send two hip radiographs as a modality would, and show what comes back."""
     console = Console(highlight=False)
     named = parse_pacs(pacs) if pacs else None
+    # By default SIGTERM ends us at once, and node and PACS, in groups of their own, would live on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with (
         console.status("Starting the node and a PACS …") as status,
         running_demonstration(data.absolute(), named) as hospital,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.administration import show_lines
-from pipeline.errors import TransientError
+from pipeline.errors import ConfigurationError, TransientError
 from pipeline.logs import configure_logs
 from pipeline.manifest import read_manifest
 from pipeline.node import MODULES, Node, Prepared, Role, prepare_role, role_command
@@ -36,6 +36,8 @@ def serve(
     ] = None,
 ) -> None:
     """Run the node: listener, workers, delivery and web, each in a supervised process."""
+    if role is not None and site is not None:
+        raise ConfigurationError("--site is for the whole node; to apply it alone use bonecraft site apply")
     settings = load_settings(config)
     if role is not None:
         prepare_role(settings)

@@ -194,7 +194,7 @@ instances = Table(
 """`header` holds what settling and the viewer's list need: Modality, BodyPartExamined, view, side, Rows, Columns.
 
 Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use,
-and the second is marked `superseded` so that the administrator sees it.
+and the second is marked `superseded`.
 """
 
 quarantine = Table(
