@@ -113,7 +113,7 @@ class EmbeddedPostgres:
 
     @property
     def superuser_url(self) -> str:
-        """For administration only: row-level security does not bind the superuser."""
+        """For administration only: the product is the plain role, whose mistakes stay in its own database."""
         return _url(self._socket_folder, SUPERUSER)
 
     @property
