@@ -16,14 +16,13 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ConfigurationError
-from pipeline.records.users import Role
+from pipeline.records.users import EMAIL, Role
 
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 """`allow_from` of a peer that may call from any address."""
 
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_EMAIL: Final = re.compile(r"[^@\s/]+@[^@\s/]+")
 
 
 def _ae_title(text: str) -> str:
@@ -73,7 +72,7 @@ def _network(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not _EMAIL.fullmatch(text):
+    if not EMAIL.fullmatch(text):
         raise ValueError(f"{text!r} is not an e-mail address")
     return text.lower()
 

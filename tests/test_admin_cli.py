@@ -191,4 +191,5 @@ def test_an_error_of_ours_is_one_line_and_exit_code_2(database_url):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("bonecraft: there is no institution 'nope'; add it first")
+    assert "bonecraft institutions add --slug nope --name NAME" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -178,7 +178,7 @@ def _check_that_the_institution_is_there(connection: Connection, subject: Subjec
     if current_value(connection, Subject.of_institution(subject.institution)) is None:
         raise ConfigurationError(
             f"there is no institution {subject.institution!r}; add it first: "
-            f"bonecraft institutions add {subject.institution} --name NAME"
+            f"bonecraft institutions add --slug {subject.institution} --name NAME"
         )
 
 

@@ -6,6 +6,7 @@ Secrets (session tokens, login links) are kept as SHA-256 digests only: who read
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ SESSION_LENGTH: Final = timedelta(hours=12)
 LOGIN_LINK_LENGTH: Final = timedelta(minutes=30)
 FAILURES_BEFORE_LOCK: Final = 5
 LOCK_LENGTH: Final = timedelta(minutes=15)
+EMAIL: Final = re.compile(r"[^@\s/]+@[^@\s/]+")
+"""One `@`; no `/`, which separates an institution from its user where a setting is named."""
 
 
 class Role(StrEnum):
@@ -122,8 +125,7 @@ def normal_email(email: str) -> str:
         InputError: It is no address.
     """
     address = email.strip().lower()
-    name, at, host = address.rpartition("@")
-    if not (name and at and host) or len(address) > 254 or any(c.isspace() or not c.isprintable() for c in address):
+    if not EMAIL.fullmatch(address) or len(address) > 254 or not address.isprintable():
         raise InputError("this is not an e-mail address: write it as name@example.org")
     return address
 

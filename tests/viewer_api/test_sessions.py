@@ -141,6 +141,14 @@ def test_a_short_password_is_refused_with_the_reason(people, newcomer):
     assert "12" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("email", ["x@y@z", "a/b@c.org", "a b@c.org", "a@", "nobody"])
+def test_an_address_that_no_setting_could_name_is_refused(people, newcomer, email):
+    admin = people(Role.ADMIN)
+    form = {"institution": "demo", "email": email, "password": PASSWORD}
+    assert newcomer.post("/api/registrations", json=form).status_code == 422
+    assert admin.get("/api/administration").status_code == 200
+
+
 def test_an_administrator_of_another_institution_cannot_verify(people, newcomer):
     admin = people(Role.ADMIN)
     stranger = people(Role.ADMIN, institution="other")
