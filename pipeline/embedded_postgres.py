@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -159,17 +160,31 @@ class EmbeddedPostgres:
         return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def _create_cluster(self) -> None:
-        self._cluster.mkdir(parents=True, exist_ok=True)
-        self._hand_over(self._cluster)
-        command = [_binary("initdb"), "-D", str(self._cluster), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C.UTF-8"]
+        """Create it beside its place and move it there when it is whole: who is killed before that starts afresh."""
+        unfinished = self._cluster.with_name("postgres.new")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(parents=True)
+        self._hand_over(unfinished)
+        self._initialise(unfinished)
+        try:
+            unfinished.rename(self._cluster)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._cluster} is in the way of a new database and is none itself: move it away"
+            ) from error
+
+    def _initialise(self, folder: Path) -> None:
+        command = [_binary("initdb"), "-D", str(folder), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C.UTF-8"]
         done = subprocess.run(  # noqa: S603 - our own binary
             [*command, "--auth=trust", "--data-checksums", SYNC_AT_ONCE],
             **self._identity,
             capture_output=True,
             check=False,
+            preexec_fn=_die_with_parent,
         )
         if done.returncode != 0:
-            raise ConfigurationError(f"cannot create a database in {self._cluster}: {_last_line(done.stderr)}")
+            raise ConfigurationError(f"cannot create a database in {folder}: {_last_line(done.stderr)}")
 
     def _hand_over(self, folder: Path) -> None:
         """Make `folder` private to whoever runs the server, and reachable for them."""
@@ -328,7 +343,7 @@ def _let_pass(path: Path) -> None:
 
 
 def _die_with_parent() -> None:
-    """A server without its owner would keep the data folder locked: ask Linux for a fast shutdown then."""
+    """What runs on without its owner would keep the data folder from the next one: ask Linux for a SIGINT then."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 

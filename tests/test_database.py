@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -93,6 +94,17 @@ def test_a_server_whose_keeper_was_killed_ends_and_a_new_keeper_takes_its_place(
         assert embedded_url(short_folder)
         keeper.terminate()
         assert keeper.wait(30) == 0
+
+
+def test_a_creation_that_was_killed_half_way_does_not_stop_the_next_start(short_folder: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", KEEPER, str(short_folder)], stdout=subprocess.DEVNULL) as keeper:
+        while not any(short_folder.glob("*/PG_VERSION")) and keeper.poll() is None:
+            time.sleep(0.005)
+        keeper.kill()
+    (short_folder / "postgres.new" / "base").mkdir(parents=True, exist_ok=True)
+    with running_keeper(short_folder):
+        assert embedded_url(short_folder)
+    assert [folder.name for folder in short_folder.iterdir()] == ["postgres"]
 
 
 def test_a_data_folder_too_deep_for_a_socket_works_too(short_folder: Path) -> None:
