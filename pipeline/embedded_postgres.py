@@ -160,11 +160,15 @@ class EmbeddedPostgres:
         return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def _create_cluster(self) -> None:
-        """Create it beside its place and move it there when it is whole: who is killed before that starts afresh."""
-        unfinished = self._cluster.with_name("postgres.new")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        unfinished.mkdir(parents=True)
+        """Create it beside its place and move it there when it is whole: who is killed before that starts afresh.
+
+        Each attempt has a folder of its own: an initdb that outlives its parent for a moment empties only that.
+        """
+        beside = self._cluster.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        for leftover in beside.glob("postgres.new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=beside))
         self._hand_over(unfinished)
         self._initialise(unfinished)
         try:

@@ -101,10 +101,11 @@ def test_a_creation_that_was_killed_half_way_does_not_stop_the_next_start(short_
         while not any(short_folder.glob("*/PG_VERSION")) and keeper.poll() is None:
             time.sleep(0.005)
         keeper.kill()
-    (short_folder / "postgres.new" / "base").mkdir(parents=True, exist_ok=True)
+    leftover = short_folder / "postgres.new-of-long-ago"
+    (leftover / "base").mkdir(parents=True)
     with running_keeper(short_folder):
         assert embedded_url(short_folder)
-    assert [folder.name for folder in short_folder.iterdir()] == ["postgres"]
+    assert not leftover.exists()
 
 
 def test_a_data_folder_too_deep_for_a_socket_works_too(short_folder: Path) -> None:
