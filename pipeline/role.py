@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 
 import structlog
 
@@ -42,17 +42,21 @@ def run_role(role: str, body: Callable[[NodeSettings, threading.Event], None]) -
 def _stop_on_signal() -> threading.Event:
     """An event that SIGTERM and SIGINT set.
 
-    Not by the handler itself: it runs in the main thread, which may be inside `Event.wait` and hold the lock that
-    `Event.set` needs. `SimpleQueue.put` is made for that place.
+    Not through a Python handler: that runs in the main thread, at the latest when `Event.wait` there ends, and a signal
+    that comes just before the wait begins would be heard only at its end. The interpreter writes the signal's number
+    to the wake-up descriptor at once, whatever the main thread does, and a thread of its own reads it.
     """
     stop = threading.Event()
-    signals: SimpleQueue[int] = SimpleQueue()
+    heard, told = socket.socketpair()
+    told.setblocking(False)
 
     def relay() -> None:
-        signals.get()
-        stop.set()
+        with heard, told:
+            while heard.recv(16):
+                stop.set()
 
-    threading.Thread(target=relay, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: signals.put(received))
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=relay, name="signals", daemon=True).start()
     return stop

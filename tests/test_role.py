@@ -18,10 +18,24 @@ def body(settings, stop):
 run_role("listener", body)
 """
 
+MAIN_THREAD_DEAF = """
+import signal
+from pipeline.role import run_role
+
+def body(settings, stop):
+    # As for a signal that comes between the last look at signals and the wait: nothing interrupts the wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    print("up", flush=True)
+    stop.wait(60)
+
+run_role("listener", body)
+"""
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_wherever_it_is(number: signal.Signals) -> None:
-    command = [sys.executable, "-c", NEVER_OUT_OF_THE_LOCK]
+@pytest.mark.parametrize("body", [NEVER_OUT_OF_THE_LOCK, MAIN_THREAD_DEAF])
+def test_a_signal_ends_it_wherever_it_is(body: str, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", body]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -4,20 +4,38 @@ import socket
 import time
 from collections.abc import Callable
 from io import BytesIO
+from weakref import WeakKeyDictionary
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
 
+def closing() -> list[evt.EventHandlerType]:
+    """Handlers for an association requestor that close its socket even where the other side hung up first.
+
+    pynetdicom shuts a socket down before it closes it, and does not close it where that fails.
+    """
+    sockets: WeakKeyDictionary[Association, socket.socket] = WeakKeyDictionary()
+
+    def on_open(event: evt.Event) -> None:
+        sockets[event.assoc] = event.assoc.dul.socket.socket
+
+    def on_close(event: evt.Event) -> None:
+        if event.assoc in sockets:
+            sockets[event.assoc].close()
+
+    return [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_CONN_CLOSE, on_close)]
+
+
 def associate(port: int, dataset: Dataset, *, calling: str = "MODALITY") -> Association:
     """An association that offers what `dataset` needs."""
     ae = AE(calling)
     ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-    return ae.associate("127.0.0.1", port, ae_title="BONECRAFT")
+    return ae.associate("127.0.0.1", port, ae_title="BONECRAFT", evt_handlers=closing())
 
 
 def store_request(dataset: Dataset, *, sop_instance_uid: str = "", encoded: bytes | None = None) -> C_STORE:

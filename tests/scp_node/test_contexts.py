@@ -9,6 +9,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from scp_node.contexts import contexts_for
 from tests.listening import RunningListener
+from tests.scp_node.senders import closing
 
 RADIOGRAPHS = (
     uid.ComputedRadiographyImageStorage,
@@ -40,7 +41,9 @@ ENCODINGS = (
 
 
 def accepted(port: int, contexts: list[PresentationContext]) -> list[PresentationContext]:
-    association = AE("MODALITY").associate("127.0.0.1", port, ae_title="BONECRAFT", contexts=contexts)
+    association = AE("MODALITY").associate(
+        "127.0.0.1", port, ae_title="BONECRAFT", contexts=contexts, evt_handlers=closing()
+    )
     assert association.is_established
     association.release()
     return association.accepted_contexts

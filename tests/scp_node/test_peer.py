@@ -18,6 +18,7 @@ from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save
 from tests.listening import RunningListener
 from tests.peers import OrthancPeer, free_port
+from tests.scp_node.senders import closing
 
 VERIFICATION = "1.2.840.10008.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -30,7 +31,8 @@ def scp(*classes: str, syntaxes: tuple[str, ...] = (EXPLICIT_LITTLE,), status: i
     for sop_class in classes:
         ae.add_supported_context(sop_class, list(syntaxes))
     port = free_port()
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: status)])
+    handlers = [(evt.EVT_C_STORE, lambda _: status), *closing()]
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     try:
         yield Target(ae_title="SMALL", host="127.0.0.1", port=port)
     finally:

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.settings import NodeSettings
 from scp_node.transport import server_context
 from tests.listening import RunningListener
+from tests.scp_node.senders import closing
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -36,7 +37,9 @@ def echo_status(port: int, certificate: Path) -> int:
     ae = AE("MODALITY")
     ae.add_requested_context(VERIFICATION)
     context = ssl.create_default_context(cafile=certificate)
-    association = ae.associate("127.0.0.1", port, ae_title="BONECRAFT", tls_args=(context, "localhost"))
+    association = ae.associate(
+        "127.0.0.1", port, ae_title="BONECRAFT", tls_args=(context, "localhost"), evt_handlers=closing()
+    )
     assert association.is_established
     status = association.send_c_echo().Status
     association.release()
