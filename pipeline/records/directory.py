@@ -23,6 +23,7 @@ class Peer:
         allow_from: Networks (CIDR) or addresses that it may call from; empty: only from `host`.
         sends: Whether it may store instances here.
         receives: Whether it gets the results.
+        commitment: Whether it is asked to commit to what it got: `auto` (where it can) or `never`.
     """
 
     id: UUID
@@ -33,6 +34,7 @@ class Peer:
     allow_from: tuple[str, ...] = ()
     sends: bool = False
     receives: bool = False
+    commitment: str = "auto"
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:

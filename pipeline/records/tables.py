@@ -39,8 +39,23 @@ metadata = MetaData(
 
 STUDY_STATES: Final = ("receiving", "queued", "running", "reconstructed", "refused", "failed", "out-of-scope")
 RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
-DELIVERY_STATES: Final = ("pending", "delivered", "dead")
+DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead")
+"""`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object."""
+COMMITMENT_SETTINGS: Final = ("auto", "never")
+COMMITMENT_STATES: Final = ("asked", "answered", "declined", "overdue")
+COMMITMENT_REPORT_STATES: Final = ("pending", "reported", "dead")
 QUARANTINE_PROBLEMS: Final = ("unreadable", "identity-mismatch")
+LEDGER_EVENTS: Final = (
+    "received",
+    "quarantined",
+    "used",
+    "result",
+    "delivered",
+    "not-delivered",
+    "committed",
+    "commitment-refused",
+    "commitment-given",
+)
 INSTANCE_ROLES: Final = ("radiograph", "out-of-scope", "own-result")
 ROLES: Final = ("admin", "radiologist", "technologist", "specialist")
 
@@ -89,7 +104,9 @@ peers = Table(
     Column("allow_from", ARRAY(Text), nullable=False, server_default="{}"),
     Column("sends", Boolean, nullable=False, server_default="false"),
     Column("receives", Boolean, nullable=False, server_default="false"),
+    Column("commitment", Text, nullable=False, server_default="auto"),
     UniqueConstraint("institution_id", "ae_title"),
+    _one_of("commitment", COMMITMENT_SETTINGS),
 )
 
 users = Table(
@@ -245,10 +262,12 @@ result_sets = Table(
     _id(),
     _institution(),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
-    Column("reconstruction_id", ForeignKey("reconstructions.id"), nullable=False, unique=True),
+    Column("reconstruction_id", ForeignKey("reconstructions.id"), nullable=False),
     Column("report", JSONB, nullable=False),
     _when("created_at", now=True),
+    _when("replaced_at", nullable=True),
 )
+"""A reconstruction that was run again has several; all but one of them are replaced."""
 
 result_files = Table(
     "result_files",
@@ -268,6 +287,52 @@ result_files = Table(
     UniqueConstraint("result_set_id", "path"),
 )
 
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), primary_key=True),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("problem", Text, nullable=False, server_default=""),
+    _when("down_since", nullable=True),
+    _when("next_attempt_at", now=True),
+)
+"""The circuit breaker of each peer that could not be reached: nothing is sent to it before `next_attempt_at`."""
+
+commitments = Table(
+    "commitments",
+    metadata,
+    _id(),
+    _institution(),
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), nullable=False),
+    Column("transaction_uid", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False, server_default="asked"),
+    _when("asked_at", now=True),
+    _when("answer_due_at"),
+    _when("answered_at", nullable=True),
+    _one_of("state", COMMITMENT_STATES),
+)
+"""Storage commitments that we asked a peer for; `deliveries` say of what."""
+
+commitment_reports = Table(
+    "commitment_reports",
+    metadata,
+    _id(),
+    _institution(),
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), nullable=False),
+    Column("transaction_uid", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("instances", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("problem", Text, nullable=False, server_default=""),
+    _when("requested_at", now=True),
+    _when("next_attempt_at", now=True),
+    _when("reported_at", nullable=True),
+    UniqueConstraint("peer_id", "transaction_uid"),
+    _one_of("state", COMMITMENT_REPORT_STATES),
+)
+"""Storage commitments that a peer asked us for, until it has heard. `instances`: [SOPClassUID, SOPInstanceUID] each."""
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -278,11 +343,16 @@ deliveries = Table(
     Column("state", Text, nullable=False, server_default="pending"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("problem", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("commitment_id", ForeignKey("commitments.id", ondelete="SET NULL")),
+    _when("planned_at", now=True),
     _when("next_attempt_at", now=True),
     _when("delivered_at", nullable=True),
+    _when("committed_at", nullable=True),
     UniqueConstraint("result_file_id", "peer_id"),
     _one_of("state", DELIVERY_STATES),
 )
+"""`problem` says why it is not there, `note` what else is to be known of one that is."""
 
 connection_checks = Table(
     "connection_checks",
@@ -298,6 +368,45 @@ connection_checks = Table(
 )
 """A C-ECHO that the web asked the DICOM door for; `sentence` tells an administrator what to change where."""
 
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("institution_id", UUID(as_uuid=True), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("sop_instance_uid", Text, nullable=False, index=True),
+    Column("facts", JSONB, nullable=False),
+    _when("recorded_at"),
+    _one_of("event", LEDGER_EVENTS),
+)
+"""What became of each instance; written with what it tells, never changed. No patient data: UIDs, digests, titles.
+
+No foreign keys: evidence outlives what it tells of.
+"""
+
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", BigInteger, nullable=False, unique=True),
+    Column("digest", Text, nullable=False),
+)
+"""The chain over `ledger`: each digest covers the entry and the digest before it."""
+
+ledger_unsealed = Table(
+    "ledger_unsealed",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True, autoincrement=False),
+)
+"""Entries that wait to be put into the chain; a moment later they are."""
+
+Index(
+    "ix_result_sets_current",
+    result_sets.c.reconstruction_id,
+    unique=True,
+    postgresql_where=result_sets.c.replaced_at.is_(None),
+)
 Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=deliveries.c.state == "pending")
+Index("ix_deliveries_commitment", deliveries.c.commitment_id)
 Index("ix_instances_study", instances.c.study_id)
 Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())
