@@ -117,6 +117,8 @@ class PeerValue(Value):
         allow_from: The addresses it may call us from; what it sends from elsewhere is rejected.
         sends: It may send to us.
         receives: It gets the results.
+        tls: We call it over TLS.
+        requires_certificate: It must show a certificate of a trusted CA when it calls us.
     """
 
     host: Host
@@ -124,6 +126,8 @@ class PeerValue(Value):
     allow_from: Annotated[tuple[Network, ...], AfterValidator(_sorted_once)] = ()
     sends: bool = False
     receives: bool = False
+    tls: bool = False
+    requires_certificate: bool = False
 
     @model_validator(mode="after")
     def _a_sender_calls_from_somewhere(self) -> PeerValue:

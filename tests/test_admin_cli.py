@@ -70,6 +70,8 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "allow_from": ["10.0.0.0/24"],
             "sends": True,
             "receives": True,
+            "tls": False,
+            "requires_certificate": False,
         }
     }
 

@@ -24,6 +24,8 @@ class Peer:
         sends: Whether it may store instances here.
         receives: Whether it gets the results.
         commitment: Whether it is asked to commit to what it got: `auto` (where it can) or `never`.
+        tls: Whether it is called over TLS.
+        requires_certificate: Whether it must show a certificate when it calls.
     """
 
     id: UUID
@@ -35,6 +37,8 @@ class Peer:
     sends: bool = False
     receives: bool = False
     commitment: str = "auto"
+    tls: bool = False
+    requires_certificate: bool = False
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:

@@ -113,6 +113,8 @@ def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subj
             allow_from=tuple(sorted(row.allow_from)),
             sends=row.sends,
             receives=row.receives,
+            tls=row.tls,
+            requires_certificate=row.requires_certificate,
         )
         for row in rows
     }
@@ -127,6 +129,8 @@ def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> N
         "allow_from": list(value.allow_from),
         "sends": value.sends,
         "receives": value.receives,
+        "tls": value.tls,
+        "requires_certificate": value.requires_certificate,
     }
     key = {"institution_id": _institution_id(connection, subject.institution), "ae_title": subject.name}
     statement = upsert(peers).values(**key, **said)

@@ -57,6 +57,15 @@ LEDGER_EVENTS: Final = (
     "commitment-given",
 )
 INSTANCE_ROLES: Final = ("radiograph", "out-of-scope", "own-result")
+REJECT_REASONS: Final = (
+    "called-ae-title",
+    "calling-ae-title",
+    "address",
+    "may-not-send",
+    "too-many-associations",
+    "certificate",
+    "tls-handshake",
+)
 ROLES: Final = ("admin", "radiologist", "technologist", "specialist")
 
 
@@ -105,6 +114,8 @@ peers = Table(
     Column("sends", Boolean, nullable=False, server_default="false"),
     Column("receives", Boolean, nullable=False, server_default="false"),
     Column("commitment", Text, nullable=False, server_default="auto"),
+    Column("tls", Boolean, nullable=False, server_default="false"),
+    Column("requires_certificate", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("institution_id", "ae_title"),
     _one_of("commitment", COMMITMENT_SETTINGS),
 )
@@ -410,3 +421,24 @@ Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=delive
 Index("ix_deliveries_commitment", deliveries.c.commitment_id)
 Index("ix_instances_study", instances.c.study_id)
 Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())
+
+rejected_attempts = Table(
+    "rejected_attempts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("institution_id", ForeignKey("institutions.id", ondelete="CASCADE")),
+    Column("reason", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("called_ae_title", Text, nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("wanted", Text, nullable=False, server_default=""),
+    Column("times", BigInteger, nullable=False),
+    _when("first_at"),
+    _when("last_at"),
+    UniqueConstraint("reason", "called_ae_title", "calling_ae_title", "address"),
+    _one_of("reason", REJECT_REASONS),
+    Index("ix_rejected_attempts_address", "address"),
+    Index("ix_rejected_attempts_last", "last_at"),
+)
+"""Who was turned away at the DICOM door; the same attempt again raises `times`."""
