@@ -14,6 +14,7 @@ from typing import Final
 
 from pipeline.errors import BonecraftError
 from pipeline.study_child import EXIT_WRONG_INPUT, Request
+from pipeline.traces import without_values
 
 KEPT_STDERR_BYTES: Final = 20_000
 LONGEST_LINE_BYTES: Final = 1 << 20
@@ -25,14 +26,14 @@ class ReconstructionFailed(BonecraftError):  # noqa: N818 - says what is the mat
 
     Attributes:
         sentence: For people.
-        traceback: For developers: the end of what it wrote to stderr.
+        traceback: For developers: where it happened, without the values that messages may quote.
         may_help_again: Whether another attempt could succeed.
     """
 
     def __init__(self, sentence: str, *, traceback: str = "", may_help_again: bool = True) -> None:
         super().__init__(sentence)
         self.sentence = sentence
-        self.traceback = traceback
+        self.traceback = without_values(traceback)
         self.may_help_again = may_help_again
 
 

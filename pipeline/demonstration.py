@@ -29,7 +29,7 @@ MODALITY_AE_TITLE: Final = "MODALITY"
 PACS_AE_TITLE: Final = "PACS"
 ADMIN_EMAIL: Final = "admin@example.org"
 START_TIMEOUT_SECONDS: Final = 60
-STOP_TIMEOUT_SECONDS: Final = 30
+STOP_TIMEOUT_SECONDS: Final = 60
 ORTHANC_PROGRAMS: Final = ("Orthanc", "/usr/sbin/Orthanc", "/usr/local/sbin/Orthanc")
 
 

@@ -7,9 +7,11 @@ why; nothing is silently dropped.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -19,8 +21,9 @@ from pipeline import jobs
 from pipeline.database import Database
 from pipeline.dicom_header import InstanceHeader, read_instance_header
 from pipeline.errors import InputError
-from pipeline.records import instances, quarantine, studies
+from pipeline.records import deliveries, instances, ledger, quarantine, studies
 from pipeline.records.instances import Addition, InstanceRole, NewInstance
+from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.quarantine import Quarantined, QuarantineProblem
 from pipeline.store import Blob, OutOfSpace, Store, StoreUnavailable
 
@@ -34,6 +37,8 @@ __all__ = [
     "UnreadableDataset",
     "accept",
 ]
+
+FOREIGN: Final = "this study belongs to the institution: only its own staff can add to it"
 
 log = structlog.get_logger(__name__)
 
@@ -106,14 +111,28 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
         OutOfSpace: There is no room; not kept.
         TransientError: Store or database do not answer; not kept, or not acknowledged: send it again.
     """
-    blob = store.put_file(incoming.institution_id, incoming.path)
     try:
         header = _identified(incoming)
     except (UnreadableDataset, IdentityMismatch) as error:
-        _quarantine(database, incoming, blob, error, now=now)
+        _quarantine(database, incoming, store.put_file(incoming.institution_id, incoming.path), error, now=now)
         raise
+    if incoming.own_studies_only:
+        _check_own(database, incoming, header)
+    blob = store.put_file(incoming.institution_id, incoming.path)
     with database.begin() as connection:
         return _record(connection, incoming, header, blob, now=now)
+
+
+def _check_own(database: Database, incoming: Incoming, header: InstanceHeader) -> None:
+    """Before anything is kept.
+
+    Raises:
+        ForeignStudy: The study is somebody else's.
+    """
+    with database.begin() as connection:
+        is_known, uploader = studies.uploader(connection, incoming.institution_id, header.study.study_instance_uid)
+    if is_known and uploader != incoming.uploaded_by:
+        raise ForeignStudy(FOREIGN)
 
 
 def _identified(incoming: Incoming) -> InstanceHeader:
@@ -146,8 +165,11 @@ def _quarantine(database: Database, incoming: Incoming, blob: Blob, error: Input
         size=blob.size,
         received_at=now,
     )
+    facts = {"problem": str(entry.problem), "reason": entry.reason}
     with database.begin() as connection:
         quarantine.add(connection, entry)
+        uid = entry.sop_instance_uid
+        ledger.write(connection, [_entry(incoming, LedgerEvent.QUARANTINED, uid, blob, facts, now=now)])
 
 
 def _record(
@@ -158,12 +180,15 @@ def _record(
         connection, institution_id=incoming.institution_id, header=header.study, uploaded_by=incoming.uploaded_by
     )
     if incoming.own_studies_only and study.uploaded_by != incoming.uploaded_by:
-        raise ForeignStudy("this study belongs to the institution: only its own staff can add to it")
+        raise ForeignStudy(FOREIGN)
     instance_id, outcome = instances.add(connection, _new_instance(incoming, header, blob, study.id, now=now))
+    ledger.write(connection, [_received(incoming, header, blob, outcome, now=now)])
+    is_radiograph = header.role is InstanceRole.RADIOGRAPH
+    if is_radiograph and study.uploaded_by is not None and incoming.uploaded_by is None:
+        studies.claim_for_institution(connection, study.id, header.study)
+        deliveries.plan_for_study(connection, study.id)
     reconstruction_id = None
-    if outcome is Addition.NEW and header.role is InstanceRole.RADIOGRAPH:
-        if incoming.uploaded_by is None:
-            studies.claim_for_institution(connection, study.id)
+    if is_radiograph and outcome.is_in_use:
         waiting = studies.note_radiograph(connection, study, now=now)
         reconstruction_id = jobs.settle(connection, waiting, now=now)
     return Accepted(
@@ -172,6 +197,31 @@ def _record(
         outcome=outcome,
         role=header.role,
         reconstruction_id=reconstruction_id,
+    )
+
+
+def _received(incoming: Incoming, header: InstanceHeader, blob: Blob, outcome: Addition, *, now: datetime) -> NewEntry:
+    facts = {"outcome": str(outcome), "study": header.study.study_instance_uid, "class": header.sop_class_uid}
+    return _entry(incoming, LedgerEvent.RECEIVED, header.sop_instance_uid, blob, facts, now=now)
+
+
+def _entry(
+    incoming: Incoming, event: LedgerEvent, uid: str, blob: Blob, facts: Mapping[str, str], *, now: datetime
+) -> NewEntry:
+    """What the ledger says of whoever brought it, and of its bytes."""
+    origin = {
+        "calling_ae_title": incoming.calling_ae_title,
+        "called_ae_title": incoming.called_ae_title,
+        "address": incoming.received_from,
+        "digest": blob.digest,
+        "size": blob.size,
+    }
+    return NewEntry(
+        institution_id=incoming.institution_id,
+        event=event,
+        sop_instance_uid=uid,
+        facts={**origin, **facts},
+        recorded_at=now,
     )
 
 

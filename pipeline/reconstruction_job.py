@@ -9,20 +9,23 @@ from __future__ import annotations
 import shutil
 import traceback
 from asyncio import to_thread
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Connection
 
 from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFailed
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import TransientError
-from pipeline.records import deliveries, instances, reconstructions, results
+from pipeline.records import deliveries, instances, ledger, reconstructions, results
+from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
 from pipeline.results import Report, ResultFile, Status
@@ -154,11 +157,41 @@ class ReconstructionJob:
                 report=report,
                 files=files,
             )
+            if created is not None:
+                self._enter(connection, begun, report, files)
             if created is not None and report.status is Status.RECONSTRUCTED:
                 deliveries.plan(connection, result_set_id=created)
             sentence = report.refusal.sentence if report.refusal else ""
             reconstructions.finish(connection, current, report.status.value, now=self.now(), problem=sentence)
         log.info("reconstruction_ended", reconstruction=str(begun.id), state=report.status.value)
+
+    def _enter(
+        self, connection: Connection, begun: Reconstruction, report: Report, files: Sequence[StoredFile]
+    ) -> None:
+        """Tell the ledger what was made of what, and with what."""
+        radiographs = instances.by_ids(connection, begun.instance_ids)
+        uids = {file.described.sop_instance_uid: file for file in files if file.described.sop_instance_uid}
+        made: dict[str, Any] = {"reconstruction": str(begun.id), "software": report.software_version}
+        models = {model.name: f"{model.version}, SHA-256 {model.sha256}" for model in report.models}
+        used = made | {"state": report.status.value, "models": models, "results": sorted(uids)}
+        result = made | {"sources": [radiograph.sop_instance_uid for radiograph in radiographs]}
+        happened = [
+            *((LedgerEvent.USED, r.sop_instance_uid, used | {"digest": r.digest}) for r in radiographs),
+            *((LedgerEvent.RESULT, uid, result | {"digest": f.digest, "size": f.size}) for uid, f in uids.items()),
+        ]
+        ledger.write(
+            connection,
+            [
+                NewEntry(
+                    institution_id=begun.institution_id,
+                    event=event,
+                    sop_instance_uid=uid,
+                    facts=facts,
+                    recorded_at=self.now(),
+                )
+                for event, uid, facts in happened
+            ],
+        )
 
     def _keep(self, institution_id: UUID, out: Path, described: ResultFile) -> StoredFile:
         blob = self.store.put_file(institution_id, out / described.path)

@@ -21,7 +21,7 @@ import structlog
 FIRST_DELAY_SECONDS: Final = 0.25
 LONGEST_DELAY_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
-DRAIN_SECONDS: Final = 20.0
+DRAIN_SECONDS: Final = 45.0
 POLL_SECONDS: Final = 0.05
 PR_SET_PDEATHSIG: Final = 1
 """prctl(2)"""

@@ -5,6 +5,7 @@ import os
 import random
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydicom.uid import UltrasoundImageStorage
@@ -13,13 +14,22 @@ from sqlalchemy import func, insert, select
 from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_write import derive_uid
 from pipeline.errors import InputError
-from pipeline.inbox import ForeignStudy, IdentityMismatch, OutOfSpace, UnreadableDataset
-from pipeline.records import quarantine, tables
+from pipeline.inbox import (
+    Accepted,
+    ForeignStudy,
+    IdentityMismatch,
+    Incoming,
+    OutOfSpace,
+    UnreadableDataset,
+    accept,
+)
+from pipeline.records import quarantine, reconstructions, tables
 from pipeline.records.instances import Addition, InstanceRole, instances_of
 from pipeline.records.quarantine import QuarantineProblem
 from pipeline.records.studies import StudyScope, get_study
 from tests.factories import make_dx, save, stable_uid
-from tests.node_helpers import Hospital, after
+from tests.node_helpers import NOON, Hospital, after
+from tests.test_records import add_result
 
 
 def count(hospital: Hospital, table) -> int:
@@ -149,13 +159,75 @@ def test_a_full_disk_is_told_apart_and_nothing_is_recorded(hospital: Hospital, m
     assert count(hospital, tables.instances) == 0
 
 
-def test_a_person_can_add_to_their_own_studies_only(hospital: Hospital, tmp_path: Path) -> None:
+@pytest.fixture
+def specialist(hospital: Hospital) -> UUID:
     with hospital.database.begin() as connection:
-        specialist = connection.execute(
+        return connection.execute(
             insert(tables.users)
             .values(institution_id=hospital.institution_id, email="s@example.org", role="specialist", password_hash="x")
             .returning(tables.users.c.id)
         ).scalar_one()
+
+
+def blobs(hospital: Hospital) -> int:
+    return sum(1 for path in hospital.store.folder.rglob("*") if path.is_file())
+
+
+def test_what_belongs_to_somebody_else_leaves_nothing_behind(
+    hospital: Hospital, specialist: UUID, tmp_path: Path
+) -> None:
+    hospital.send("AP")
+    before = blobs(hospital)
+    with pytest.raises(ForeignStudy):
+        upload(hospital, specialist, save(make_dx(view="LATERAL"), tmp_path / "a.dcm"))
+    assert blobs(hospital) == before
+
+
+def upload(hospital: Hospital, user: UUID, path: Path) -> Accepted:
+    incoming = Incoming(
+        path=path,
+        institution_id=hospital.institution_id,
+        calling_ae_title="WEB",
+        uploaded_by=user,
+        own_studies_only=True,
+    )
+    return accept(hospital.database, hospital.store, incoming, now=NOON)
+
+
+def test_the_devices_own_image_is_used_instead_of_one_that_was_uploaded(
+    hospital: Hospital, specialist: UUID, tmp_path: Path
+) -> None:
+    typed = make_dx(view="AP", patient_name="Typed^By^Hand")
+    uploaded = upload(hospital, specialist, save(typed, tmp_path / "uploaded.dcm"))
+    sent = hospital.send("AP")
+    with hospital.database.begin() as connection:
+        kept = {i.id: i.superseded for i in instances_of(connection, hospital.scope, sent.study_id)}
+    assert sent.outcome is Addition.REPLACES_UPLOAD
+    assert kept == {uploaded.instance_id: True, sent.instance_id: False}
+    study = hospital.study(sent)
+    assert study.uploaded_by is None
+    assert study.header.patient_name != "Typed^By^Hand"
+
+
+def test_what_was_reconstructed_from_an_upload_is_delivered_once_a_device_sends_it(
+    hospital: Hospital, specialist: UUID, tmp_path: Path
+) -> None:
+    paths = [save(make_dx(view=view), tmp_path / f"{view}.dcm") for view in ("AP", "LATERAL")]
+    uploaded = [upload(hospital, specialist, path) for path in paths][-1]
+    with hospital.database.begin() as connection:
+        peer = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "receives": True}
+        connection.execute(insert(tables.peers).values(institution_id=hospital.institution_id, **peer))
+    add_result(hospital, uploaded.study_id, uploaded.reconstruction_id)
+    with hospital.database.begin() as connection:
+        done = reconstructions.lock(connection, uploaded.reconstruction_id)
+        reconstructions.finish(connection, done, "reconstructed", now=NOON, problem="")
+    assert count(hospital, tables.deliveries) == 0
+    assert hospital.send_file(paths[0]).outcome is Addition.DUPLICATE
+    assert hospital.study(uploaded).uploaded_by is None
+    assert count(hospital, tables.deliveries) == 1
+
+
+def test_a_person_can_add_to_their_own_studies_only(hospital: Hospital, specialist: UUID, tmp_path: Path) -> None:
     of_hospital = hospital.send("AP", study="the hospital's")
     theirs = {"uploaded_by": specialist, "own_studies_only": True}
     with pytest.raises(ForeignStudy):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import reconstructions, results, tables
+from pipeline.records import deliveries, reconstructions, results, tables
 from pipeline.records.studies import lock_due
 from pipeline.results import Report, ScaleReport, Status
 from tests.node_helpers import NOON, Hospital, after
+from tests.test_records import add_result
 
 
 def jobs_in_queue(hospital: Hospital) -> list[str]:
@@ -111,6 +112,29 @@ def test_a_refused_reconstruction_that_is_run_again_has_its_new_result(hospital:
     with hospital.database.begin() as connection:
         [result] = results.history(connection, hospital.scope, complete.study_id)
     assert result.report.status is Status.RECONSTRUCTED
+
+
+def test_what_was_delivered_of_a_replaced_result_stays_and_the_new_one_is_shown(hospital: Hospital) -> None:
+    hospital.send("AP")
+    complete = hospital.send("LATERAL")
+    with hospital.database.begin() as connection:
+        for title in ("PACS", "ARCHIVE"):
+            peer = {"ae_title": title, "host": "127.0.0.1", "port": 104, "receives": True}
+            connection.execute(insert(tables.peers).values(institution_id=hospital.institution_id, **peer))
+    first = add_result(hospital, complete.study_id, complete.reconstruction_id, title="first")
+    with hospital.database.begin() as connection:
+        assert deliveries.plan(connection, result_set_id=first) == 2
+        one = connection.execute(select(tables.deliveries.c.id).limit(1)).scalar_one()
+        deliveries.mark_delivered(connection, one, now=after(1))
+        refused = reconstructions.lock(connection, complete.reconstruction_id)
+        reconstructions.finish(connection, refused, "refused", now=after(1), problem="Refused.")
+        assert rerun(connection, complete.reconstruction_id)
+    assert add_result(hospital, complete.study_id, complete.reconstruction_id, title="second") is not None
+    with hospital.database.begin() as connection:
+        history = results.history(connection, hospital.scope, complete.study_id)
+        kept = connection.execute(select(tables.deliveries.c.state)).scalars().all()
+    assert [result.files[0].title for result in history] == ["second", "first"]
+    assert kept == ["delivered"]
 
 
 def test_what_had_to_wait_for_the_studys_lock_is_the_newer_input(hospital: Hospital) -> None:

@@ -122,7 +122,7 @@ def test_what_failed_once_is_tried_again(hospital: Hospital, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("behaviour", "problem", "trace"),
     [
-        ("fail", "failed (exit status 1)", "RuntimeError: no such luck"),
+        ("fail", "failed (exit status 1)", "RuntimeError"),
         ("crash", "crashed (SIGSEGV)", ""),
     ],
 )
@@ -135,6 +135,7 @@ def test_what_keeps_failing_ends_as_a_dead_letter_and_can_be_run_again(
         [letter] = status.snapshot(connection).failed_reconstructions
         assert problem in letter.problem
         assert trace in letter.traceback
+        assert "no such luck" not in letter.traceback, "messages may quote patient data"
         assert letter.attempts == 2
         assert rerun(connection, letter.id)
     work_until_idle(hospital, fake_child("succeed"))

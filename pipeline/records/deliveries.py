@@ -33,6 +33,7 @@ class DueDelivery:
         peer_ae_title: The peer's AE title (called).
         host: The peer's host.
         port: The peer's port.
+        tls: Whether it is called over TLS.
         calling_ae_title: The AE title the institution knows us by.
         sop_class_uid: Of the file.
         sop_instance_uid: Of the file.
@@ -45,6 +46,7 @@ class DueDelivery:
     peer_ae_title: str
     host: str
     port: int
+    tls: bool
     calling_ae_title: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -78,6 +80,7 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
     Returns:
         How many deliveries that makes.
     """
+    _hold_study(connection, result_set_id)
     wanted = (
         select(result_files.c.institution_id, result_files.c.id, peers.c.id, literal("pending"))
         .join_from(result_files, peers, peers.c.institution_id == result_files.c.institution_id)
@@ -95,6 +98,29 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
         insert(deliveries).from_select(columns, wanted).on_conflict_do_nothing().returning(deliveries.c.id)
     )
     return len(planned.all())
+
+
+def plan_for_study(connection: Connection, study_id: UUID) -> int:
+    """Plan the delivery of what the study has been given so far; gives how many deliveries that makes."""
+    newest = (
+        select(result_sets.c.id)
+        .join_from(result_sets, reconstructions)
+        .where(
+            result_sets.c.study_id == study_id,
+            result_sets.c.replaced_at.is_(None),
+            reconstructions.c.state == "reconstructed",
+        )
+        .order_by(reconstructions.c.queued_at.desc())
+        .limit(1)
+    )
+    result_set_id = connection.execute(newest).scalar_one_or_none()
+    return 0 if result_set_id is None else plan(connection, result_set_id=result_set_id)
+
+
+def _hold_study(connection: Connection, result_set_id: UUID) -> None:
+    """Whose study it is must not change until the plan is committed."""
+    its_study = select(result_sets.c.study_id).where(result_sets.c.id == result_set_id).scalar_subquery()
+    connection.execute(select(studies.c.id).where(studies.c.id == its_study).with_for_update())
 
 
 def claim_due(
@@ -195,6 +221,7 @@ def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
             peers.c.ae_title.label("peer_ae_title"),
             peers.c.host,
             peers.c.port,
+            peers.c.tls,
             func.coalesce(our_title, "BONECRAFT").label("calling_ae_title"),
             result_files.c.sop_class_uid,
             result_files.c.sop_instance_uid,

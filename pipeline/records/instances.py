@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -32,6 +32,13 @@ class Addition(StrEnum):
     """Same UID, same bytes: nothing to do."""
     SUPERSEDED = "superseded"
     """Same UID, other bytes: kept, but the first stays in use."""
+    REPLACES_UPLOAD = "replaces-upload"
+    """Same UID, other bytes than somebody uploaded, from a device: kept, and in use instead of the upload."""
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the study has changed with it."""
+        return self in (Addition.NEW, Addition.REPLACES_UPLOAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,7 @@ class NewInstance:
         role: What it is to us.
         facts: What settling and lists need: see `pipeline.dicom_header.Facts`.
         calling_ae_title: Who sent it ("WEB" for an upload).
-        called_ae_title: As whom we were called.
+        called_ae_title: As whom we were called; empty for an upload.
         received_from: The sender's address.
         received_at: When.
     """
@@ -105,12 +112,25 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
     twin = connection.execute(select(instances.c.id).where(*same_uid, instances.c.digest == new.digest)).scalar()
     if twin is not None:
         return twin, Addition.DUPLICATE
-    superseded = bool(connection.execute(select(exists().where(*same_uid))).scalar_one())
+    in_use = connection.execute(
+        select(instances.c.id, instances.c.called_ae_title).where(*same_uid, ~instances.c.superseded)
+    ).one_or_none()
+    outcome = _outcome(new, None if in_use is None else in_use.called_ae_title)
+    if in_use is not None and outcome is Addition.REPLACES_UPLOAD:
+        connection.execute(update(instances).where(instances.c.id == in_use.id).values(superseded=True))
     values = {name: getattr(new, name) for name in NewInstance.__dataclass_fields__ if name != "facts"}
+    superseded = outcome is Addition.SUPERSEDED
     created: UUID = connection.execute(
         insert(instances).values(**values, header=dict(new.facts), superseded=superseded).returning(instances.c.id)
     ).scalar_one()
-    return created, Addition.SUPERSEDED if superseded else Addition.NEW
+    return created, outcome
+
+
+def _outcome(new: NewInstance, called_with_twin: str | None) -> Addition:
+    """What other bytes under the same UID mean: a device's own go before what somebody uploaded."""
+    if called_with_twin is None:
+        return Addition.NEW
+    return Addition.REPLACES_UPLOAD if new.called_ae_title and not called_with_twin else Addition.SUPERSEDED
 
 
 def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -88,19 +88,27 @@ def add(
 
 
 def discard(connection: Connection, reconstruction_id: UUID) -> None:
-    """Make room for another result of a reconstruction; what was to be delivered of it stays.
+    """Make room for another result of a reconstruction.
 
-    The files remain in the store: its blobs are named by their content and may belong to others, too.
+    What was not delivered yet never will be. What was stays, marked as replaced, because a PACS has it. The files
+    remain in the store: its blobs are named by their content and may belong to others, too.
     """
-    discarded = select(result_sets.c.id).where(
-        result_sets.c.reconstruction_id == reconstruction_id,
-        ~exists().where(
-            deliveries.c.result_file_id == result_files.c.id, result_files.c.result_set_id == result_sets.c.id
-        ),
+    replaced = select(result_sets.c.id).where(
+        result_sets.c.reconstruction_id == reconstruction_id, result_sets.c.replaced_at.is_(None)
     )
-    ids = connection.execute(discarded).scalars().all()
-    connection.execute(delete(result_files).where(result_files.c.result_set_id.in_(ids)))
-    connection.execute(delete(result_sets).where(result_sets.c.id.in_(ids)))
+    ids = connection.execute(replaced).scalars().all()
+    files = select(result_files.c.id).where(result_files.c.result_set_id.in_(ids))
+    undelivered = deliveries.c.state.in_(("pending", "not-accepted", "dead"))
+    connection.execute(delete(deliveries).where(deliveries.c.result_file_id.in_(files), undelivered))
+    connection.execute(update(result_sets).where(result_sets.c.id.in_(ids)).values(replaced_at=func.now()))
+    has_left = exists().where(deliveries.c.result_file_id == result_files.c.id)
+    unseen = [set_id for set_id in ids if not _any(connection, result_files.c.result_set_id == set_id, has_left)]
+    connection.execute(delete(result_files).where(result_files.c.result_set_id.in_(unseen)))
+    connection.execute(delete(result_sets).where(result_sets.c.id.in_(unseen)))
+
+
+def _any(connection: Connection, *conditions: Any) -> bool:  # noqa: ANN401 - SQL expressions
+    return connection.execute(select(result_files.c.id).where(*conditions).limit(1)).one_or_none() is not None
 
 
 def latest(connection: Connection, scope: StudyScope, study_id: UUID) -> ResultSet | None:
@@ -118,7 +126,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
         select(result_sets)
         .join_from(result_sets, reconstructions)
         .where(result_sets.c.study_id == study_id, in_scope(scope, result_sets.c.study_id))
-        .order_by(reconstructions.c.queued_at.desc())
+        .order_by(reconstructions.c.queued_at.desc(), result_sets.c.replaced_at.desc().nulls_first())
     ).all()
     return tuple(
         ResultSet(

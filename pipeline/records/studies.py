@@ -169,9 +169,17 @@ def follow(connection: Connection, study_id: UUID, state: str) -> None:
     connection.execute(update(studies).where(studies.c.id == study_id, ~unsettled).values(state=state))
 
 
-def claim_for_institution(connection: Connection, study_id: UUID) -> None:
-    """The institution's own devices sent to it: whoever may have uploaded a part of it, it is the institution's."""
-    connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None))
+def claim_for_institution(connection: Connection, study_id: UUID, header: StudyHeader) -> None:
+    """The institution's own devices sent to it: it is the institution's from now on, and is as they say."""
+    said = {name: getattr(header, name) for name in StudyHeader.__dataclass_fields__ if name != "study_instance_uid"}
+    connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None, **said))
+
+
+def uploader(connection: Connection, institution_id: UUID, study_instance_uid: str) -> tuple[bool, UUID | None]:
+    """Whether the institution has that study, and who uploaded it (None: its own devices sent it)."""
+    is_it = and_(studies.c.institution_id == institution_id, studies.c.study_instance_uid == study_instance_uid)
+    row = connection.execute(select(studies.c.uploaded_by).where(is_it)).one_or_none()
+    return (False, None) if row is None else (True, row.uploaded_by)
 
 
 def list_studies(
