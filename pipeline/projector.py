@@ -207,3 +207,16 @@ def _rays(geometry: ProjectionGeometry) -> Iterator[tuple[int, FloatArray]]:
 def simulated_film(thickness: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Brightness from 0 (air) to 1 of bone of this thickness (mm), as a digitally reconstructed radiograph shows it."""
     return np.asarray(1 - np.exp(-BONE_ATTENUATION_PER_MM * thickness), dtype=np.float32)
+
+
+def vertex_normals(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> FloatArray:
+    """(V, 3) outward normals, as long as the adjoining triangles are large."""
+    corners = vertices[triangles]
+    facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.stack(
+        [
+            sum(np.bincount(triangles[:, corner], facets[:, axis], len(vertices)) for corner in range(3))
+            for axis in range(3)
+        ],
+        axis=1,
+    )

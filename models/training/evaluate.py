@@ -1,9 +1,10 @@
 """Cross-validate the reconstruction over people, and print the table of the model card.
 
-    python -m models.training.evaluate --data DATA --score-tool SCORE.py [--net NET.onnx --people P ...] --out JSON
+    python -m models.training.evaluate --data DATA --score-tool SCORE.py [--net FOLD=NET.onnx ...] --out JSON
 
 For every person the shape model is built without that person (`models.training.build_shape_model --leave-out`) and,
-with `--net`, the outlines come from a perception network that saw none of `--people`; without, they are the true ones.
+with `--net`, the outlines come from the perception network that was trained without that person's fold (the people of
+other folds are left out); without, they are the true ones, and everybody with a whole femur takes part.
 Baselines stand beside: the mean shape, the mean shape at the person's true length, and another person's radiographs.
 """
 
@@ -12,7 +13,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -275,29 +277,81 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One person to evaluate, as a process of its own is told.
+
+    Attributes:
+        person: Who.
+        following: Whose surface is lent for the exchange.
+        data: The bone collection.
+        score_tool: The yardstick.
+        runs: Where models and radiographs are kept.
+        net: Perception network that has not seen the person; None: true outlines.
+    """
+
+    person: str
+    following: str
+    data: Path
+    score_tool: Path
+    runs: Path
+    net: Path | None
+
+
+def _trials(
+    data: Path, score_tool: Path, runs: Path, nets: Mapping[int, Path], only: Sequence[str] | None
+) -> list[Trial]:
+    folds = {person: fold for person, fold in sorted(read_folds().items()) if isinstance(fold, int)}
+    people = [person for person in folds if (not nets or folds[person] in nets) and (not only or person in only)]
+    return [
+        Trial(
+            person=person,
+            following=following,
+            data=data,
+            score_tool=score_tool,
+            runs=runs,
+            net=nets.get(folds[person]),
+        )
+        for person, following in zip(people, [*people[1:], people[0]], strict=True)
+    ]
+
+
+def _run(trial: Trial) -> list[Outcome]:
+    collection = Collection(trial.data)
+    people = [person for person, fold in read_folds().items() if isinstance(fold, int)]
+    anatomies = {person: collection.load(person, collection.sides(person)[-1]) for person in people}
+    donors = [anatomy for anatomy in anatomies.values() if any(n.startswith("tibia") for n in anatomy.neighbours)]
+    return evaluate_person(
+        anatomies[trial.person],
+        anatomies[trial.following],
+        [donor for donor in donors if donor.person != trial.person],
+        model_without(trial.person, trial.data, trial.runs),
+        read_network(trial.net) if trial.net else None,
+        read_score(trial.score_tool),
+        trial.runs / "evaluation",
+    )
+
+
+def _fold_and_net(text: str) -> tuple[int, Path]:
+    fold, _, path = text.partition("=")
+    return int(fold), Path(path)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the bone collection")
     parser.add_argument("--score-tool", type=Path, required=True, help="Python file that offers score_part")
     parser.add_argument("--runs", type=Path, default=Path("models/training/runs"))
-    parser.add_argument("--net", type=Path, help="perception network that saw none of the people; else true masks")
-    parser.add_argument("--people", nargs="*", help="all people with a whole femur when omitted")
+    parser.add_argument("--net", nargs="*", type=_fold_and_net, default=[], metavar="FOLD=NET", help="else true masks")
+    parser.add_argument("--people", nargs="*", help="of those who could be evaluated, these only")
     parser.add_argument("--out", type=Path, default=Path("models/training/runs/evaluation.json"))
+    parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    people = given.people or sorted(person for person, fold in read_folds().items() if isinstance(fold, int))
-    collection, score = Collection(given.data), read_score(given.score_tool)
-    anatomies = {person: collection.load(person, collection.sides(person)[-1]) for person in people}
-    donors = [anatomy for anatomy in anatomies.values() if any(n.startswith("tibia") for n in anatomy.neighbours)]
-    network = read_network(given.net) if given.net else None
-    outcomes: list[Outcome] = []
-    for person, following in zip(people, [*people[1:], people[0]], strict=True):
-        model = model_without(person, given.data, given.runs)
-        others = [donor for donor in donors if donor.person != person]
-        outcomes += evaluate_person(
-            anatomies[person], anatomies[following], others, model, network, score, given.runs / "evaluation"
-        )
-        given.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+    trials = _trials(given.data, given.score_tool, given.runs, dict(given.net), given.people)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        outcomes = [outcome for found in pool.map(_run, trials) for outcome in found]
+    given.out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     print(table(outcomes))
     factor = interval_factor(outcomes)
     print(f"interval factor {factor:.2f}; coverage of the 90 % interval {coverage(outcomes, factor):.0%}")

@@ -11,6 +11,7 @@ from torch import nn
 from pipeline.stages.perceive import LANDMARKS
 
 PERCEPTION_WIDTHS = (16, 32, 64, 112)
+CONTEXT_DILATIONS = (2, 4, 8)
 GATE_WIDTHS = (12, 24, 48, 72, 96)
 
 
@@ -20,6 +21,29 @@ def _block(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+class Context(nn.Module):
+    """Looks far around (dilated convolutions, Yu and Koltun 2016) and adds what it finds to what it was given.
+
+    At the bottom of the U-Net a pixel sees about a quarter of a long film; with this, all of it. Begins as the
+    identity, so that a network trained without it can go on with it.
+    """
+
+    def __init__(self, width: int, dilations: Sequence[int] = CONTEXT_DILATIONS) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 3, 1, d, dilation=d, bias=False), nn.BatchNorm2d(width))
+            for d in dilations
+        )
+        for step in self.steps:
+            nn.init.zeros_(step[-1].weight)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(n, width, h, w) → the same shape."""
+        for step in self.steps:
+            features = nn.functional.relu(features + step(features))
+        return features
 
 
 class PerceptionNet(nn.Module):
@@ -35,6 +59,7 @@ class PerceptionNet(nn.Module):
         self.stem = nn.Sequential(_block(1, widths[0], stride=2, kernel=5), _block(widths[0], widths[0]))
         self.downs = nn.ModuleList(nn.Sequential(_block(a, b, stride=2), _block(b, b)) for a, b in pairwise(widths))
         self.bottom = _block(widths[-1], widths[-1])
+        self.context = Context(widths[-1])
         self.ups = nn.ModuleList(
             nn.Sequential(_block(deep + shallow, shallow), _block(shallow, shallow))
             for shallow, deep in reversed(list(pairwise(widths)))
@@ -47,7 +72,7 @@ class PerceptionNet(nn.Module):
         features = [self.stem(image)]
         for down in self.downs:
             features.append(down(features[-1]))
-        deep = self.bottom(features.pop())
+        deep = self.context(self.bottom(features.pop()))
         for up in self.ups:
             enlarged = nn.functional.interpolate(deep, scale_factor=2.0, mode="nearest")
             deep = up(torch.cat([enlarged, features.pop()], dim=1))

@@ -23,7 +23,7 @@ from models.training.dataset import Example, Shadow, develop_example, heat_maps,
 from models.training.networks import PerceptionNet
 
 PEAK_RATE = 4e-3
-RESUMED_RATE = 1.5e-3
+RESUMED_RATE = 2e-3
 TALL = 0.62
 """Pictures narrower than this share of their height are trained together: they need smaller canvases."""
 

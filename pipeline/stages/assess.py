@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.geometry import FloatArray
+from pipeline.projector import vertex_normals
 from pipeline.radiograph import ScaleProvenance
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit, FittedView
-from pipeline.stages.solver import vertex_normals
 from pipeline.surface import Bone, BoneSurface
 
 BoolArray = npt.NDArray[np.bool_]

@@ -42,17 +42,14 @@ class EnhancedImage:
     working_to_pixel: FloatArray
 
 
-def enhance(radiograph: Radiograph, *, inverted: bool = False, working_size: int = WORKING_SIZE) -> EnhancedImage:
+def enhance(radiograph: Radiograph, *, working_size: int = WORKING_SIZE) -> EnhancedImage:
     """Bring a radiograph to the working grid.
 
     Args:
-        radiograph: As read.
-        inverted: Bone is dark in it, whatever its sender said: turn it round.
+        radiograph: As read, bone bright.
         working_size: Longest side of the working grid, pixels.
     """
     small, working_to_pixel = to_working_grid(radiograph.pixels, working_size)
-    if inverted:
-        small = small.max() + small.min() - small
     field = exposed_field(small)
     image = normalise(small, field)
     image.flags.writeable = field.flags.writeable = working_to_pixel.flags.writeable = False

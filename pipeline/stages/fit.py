@@ -18,18 +18,10 @@ from pipeline.projector import moved
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.calibrate import Calibration
+from pipeline.stages.matching import match, residuals_mm
 from pipeline.stages.perceive import Perception
-from pipeline.stages.solver import (
-    Problem,
-    State,
-    depth_deviation,
-    iterate,
-    match,
-    objective,
-    posterior_covariance,
-    prepare,
-    residuals_mm,
-)
+from pipeline.stages.problem import Problem, State, prepare
+from pipeline.stages.solver import depth_deviation, iterate, objective, posterior_covariance
 from pipeline.stages.starts import start
 
 YAW_STARTS_DEG: Final = (-36.0, -14.0, 8.0)

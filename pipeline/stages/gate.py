@@ -77,7 +77,7 @@ class GateDecision:
     Attributes:
         view: As the picture shows it, or as the sender said where the picture leaves room.
         side: As the sender said.
-        inverted: Bone is dark, though the sender says that it is bright: `enhance` turns it round.
+        inverted: Bone is dark, though the sender says that it is bright: the picture has to be turned round.
         scores: What the network saw.
         notes: Where picture and sender disagree, in sentences.
     """

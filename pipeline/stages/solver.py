@@ -14,21 +14,13 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from pipeline.geometry import FloatArray, ProjectionGeometry
-from pipeline.projector import contour_generator, edges_of, on_outline, shadow
+from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
-from pipeline.shape_model import ShapeModel, mirrored
-from pipeline.stages.calibrate import Calibration
-from pipeline.stages.contour import BORDER_PIXELS, Contour, depth_in_field, seen_contour
-from pipeline.stages.perceive import Perception
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from pipeline.stages.matching import Matches, blend, gate_mm, match, residuals_mm
+from pipeline.stages.problem import Problem, State, View
 
 CORRELATION_MM: Final = 24.0
 """Neighbouring contour points err together. The model's residual is correlated over 12 mm, what a perception network
@@ -37,13 +29,6 @@ gets wrong over more. Against 12 mm, end to end on ten people: AP alone better (
 
 STUDENT_FREEDOM: Final = 4.0
 """Degrees of freedom of the contour noise: overlapping bones and soft-tissue edges make outliers."""
-
-GATE_MM: Final = 5.0
-GATE_PER_NOISE: Final = 3.0
-"""Points farther apart than gate + factor x noise do not match."""
-
-NORMAL_AGREEMENT: Final = 0.6
-"""Least cosine between the outward normals of the seen and the model's outline where they match."""
 
 LANDMARK_SD_MM: Final = 4.0
 """By how much people disagree on a femoral landmark (five raters, VSD); adds to the heat map's own spread."""
@@ -66,86 +51,6 @@ SHIFT_SD_MM: Final = 300.0
 DEPTH_STRIDE: Final = 10
 """Every so many vertices are enough to tell how far away the bone lies."""
 
-OUTLINE_GRID_MM: Final = 1.5
-"""Grid on which the model's outer outline is told from its inner folds."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class View:
-    """One view, prepared for iterations.
-
-    Attributes:
-        geometry: In the nominal frame of the view.
-        contour: Seen outline, source pixels.
-        tree: Of the seen outline's points.
-        mask: (h, w) probability of the bone's shadow on the working grid.
-        field_depth: (h, w) working pixels from the field's edge.
-        pixel_to_working: (2, 3).
-        mm_per_pixel: Nominal size of a source pixel in the bone's plane.
-        depth_sd_mm: Of the bone along the beam.
-        landmarks: Name, pixel (2,) and standard deviation in source pixels.
-    """
-
-    geometry: ProjectionGeometry
-    contour: Contour
-    tree: cKDTree
-    mask: npt.NDArray[np.float32]
-    field_depth: npt.NDArray[np.float32]
-    pixel_to_working: FloatArray
-    mm_per_pixel: float
-    depth_sd_mm: float
-    landmarks: tuple[tuple[str, FloatArray, float], ...]
-
-    @property
-    def beam(self) -> FloatArray:
-        """(3,) nominal direction of the central ray."""
-        return self.geometry.normal
-
-    def field_depth_at(self, pixels: FloatArray) -> FloatArray:
-        """Working pixels (N,) that source pixels (N, 2) lie inside the field; 0 outside."""
-        working = np.round(pixels @ self.pixel_to_working[:, :2].T + self.pixel_to_working[:, 2]).astype(np.int64)
-        rows, columns = self.field_depth.shape
-        column, row = working.T
-        held = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-        column, row = np.where(held, column, 0), np.where(held, row, 0)
-        return np.where(held, self.field_depth[row, column], 0.0)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
-    """What one fit holds constant: the model as the given side's bone, and the views."""
-
-    model: ShapeModel
-    side: Side
-    mean: FloatArray
-    modes: FloatArray
-    triangles: npt.NDArray[np.int32]
-    edges: IntArray
-    views: tuple[View, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class State:
-    """The unknowns.
-
-    Attributes:
-        coefficients: (K,) in standard deviations.
-        rotations: (views, 3, 3) from the model's frame to the nominal frame of each view.
-        translations: (views, 3) mm.
-    """
-
-    coefficients: FloatArray
-    rotations: FloatArray
-    translations: FloatArray
-
-    def vertices(self, problem: Problem) -> FloatArray:
-        """(V, 3) of the side's bone in the model's frame."""
-        return np.asarray(problem.mean + np.tensordot(self.coefficients, problem.modes, axes=1))
-
-    def placed(self, vertices: FloatArray, view: int) -> FloatArray:
-        """Vertices in the nominal frame of a view."""
-        return np.asarray(vertices @ self.rotations[view].T + self.translations[view])
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Terms:
@@ -158,57 +63,6 @@ class Terms:
     residual: FloatArray
     jacobian: FloatArray
     precision: FloatArray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Matches:
-    """Points of the model's outline and of the seen outline that belong together.
-
-    Attributes:
-        edge: (N, 2) vertex indices on whose edge the model's point lies.
-        share: (N, 2) weights of them.
-        target: (N, 2) seen pixel.
-        normal: (N, 2) its outward normal.
-        sd_mm: (N,) its doubt.
-        length_mm: (N,) stretch of outline that the match stands for.
-        unmatched: Share of the seen outline without a match.
-    """
-
-    edge: IntArray
-    share: FloatArray
-    target: FloatArray
-    normal: FloatArray
-    sd_mm: FloatArray
-    length_mm: FloatArray
-    unmatched: float
-
-
-def prepare(model: ShapeModel, views: Sequence[tuple[Calibration, Perception]], side: Side) -> Problem:
-    """Everything that can be computed once."""
-    return Problem(
-        model=model,
-        side=side,
-        mean=mirrored(model.mean, side),
-        modes=mirrored(model.modes, side),
-        triangles=model.triangles_of(side),
-        edges=edges_of(model.triangles),
-        views=tuple(_prepared(calibration, perception) for calibration, perception in views),
-    )
-
-
-def _prepared(calibration: Calibration, perception: Perception) -> View:
-    geometry, contour = calibration.geometry, seen_contour(perception)
-    return View(
-        geometry=geometry,
-        contour=contour,
-        tree=cKDTree(contour.pixels),
-        mask=perception.mask,
-        field_depth=depth_in_field(perception.field),
-        pixel_to_working=np.linalg.inv(np.vstack([perception.working_to_pixel, [0, 0, 1]]))[:2],
-        mm_per_pixel=float(np.sqrt(np.prod(geometry.pixel_spacing))) / geometry.magnification(np.zeros(3)),
-        depth_sd_mm=calibration.depth_sd_mm,
-        landmarks=tuple((str(name), seen.pixel, seen.sd_pixels) for name, seen in perception.landmarks.items()),
-    )
 
 
 def iterate(problem: Problem, state: State, noises_mm: Sequence[float], *, modes: int) -> State:
@@ -236,9 +90,7 @@ def objective(problem: Problem, state: State, noise_mm: float) -> float:
         matches = match(problem, state, vertices, index, noise_mm)
         variance = _contour_variance(problem, matches, noise_mm)
         squared = residuals_mm(view, state, vertices, index, matches) ** 2 / variance
-        gate = (GATE_MM + GATE_PER_NOISE * noise_mm) ** 2 / float(
-            np.median(problem.model.residual_sd) ** 2 + noise_mm**2
-        )
+        gate = gate_mm(noise_mm) ** 2 / float(np.median(problem.model.residual_sd) ** 2 + noise_mm**2)
         outline_mm = len(view.contour.pixels) * view.contour.spacing * view.mm_per_pixel
         total += float((_log_student(squared) * matches.length_mm).sum()) / CORRELATION_MM
         total += _log_student(np.array(gate)).item() * matches.unmatched * outline_mm / CORRELATION_MM
@@ -247,103 +99,6 @@ def objective(problem: Problem, state: State, noise_mm: float) -> float:
 
 def _log_student(squared: FloatArray) -> FloatArray:
     return np.asarray((STUDENT_FREEDOM + 1) / 2 * np.log1p(squared / STUDENT_FREEDOM))
-
-
-def match(problem: Problem, state: State, vertices: FloatArray, index: int, noise_mm: float) -> Matches:
-    """Pair the model's outline in a view with the seen outline, each point with the nearest of the other."""
-    view = problem.views[index]
-    placed = state.placed(vertices, index)
-    edge, share, pixels, outward = _outline(problem, view, placed)
-    shown = view.field_depth_at(pixels) > BORDER_PIXELS
-    edge, share, pixels, outward = edge[shown], share[shown], pixels[shown], outward[shown]
-    gate = (GATE_MM + GATE_PER_NOISE * noise_mm) / view.mm_per_pixel
-    if not len(pixels) or not len(view.contour.pixels):
-        return _no_matches()
-    to_seen = _nearest(view.tree, pixels, outward, view.contour.normals, gate)
-    to_model = _nearest(cKDTree(pixels), view.contour.pixels, view.contour.normals, outward, gate)
-    of_model, of_seen = np.flatnonzero(to_seen >= 0), np.flatnonzero(to_model >= 0)
-    from_model = np.r_[of_model, to_model[of_seen]]
-    from_seen = np.r_[to_seen[of_model], of_seen]
-    spacing_mm = view.contour.spacing * view.mm_per_pixel
-    outline_mm = len(view.contour.pixels) * spacing_mm
-    # Each direction counts half, so that together they weigh as much as the outline is long.
-    length = np.r_[np.full(len(of_model), 0.5 * outline_mm / len(pixels)), np.full(len(of_seen), 0.5 * spacing_mm)]
-    return Matches(
-        edge=edge[from_model],
-        share=share[from_model],
-        target=view.contour.pixels[from_seen],
-        normal=view.contour.normals[from_seen],
-        sd_mm=view.contour.sd_pixels[from_seen] * view.mm_per_pixel,
-        length_mm=length,
-        unmatched=1 - (len(of_seen) / len(view.contour.pixels) + len(of_model) / len(pixels)) / 2,
-    )
-
-
-def _no_matches() -> Matches:
-    pairs, nothing = np.zeros((0, 2)), np.zeros(0)
-    return Matches(
-        edge=pairs.astype(np.int64),
-        share=pairs,
-        target=pairs,
-        normal=pairs,
-        sd_mm=nothing,
-        length_mm=nothing,
-        unmatched=1.0,
-    )
-
-
-def _outline(problem: Problem, view: View, placed: FloatArray) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    """Edges, weights, pixels and outward pixel normals of the model's outer outline in a view."""
-    normals = vertex_normals(placed, problem.triangles)
-    edge, share = contour_generator(placed, normals, problem.edges, view.geometry.source)
-    pixels = view.geometry.project(_blend(placed, edge, share))
-    normal = _blend(normals, edge, share)
-    outward = normal @ np.stack([view.geometry.column_direction, view.geometry.row_direction], axis=1)
-    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-12)
-    outer = _is_outer(problem, view, view.geometry.project(placed), pixels)
-    return edge[outer], share[outer], pixels[outer], outward[outer]
-
-
-def _is_outer(problem: Problem, view: View, vertices: FloatArray, pixels: FloatArray) -> BoolArray:
-    """Which points of the contour generator lie on the outer outline, told on a coarse grid around the shadow."""
-    grid = OUTLINE_GRID_MM / view.mm_per_pixel
-    low = vertices.min(axis=0) - 2 * grid
-    columns, rows = np.ceil((vertices.max(axis=0) + 2 * grid - low) / grid).astype(int)
-    mask = shadow((vertices - low) / grid, problem.triangles, (min(int(rows), 2000), min(int(columns), 2000)))
-    return on_outline((pixels - low) / grid, mask)
-
-
-def vertex_normals(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> FloatArray:
-    """(V, 3) outward normals, as long as the adjoining triangles are large."""
-    corners = vertices[triangles]
-    facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.stack(
-        [
-            sum(np.bincount(triangles[:, corner], facets[:, axis], len(vertices)) for corner in range(3))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-
-
-def _blend(values: FloatArray, edge: IntArray, share: FloatArray) -> FloatArray:
-    """Values (..., V, 3) at points on edges: (..., N, 3)."""
-    return np.asarray(values[..., edge[:, 0], :] * share[:, :1] + values[..., edge[:, 1], :] * share[:, 1:])
-
-
-def _nearest(tree: cKDTree, points: FloatArray, normals: FloatArray, tree_normals: FloatArray, gate: float) -> IntArray:
-    """Index (N,) of the nearest point of the tree, -1 where it is beyond the gate or faces elsewhere."""
-    distance, index = tree.query(points, distance_upper_bound=gate)
-    found = np.isfinite(distance)
-    index = np.where(found, index, 0)
-    agrees = (normals * tree_normals[index]).sum(axis=1) > NORMAL_AGREEMENT
-    return np.where(found & agrees, index, -1)
-
-
-def residuals_mm(view: View, state: State, vertices: FloatArray, index: int, matches: Matches) -> FloatArray:
-    """(N,) signed distances along the seen normals, in the bone's plane."""
-    pixels = view.geometry.project(state.placed(_blend(vertices, matches.edge, matches.share), index))
-    return np.asarray(((pixels - matches.target) * matches.normal).sum(axis=1) * view.mm_per_pixel)
 
 
 def _contour_variance(problem: Problem, matches: Matches, noise_mm: float) -> FloatArray:
@@ -376,9 +131,9 @@ def _contour_terms(
     residual = residuals_mm(view, state, vertices, index, matches)
     variance = _contour_variance(problem, matches, noise_mm)
     robust = (STUDENT_FREEDOM + 1) / (STUDENT_FREEDOM + residual**2 / variance)
-    points = _blend(vertices, matches.edge, matches.share)
+    points = blend(vertices, matches.edge, matches.share)
     slope = np.einsum("nd,nde->ne", matches.normal, _pixel_slope(view, state.placed(points, index)))
-    point_modes = _blend(problem.modes[:modes], matches.edge, matches.share)
+    point_modes = blend(problem.modes[:modes], matches.edge, matches.share)
     return Terms(
         residual=residual,
         jacobian=_jacobian(problem, state, index, points, point_modes, slope * view.mm_per_pixel),

@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.geometry import FloatArray
 from pipeline.projector import shadow
-from pipeline.stages.solver import Problem, State, View, yaw_of
+from pipeline.stages.problem import Problem, State, View
+from pipeline.stages.solver import yaw_of
 
 Pose = tuple[FloatArray, FloatArray]
 """Rotation (3, 3) and translation (3,)."""
