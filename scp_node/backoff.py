@@ -20,7 +20,16 @@ def next_attempt(*, attempts: int, limit: int, now: datetime, chance: float) -> 
         now: The time of the failure.
         chance: Random, in 0..1.
     """
-    if attempts >= limit:
-        return None
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 32))
-    return now + wait * (1.0 + SPREAD * (2.0 * chance - 1.0))
+    return None if attempts >= limit else now + wait(attempts, longest=LONGEST_WAIT, chance=chance)
+
+
+def wait(failures: int, *, longest: timedelta, chance: float) -> timedelta:
+    """How long to wait after so many failures in a row: twice as long each time, up to about `longest`.
+
+    Args:
+        failures: At least one.
+        longest: The cap, before it is spread.
+        chance: Random, in 0..1.
+    """
+    doubled = min(longest, FIRST_WAIT * 2.0 ** min(failures - 1, 32))
+    return doubled * (1.0 + SPREAD * (2.0 * chance - 1.0))

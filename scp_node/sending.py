@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
@@ -55,12 +57,37 @@ class OutgoingFile:
             raise InputError(f"{path} is not a complete DICOM file (PS3.10): {error}") from error
 
 
+class Fate(Enum):
+    """What became of a file."""
+
+    STORED = "stored"
+    FAILED = "failed"
+    """The peer did not store it, or did not say."""
+    NOT_ACCEPTED = "not-accepted"
+    """The peer does not take such objects, so it was not offered this one."""
+    NOT_TRIED = "not-tried"
+    """The association ended before its turn."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one file; `problem` is empty when the peer has stored it."""
+    """What became of one file.
+
+    Attributes:
+        file: Which.
+        fate: What became of it.
+        problem: Why the peer does not have it; empty where it does.
+        note: What else is to be known of it though the peer has it: changed on the way, or stored with a warning.
+        status: The C-STORE answer; None where there was none.
+        transfer_syntax_uid: The encoding that it left in; empty where it did not leave.
+    """
 
     file: OutgoingFile
+    fate: Fate = Fate.STORED
     problem: str = ""
+    note: str = ""
+    status: int | None = None
+    transfer_syntax_uid: str = ""
 
 
 def send_files(files: Iterable[OutgoingFile], target: Target, *, calling: str) -> Iterator[Outcome]:
@@ -68,33 +95,47 @@ def send_files(files: Iterable[OutgoingFile], target: Target, *, calling: str) -
 
     Raises:
         ConnectionProblem: The peer takes no association; files already told of are stored.
+        ConfigurationError: Our certificates cannot be used.
     """
     waiting = iter(files)
     while batch := tuple(itertools.islice(waiting, FILES_PER_ASSOCIATION)):
-        with open_association(target, calling=calling, contexts=_proposed(batch)) as association:
+        with open_association(target, calling=calling, contexts=proposed(batch)) as association:
             for file in batch:
-                yield Outcome(file=file, problem=_store(association, file, target))
+                yield store(association, file, target)
 
 
-def _proposed(files: Sequence[OutgoingFile]) -> list[PresentationContext]:
+def proposed(files: Sequence[OutgoingFile]) -> list[PresentationContext]:
     """Each file as it is; an Explicit VR one as Implicit VR too, which every peer must take (PS3.5 10.1)."""
     exact = {(file.sop_class_uid, file.transfer_syntax_uid) for file in files}
     fallback = {(sop_class, IMPLICIT_LITTLE) for sop_class, syntax in exact if syntax == EXPLICIT_LITTLE}
     return contexts_for(exact | fallback)
 
 
-def _store(association: Association, file: OutgoingFile, target: Target) -> str:
-    """C-STORE one file; gives what went wrong."""
+def store(association: Association, file: OutgoingFile, target: Target) -> Outcome:
+    """C-STORE one file, in an encoding that the peer has accepted for it."""
     if not association.is_established:
-        return f"{target} closed the association before this file's turn"
+        problem = f"{target} closed the association before this file's turn"
+        return Outcome(file=file, fate=Fate.NOT_TRIED, problem=problem)
     accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
     if (file.sop_class_uid, file.transfer_syntax_uid) in accepted:
-        answer = association.send_c_store(file.path)
-    elif file.transfer_syntax_uid == EXPLICIT_LITTLE and (file.sop_class_uid, IMPLICIT_LITTLE) in accepted:
-        answer = association.send_c_store(dcmread(file.path))
-    else:
-        return _not_accepted(file, accepted, target)
-    return _problem(getattr(answer, "Status", None), file, target)
+        return _outcome(association.send_c_store(file.path), file, target)
+    if file.transfer_syntax_uid == EXPLICIT_LITTLE and (file.sop_class_uid, IMPLICIT_LITTLE) in accepted:
+        outcome = _outcome(association.send_c_store(dcmread(file.path)), file, target)
+        return replace(outcome, transfer_syntax_uid=IMPLICIT_LITTLE)
+    return Outcome(file=file, fate=Fate.NOT_ACCEPTED, problem=_not_accepted(file, accepted, target))
+
+
+def _outcome(answer: Dataset, file: OutgoingFile, target: Target) -> Outcome:
+    status = getattr(answer, "Status", None)
+    problem = store_problem(status, file.sop_class_uid, target)
+    return Outcome(
+        file=file,
+        fate=Fate.FAILED if problem else Fate.STORED,
+        problem=problem,
+        note=f"{target} stored it with a warning (status 0x{status:04X}): see its log" if status in WARNINGS else "",
+        status=status,
+        transfer_syntax_uid=file.transfer_syntax_uid,
+    )
 
 
 def _not_accepted(file: OutgoingFile, accepted: set[tuple[str, str]], target: Target) -> str:
@@ -104,7 +145,7 @@ def _not_accepted(file: OutgoingFile, accepted: set[tuple[str, str]], target: Ta
     return f"{target} does not accept {sop_class} ({file.sop_class_uid}): enable that SOP class there"
 
 
-def _problem(status: int | None, file: OutgoingFile, target: Target) -> str:
+def store_problem(status: int | None, sop_class_uid: str, target: Target) -> str:
     """A C-STORE answer in words; empty when the peer has stored the file."""
     if status is None:
         return f"{target} gave no answer: the connection broke, or it took too long"
@@ -112,9 +153,9 @@ def _problem(status: int | None, file: OutgoingFile, target: Target) -> str:
         return ""
     families = (
         (range(0xA700, 0xA800), "is out of resources: free space there"),
-        (range(0xA900, 0xAA00), f"says that the dataset does not match {UID(file.sop_class_uid).name}"),
+        (range(0xA900, 0xAA00), f"says that the dataset does not match {UID(sop_class_uid).name}"),
         (range(0xC000, 0xD000), "says that it cannot understand the dataset"),
-        (range(0x0122, 0x0123), f"does not store {UID(file.sop_class_uid).name}: enable that SOP class there"),
+        (range(0x0122, 0x0123), f"does not store {UID(sop_class_uid).name}: enable that SOP class there"),
         (range(0x0124, 0x0125), "does not allow us to send: grant that there"),
     )
     meaning = next((words for codes, words in families if status in codes), "failed to store it")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, any_, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, any_, func, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
+from pipeline.records import ledger
+from pipeline.records.destinations import is_open
+from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import (
     called_ae_titles,
     deliveries,
@@ -124,19 +128,25 @@ def _hold_study(connection: Connection, result_set_id: UUID) -> None:
 
 
 def claim_due(
-    connection: Connection, *, now: datetime, limit: int = 20, lease: timedelta = timedelta(minutes=5)
+    connection: Connection,
+    *,
+    now: datetime,
+    peer_id: UUID | None = None,
+    limit: int = 20,
+    lease: timedelta = timedelta(minutes=5),
 ) -> tuple[DueDelivery, ...]:
-    """Take deliveries whose time has come; nobody else gets them before the lease ends.
+    """Take deliveries whose time has come, in the order they were planned; nobody else gets them before the lease ends.
 
-    Commit right away: the lease, not the transaction, keeps others off. A sender that dies leaves its deliveries to
-    be claimed again when the lease is over.
+    Those to a destination whose circuit is open are left alone. Commit right away: the lease, not the transaction,
+    keeps others off. A sender that dies leaves its deliveries to be claimed again when the lease is over.
     """
     due = (
         select(deliveries.c.id)
-        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now)
-        .order_by(deliveries.c.next_attempt_at)
+        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now))
+        .where(true() if peer_id is None else deliveries.c.peer_id == peer_id)
+        .order_by(deliveries.c.planned_at, deliveries.c.next_attempt_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=deliveries, skip_locked=True)
     )
     claimed = connection.execute(
         update(deliveries)
@@ -147,27 +157,85 @@ def claim_due(
     return _read(connection, list(claimed))
 
 
-def mark_delivered(connection: Connection, delivery_id: UUID, *, now: datetime) -> None:
-    """The peer confirmed it; one that is no longer pending stays as it is."""
-    _update_pending(connection, delivery_id, state="delivered", delivered_at=now, problem="")
+def give_back(connection: Connection, delivery_ids: Sequence[UUID], *, problem: str, now: datetime) -> None:
+    """It was not their turn after all: they are due again, and the attempt does not count."""
+    ours = and_(deliveries.c.id.in_(delivery_ids), deliveries.c.state == "pending")
+    untried = {"attempts": deliveries.c.attempts - 1, "next_attempt_at": now, "problem": problem}
+    connection.execute(update(deliveries).where(ours).values(**untried))
 
 
-def mark_failed(connection: Connection, delivery_id: UUID, *, problem: str, next_attempt_at: datetime | None) -> None:
-    """The attempt failed; None: there will be no other, it is a dead letter.
+def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, now: datetime) -> int:
+    """Make everything for that peer a dead letter that was planned before `than`; gives how many."""
+    old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "pending", deliveries.c.planned_at < than)
+    ids = connection.execute(select(deliveries.c.id).where(old)).scalars().all()
+    for delivery_id in ids:
+        mark_failed(connection, delivery_id, problem=None, next_attempt_at=None, now=now)
+    return len(ids)
+
+
+def mark_delivered(
+    connection: Connection,
+    delivery_id: UUID,
+    *,
+    now: datetime,
+    facts: Mapping[str, object] | None = None,
+    note: str = "",
+) -> None:
+    """The peer confirmed it; one that is no longer pending stays as it is.
+
+    Args:
+        connection: Open connection.
+        delivery_id: Which.
+        now: When.
+        facts: How, for the ledger.
+        note: What a person should know of it though it arrived.
+    """
+    if _update_pending(connection, delivery_id, state="delivered", delivered_at=now, problem="", note=note):
+        said = {**(facts or {}), **({"note": note} if note else {})}
+        _enter(connection, delivery_id, LedgerEvent.DELIVERED, said, now=now)
+
+
+def mark_not_accepted(connection: Connection, delivery_id: UUID, *, problem: str, now: datetime) -> None:
+    """The peer does not take such objects; it is not offered it again until somebody asks for that."""
+    if _update_pending(connection, delivery_id, state="not-accepted", problem=problem):
+        _enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
+
+
+def mark_failed(
+    connection: Connection,
+    delivery_id: UUID,
+    *,
+    problem: str | None,
+    next_attempt_at: datetime | None,
+    now: datetime | None = None,
+) -> None:
+    """The attempt failed (problem None: as was said of it before); no next one: it is a dead letter.
 
     One that is no longer pending stays as it is: a sender that outlived its lease knows less than who came after it.
     """
-    if next_attempt_at is None:
-        _update_pending(connection, delivery_id, state="dead", problem=problem)
-    else:
-        _update_pending(connection, delivery_id, next_attempt_at=next_attempt_at, problem=problem)
+    said = {} if problem is None else {"problem": problem}
+    if next_attempt_at is not None:
+        _update_pending(connection, delivery_id, next_attempt_at=next_attempt_at, **said)
+    elif _update_pending(connection, delivery_id, state="dead", **said):
+        _enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, said, now=now or datetime.now(UTC))
 
 
 def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
     """Send (again): as if it had never been tried. False where there is no such delivery."""
-    again = {"state": "pending", "attempts": 0, "problem": "", "next_attempt_at": now, "delivered_at": None}
-    changed = connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**again))
-    return changed.rowcount == 1
+    return _resend(connection, deliveries.c.id == delivery_id, now=now) == 1
+
+
+def resend_failed(connection: Connection, peer_ae_title: str, *, now: datetime) -> int:
+    """Send everything again that a peer was not given or did not take; gives how much that is."""
+    titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
+    failed = and_(deliveries.c.peer_id.in_(titled), deliveries.c.state.in_(("dead", "not-accepted")))
+    return _resend(connection, failed, now=now)
+
+
+def _resend(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> int:
+    times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
+    again = {"state": "pending", "attempts": 0, "problem": "", "note": "", "commitment_id": None, **times}
+    return connection.execute(update(deliveries).where(condition).values(**again)).rowcount
 
 
 def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:
@@ -202,9 +270,37 @@ def of_result_set(connection: Connection, result_set_id: UUID) -> tuple[Delivery
     return tuple(DeliveryLine(**row) for row in rows.mappings())
 
 
-def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> None:
+def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> bool:
+    """Whether it still was pending."""
     is_it = and_(deliveries.c.id == delivery_id, deliveries.c.state == "pending")
-    connection.execute(update(deliveries).where(is_it).values(**values))
+    return connection.execute(update(deliveries).where(is_it).values(**values)).rowcount == 1
+
+
+def _enter(
+    connection: Connection, delivery_id: UUID, event: LedgerEvent, facts: Mapping[str, object], *, now: datetime
+) -> None:
+    """Tell the ledger of a delivery."""
+    columns = (
+        result_files.c.sop_instance_uid,
+        result_files.c.digest,
+        deliveries.c.institution_id,
+        deliveries.c.attempts,
+    )
+    row = connection.execute(
+        select(*columns, peers.c.ae_title, peers.c.host, peers.c.port)
+        .join_from(deliveries, result_files)
+        .join(peers, peers.c.id == deliveries.c.peer_id)
+        .where(deliveries.c.id == delivery_id)
+    ).one()
+    to = {"peer": row.ae_title, "host": row.host, "port": row.port, "attempts": row.attempts, "digest": row.digest}
+    entry = NewEntry(
+        institution_id=row.institution_id,
+        event=event,
+        sop_instance_uid=row.sop_instance_uid or "",
+        facts={**to, **facts},
+        recorded_at=now,
+    )
+    ledger.write(connection, [entry])
 
 
 def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
@@ -230,6 +326,6 @@ def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
         .join_from(deliveries, peers)
         .join(result_files, result_files.c.id == deliveries.c.result_file_id)
         .where(deliveries.c.id.in_(ids))
-        .order_by(deliveries.c.peer_id, result_files.c.path)
+        .order_by(deliveries.c.peer_id, deliveries.c.planned_at, result_files.c.path)
     )
     return tuple(DueDelivery(**row) for row in rows.mappings())
