@@ -78,7 +78,7 @@ class Store:
         """
         with _typed_errors():
             digest, size = _digest(path)
-            blob = Blob(key=f"{institution_id}/{digest[:2]}/{digest}", digest=digest, size=size)
+            blob = Blob(key=_key(institution_id, digest), digest=digest, size=size)
             if self.folder is None:
                 self._put_remote(path, blob.key)
             else:
@@ -103,6 +103,22 @@ class Store:
         with _typed_errors():
             for chunk in obstore.get(self.backend, key).stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
+
+    def holds(self, institution_id: UUID, digest: str) -> bool:
+        """Whether the very bytes of that digest are here: they are read and hashed again.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        hashed = hashlib.sha256()
+        try:
+            for chunk in self.chunks(_key(institution_id, digest)):
+                hashed.update(chunk)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        return hashed.hexdigest() == digest
 
     def fetch(self, key: str, path: Path) -> None:
         """Write a blob to a new file.
@@ -136,6 +152,10 @@ def open_store(settings: NodeSettings) -> Store:
     folder = settings.data_folder.absolute() / "blobs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Store(backend=LocalStore(folder), folder=folder)
+
+
+def _key(institution_id: UUID, digest: str) -> str:
+    return f"{institution_id}/{digest[:2]}/{digest}"
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "status": ("pipeline.cli.status", "Show the queue, the last studies and their deliveries."),
     "rerun": ("pipeline.cli.status:rerun_app", "Reconstruct a study again that failed or was refused."),
     "resend": ("pipeline.cli.status:resend_app", "Send a result again that could not be delivered."),
+    "prove": ("pipeline.cli.prove", "Show what became of an instance; verify the ledger."),
+    "quarantine": ("pipeline.cli.quarantine", "List what was received but could not be taken in."),
     "send": ("pipeline.cli.network:send_app", "Send DICOM files by C-STORE."),
     "echo": ("pipeline.cli.network:echo_app", "Ask a DICOM peer whether it is there (C-ECHO)."),
     "institutions": ("pipeline.cli.admin:institutions", "List, add, change and remove institutions."),

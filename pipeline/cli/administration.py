@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -185,3 +186,8 @@ def _cell(plain: object) -> str:
     if isinstance(plain, bool):
         return "yes" if plain else "no"
     return "\n".join(plain) if isinstance(plain, list) else str(plain)
+
+
+def local_time(moment: datetime) -> str:
+    """A moment as the reader's clock shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import jobs
-from pipeline.cli.administration import AsJson, Config, transaction
+from pipeline.cli.administration import AsJson, Config, local_time, transaction
+from pipeline.cli.quarantine import show_quarantine
 from pipeline.errors import ConfigurationError
 from pipeline.records import deliveries
 from pipeline.records.status import FailedDelivery, FailedReconstruction, Snapshot, StudyLine, snapshot
@@ -42,6 +43,8 @@ def status(config: Config = None, last: Last = 10, tracebacks: Tracebacks = Fals
     _show_studies(console, now.last_studies)
     _show_failed_reconstructions(console, now.failed_reconstructions, tracebacks=tracebacks)
     _show_failed_deliveries(console, now.failed_deliveries)
+    _show_destinations(console, now)
+    show_quarantine(console, now.last_quarantined)
 
 
 @rerun_app.command()
@@ -54,12 +57,20 @@ def rerun(reconstruction: Id, config: Config = None) -> None:
 
 
 @resend_app.command()
-def resend(delivery: Id, config: Config = None) -> None:
-    """Send a result again that could not be delivered."""
+def resend(
+    delivery: Annotated[UUID | None, typer.Argument(metavar="ID", help="As `bonecraft status` shows it.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="AE", help="Everything that this peer did not get.")] = None,
+    config: Config = None,
+) -> None:
+    """Send results again that could not be delivered, or that the peer did not take: one, or all for a peer."""
+    if (delivery is None) == (to is None):
+        raise ConfigurationError("say which: bonecraft resend ID, or bonecraft resend --to AE")
+    now = datetime.now(UTC)
     with transaction(config) as connection:
-        if not deliveries.resend(connection, delivery, now=datetime.now(UTC)):
+        if delivery is not None and not deliveries.resend(connection, delivery, now=now):
             raise ConfigurationError(f"there is no delivery {delivery}: see bonecraft status")
-    typer.echo(f"{delivery} will be sent again")
+        sent = 1 if to is None else deliveries.resend_failed(connection, to, now=now)
+    typer.echo(f"{delivery or f'{sent} deliveries to {to}'} will be sent again")
 
 
 def _show_counts(console: Console, now: Snapshot) -> None:
@@ -74,13 +85,13 @@ def _show_counts(console: Console, now: Snapshot) -> None:
             table.add_row("" if number else name, state, str(count))
     console.print(table)
     if now.oldest_queued_at is not None:
-        console.print(f"The oldest study in the queue has waited since {_local(now.oldest_queued_at)}.")
+        console.print(f"The oldest study in the queue has waited since {local_time(now.oldest_queued_at)}.")
 
 
 def _show_studies(console: Console, studies: Iterable[StudyLine]) -> None:
     table = Table("study", "state", "last image", title="Last studies", title_justify="left", box=None)
     for study in studies:
-        table.add_row(str(study.id), study.state, _local(study.last_received_at))
+        table.add_row(str(study.id), study.state, local_time(study.last_received_at))
     if table.rows:
         console.print(table)
 
@@ -103,5 +114,15 @@ def _show_failed_deliveries(console: Console, failed: Iterable[FailedDelivery]) 
         console.print(Text(f"  again: bonecraft resend {letter.id}", style="dim"), soft_wrap=True)
 
 
-def _local(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _show_destinations(console: Console, now: Snapshot) -> None:
+    """Who cannot be reached, and what somebody does not take."""
+    for outage in now.outages:
+        since, again = local_time(outage.down_since), local_time(outage.next_attempt_at)
+        waits = f"{outage.peer} cannot be reached since {since}: {outage.waiting} results wait"
+        console.print(Text(waits, style="red"), soft_wrap=True)
+        console.print(Text(f"  {outage.problem}"), soft_wrap=True)
+        console.print(Text(f"  tried {outage.failures} times; next at {again}", style="dim"), soft_wrap=True)
+    for kind in now.not_accepted:
+        console.print(Text(f"{kind.files} results were not offered to {kind.peer}", style="yellow"), soft_wrap=True)
+        console.print(Text(f"  {kind.problem}"), soft_wrap=True)
+        console.print(Text(f"  then: bonecraft resend --to {kind.peer}", style="dim"), soft_wrap=True)

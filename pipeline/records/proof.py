@@ -57,6 +57,14 @@ def verify(connection: Connection) -> Verdict:
     return Verdict(sealed=number, head=digest, unsealed=unsealed, broken=broken or _outside(connection))
 
 
+def is_as_written(connection: Connection, entry: Entry) -> bool:
+    """Whether an entry agrees with its own seal and with the one before it; one that is not sealed yet does."""
+    if entry.number is None:
+        return True
+    before = FIRST_DIGEST if entry.number == 1 else digest_at(connection, entry.number - 1)
+    return before is not None and entry.digest(before) == entry.seal
+
+
 def digest_at(connection: Connection, number: int) -> str | None:
     """The chain's digest at that place; None where it does not reach so far."""
     found = select(ledger_seals.c.digest).where(ledger_seals.c.number == number)

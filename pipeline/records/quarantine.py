@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records.tables import quarantine
+from pipeline.records.tables import institutions, quarantine
 
 
 class QuarantineProblem(StrEnum):
@@ -56,6 +56,38 @@ def add(connection: Connection, entry: Quarantined) -> UUID:
     values = {name: getattr(entry, name) for name in Quarantined.__dataclass_fields__}
     created: UUID = connection.execute(insert(quarantine).values(**values).returning(quarantine.c.id)).scalar_one()
     return created
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantineLine:
+    """A file in quarantine as an administrator sees it; the fields are those of `Quarantined`.
+
+    Attributes:
+        institution: The institution's slug; empty where it is not known.
+    """
+
+    id: UUID
+    received_at: datetime
+    institution: str
+    problem: str
+    reason: str
+    sop_instance_uid: str
+    calling_ae_title: str
+    received_from: str
+    size: int
+    blob_key: str
+
+
+def newest(connection: Connection, *, limit: int = 100) -> tuple[QuarantineLine, ...]:
+    """Every institution's quarantine, the newest first."""
+    names = [name for name in QuarantineLine.__dataclass_fields__ if name != "institution"]
+    rows = connection.execute(
+        select(*(quarantine.c[name] for name in names), func.coalesce(institutions.c.slug, "").label("institution"))
+        .select_from(quarantine.outerjoin(institutions))
+        .order_by(quarantine.c.received_at.desc())
+        .limit(limit)
+    )
+    return tuple(QuarantineLine(**row) for row in rows.mappings())
 
 
 def list_quarantined(connection: Connection, institution_id: UUID, *, limit: int = 100) -> tuple[Quarantined, ...]:

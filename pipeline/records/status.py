@@ -10,6 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, func, select
 
+from pipeline.records.destinations import Outage, outages
+from pipeline.records.quarantine import QuarantineLine, newest
 from pipeline.records.tables import deliveries, peers, quarantine, reconstructions, result_files, studies
 
 
@@ -46,6 +48,16 @@ class FailedDelivery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotAccepted:
+    """A kind of object that a peer does not take; offer it again with `pipeline.records.deliveries.resend_failed`."""
+
+    peer: str
+    sop_class_uid: str | None
+    files: int
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything at one moment. The mappings count rows by state; states without rows are missing."""
 
@@ -57,6 +69,9 @@ class Snapshot:
     last_studies: tuple[StudyLine, ...]
     failed_reconstructions: tuple[FailedReconstruction, ...]
     failed_deliveries: tuple[FailedDelivery, ...]
+    outages: tuple[Outage, ...]
+    not_accepted: tuple[NotAccepted, ...]
+    last_quarantined: tuple[QuarantineLine, ...]
 
 
 def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
@@ -71,6 +86,9 @@ def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
         last_studies=_last_studies(connection, last),
         failed_reconstructions=_failed_reconstructions(connection, last),
         failed_deliveries=_failed_deliveries(connection, last),
+        outages=outages(connection),
+        not_accepted=_not_accepted(connection),
+        last_quarantined=newest(connection, limit=last),
     )
 
 
@@ -115,3 +133,16 @@ def _failed_deliveries(connection: Connection, last: int) -> tuple[FailedDeliver
         .limit(last)
     )
     return tuple(FailedDelivery(**row) for row in rows.mappings())
+
+
+def _not_accepted(connection: Connection) -> tuple[NotAccepted, ...]:
+    kind = (peers.c.ae_title, result_files.c.sop_class_uid, deliveries.c.problem)
+    rows = connection.execute(
+        select(kind[0].label("peer"), *kind[1:], func.count().label("files"))
+        .join_from(deliveries, peers)
+        .join(result_files, result_files.c.id == deliveries.c.result_file_id)
+        .where(deliveries.c.state == "not-accepted")
+        .group_by(*kind)
+        .order_by(*kind)
+    )
+    return tuple(NotAccepted(**row) for row in rows.mappings())
