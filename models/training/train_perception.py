@@ -108,13 +108,20 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def train(
-    shadows: Path, without: frozenset[str], *, minutes: float, seed: int, out: Path, start: Path | None
+    shadows: Path,
+    without: frozenset[str],
+    *,
+    minutes: float,
+    seed: int,
+    out: Path,
+    start: Path | None,
+    rate: float | None = None,
 ) -> PerceptionNet:
     """Train for a given time; new shadows that appear in the folder meanwhile are taken up.
 
     A training that goes on from a checkpoint sees films of the last, finest sizes only.
     """
-    peak = RESUMED_RATE if start else PEAK_RATE
+    peak = rate or (RESUMED_RATE if start else PEAK_RATE)
     network = PerceptionNet()
     network.to(memory_format=torch.channels_last)
     if start:
@@ -154,7 +161,7 @@ def evaluate(network: PerceptionNet, shadows: Sequence[Shadow]) -> dict[str, flo
         images, targets = stack([develop_example(shadows[number % len(shadows)], rng)])
         with torch.inference_mode():
             found = network(images)[0, 0] > 0
-        truth = targets[0, 0] > 0
+        truth = targets[0, 0] > 0.5
         if truth.sum() > 200:
             scores.append(float(2 * (found & truth).sum() / (found.sum() + truth.sum())))
     return {
@@ -189,6 +196,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from; it must have seen nobody who is held out")
+    parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -196,7 +204,15 @@ def main() -> None:
     torch.manual_seed(given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     without = held_out(given.hold_out)
-    network = train(given.shadows, without, minutes=given.minutes, seed=given.seed, out=given.out, start=given.start)
+    network = train(
+        given.shadows,
+        without,
+        minutes=given.minutes,
+        seed=given.seed,
+        out=given.out,
+        start=given.start,
+        rate=given.rate,
+    )
     torch.save(network.state_dict(), given.out / "checkpoint.pt")
     export(network, given.out / "perception.onnx")
     unseen = [s for s in read_shadows(given.shadows, frozenset()) if s.person in without] or list(
