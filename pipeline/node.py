@@ -223,8 +223,10 @@ class _Door:
 
 
 def _doors(settings: NodeSettings) -> list[_Door]:
+    dicom = [("dicom_port", settings.dicom_port)] if settings.dicom_plain else []
+    dicom += [("dicom_tls_port", settings.dicom_tls_port)] if settings.tls_certificate else []
     return [
-        _Door(setting="dicom_port", host=settings.dicom_host, port=settings.dicom_port),
+        *(_Door(setting=setting, host=settings.dicom_host, port=port) for setting, port in dicom),
         _Door(setting="web_port", host=settings.web_host, port=settings.web_port),
     ]
 

@@ -51,10 +51,17 @@ class NodeSettings(BaseSettings):
     """Its port."""
     maximum_associations: Annotated[int, Field(ge=1)] = 50
     """More at a time are turned away."""
+    dicom_plain: bool = True
+    """Whether `dicom_port` takes associations without TLS."""
+    dicom_tls_port: Port = 2762
+    """The port for DICOM over TLS, open where `tls_certificate` is set."""
     tls_certificate: Path | None = None
-    """PEM file; with `tls_key`, the listener speaks TLS."""
+    """PEM file: the node's certificate, with the chain above it."""
     tls_key: Path | None = None
     """PEM file of the certificate's private key."""
+    tls_trusted_cas: Path | None = None
+    """PEM file of the CAs that peers' certificates come from; without, callers are asked for none, and those we call
+    must have one of a CA that the system trusts."""
 
     web_host: str = "127.0.0.1"
     """The address that the viewer is served at."""

@@ -5,15 +5,15 @@ A peer that only receives may call too (its C-ECHO is how an administrator tests
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from pipeline.addresses import may_call_from
 from pipeline.records.directory import Peer, find_peer, institution_called
+from pipeline.records.rejected import RejectReason
 
 
 class Reject(Enum):
@@ -22,6 +22,7 @@ class Reject(Enum):
     CALLED_AE_TITLE = (1, 1, 7)
     CALLING_AE_TITLE = (1, 1, 3)
     TRY_AGAIN_LATER = (2, 3, 1)
+    TOO_MANY = (2, 3, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,20 @@ class Turned:
 
     Attributes:
         reject: What it is told.
-        reason: What the log says: the cause and the fix.
+        why: Why, for the list of rejected attempts; None where coming again helps.
+        reason: What list and log say: the cause and the fix.
+        institution_id: The institution that was called, where there is one.
     """
 
     reject: Reject
+    why: RejectReason | None
     reason: str
+    institution_id: UUID | None = None
 
 
-def admit(connection: Connection, *, called: str, calling: str, address: str) -> Admitted | Turned:
+def admit(
+    connection: Connection, *, called: str, calling: str, address: str, is_certified: bool = False
+) -> Admitted | Turned:
     """Decide about an association request.
 
     Args:
@@ -53,44 +60,35 @@ def admit(connection: Connection, *, called: str, calling: str, address: str) ->
         called: Called AE title.
         calling: Calling AE title.
         address: IP address that the request came from.
+        is_certified: Whether it came over TLS with a certificate of a trusted CA.
     """
     institution = institution_called(connection, called)
     if institution is None:
         return Turned(
             reject=Reject.CALLED_AE_TITLE,
+            why=RejectReason.CALLED_AE_TITLE,
             reason=f"no institution answers to the AE title {called!r}: correct it at the sender, or add it here",
         )
     peer = find_peer(connection, institution, calling)
     if peer is None:
         return Turned(
             reject=Reject.CALLING_AE_TITLE,
+            why=RejectReason.CALLING_AE_TITLE,
+            institution_id=institution,
             reason=f"{calling!r} is not a peer of the institution that answers to {called!r}: bonecraft peers add",
         )
-    if not may_call_from(peer, address):
+    if not may_call_from(address, allow_from=peer.allow_from, host=peer.host):
         return Turned(
             reject=Reject.CALLING_AE_TITLE,
+            why=RejectReason.ADDRESS,
+            institution_id=institution,
             reason=f"{calling!r} may not call from {address}: add the address to allow_from of this peer",
         )
+    if peer.requires_certificate and not is_certified:
+        return Turned(
+            reject=Reject.CALLING_AE_TITLE,
+            why=RejectReason.CERTIFICATE,
+            institution_id=institution,
+            reason=f"{calling!r} must call the TLS port and show a certificate: switch that on there",
+        )
     return Admitted(institution_id=institution, peer=peer)
-
-
-def may_call_from(peer: Peer, address: str) -> bool:
-    """Whether `address` lies in the peer's networks, or is its own host where it has none."""
-    caller = _plain(address)
-    if peer.allow_from:
-        return any(caller in ip_network(network, strict=False) for network in peer.allow_from)
-    return caller in _addresses(peer.host)
-
-
-def _plain(address: str) -> IPv4Address | IPv6Address:
-    """An IPv4 address that came in over IPv6 (`::ffff:10.0.0.1`) as what it is."""
-    parsed = ip_address(address.split("%")[0])
-    return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-def _addresses(host: str) -> set[IPv4Address | IPv6Address]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return set()
-    return {_plain(str(entry[4][0])) for entry in found}

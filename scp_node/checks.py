@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
+from pipeline.errors import ConfigurationError
 from pipeline.records import checks
 from pipeline.records.directory import first_called_ae_title, get_peer
 from scp_node.echo import echo
-from scp_node.peer import ConnectionProblem, Target
+from scp_node.peer import ConnectionProblem, Target, target_of
+from scp_node.tls import TlsFiles
 
 
-def check_connections(database: Database, *, clock: Clock = utc_now) -> int:
-    """Do the connection checks that were asked for; gives how many."""
+def check_connections(database: Database, files: TlsFiles, *, clock: Clock = utc_now) -> int:
+    """Do the connection checks that were asked for, over TLS with `files` where the peer wants it; gives how many."""
     done = 0
-    while _check_one(database, clock):
+    while _check_one(database, files, clock):
         done += 1
     return done
 
 
-def _check_one(database: Database, clock: Clock) -> bool:
+def _check_one(database: Database, files: TlsFiles, clock: Clock) -> bool:
     with database.begin() as connection:
         check = checks.claim_check(connection, now=clock())
         if check is None:
@@ -28,7 +30,7 @@ def _check_one(database: Database, clock: Clock) -> bool:
     if peer is None or calling is None:
         ok, sentence = False, "this institution answers to no AE title yet, so nobody can be called: give it one"
     else:
-        ok, sentence = _echo(Target(ae_title=peer.ae_title, host=peer.host, port=peer.port), calling)
+        ok, sentence = _echo(target_of(peer, files), calling)
     with database.begin() as connection:
         checks.finish_check(connection, check.id, ok=ok, sentence=sentence, now=clock())
     return True
@@ -37,6 +39,6 @@ def _check_one(database: Database, clock: Clock) -> bool:
 def _echo(target: Target, calling: str) -> tuple[bool, str]:
     try:
         seconds = echo(target, calling=calling)
-    except ConnectionProblem as problem:
+    except (ConnectionProblem, ConfigurationError) as problem:
         return False, str(problem)
     return True, f"{target} answers in {seconds * 1000:.0f} ms"

@@ -15,6 +15,7 @@ from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 from scp_node.checks import check_connections
 from scp_node.postman import Postman
+from scp_node.tls import TlsFiles
 
 POLL_SECONDS: Final = 0.5
 
@@ -24,10 +25,11 @@ log = structlog.get_logger(__name__)
 def run(settings: NodeSettings, stop: threading.Event) -> None:
     """Deliver and check until `stop`."""
     database, store = open_database(settings), open_store(settings)
-    postman = Postman(database=database, store=store, attempts=settings.delivery_attempts)
+    files = TlsFiles.of(settings)
+    postman = Postman(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
     log.info("ready")
     checking = threading.Thread(
-        target=_repeat, args=(lambda: check_connections(database), stop), name="checks", daemon=True
+        target=_repeat, args=(lambda: check_connections(database, files), stop), name="checks", daemon=True
     )
     checking.start()
     _repeat(postman.deliver_due, stop)

@@ -6,9 +6,10 @@ import argparse
 import sys
 import time
 
-from pipeline.errors import BonecraftError, InputError
+from pipeline.errors import BonecraftError, ConfigurationError, InputError
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, open_association
+from scp_node.tls_options import add_tls_options, over_tls
 
 
 def echo(target: Target, *, calling: str) -> float:
@@ -31,9 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bonecraft echo", description="Ask a DICOM peer whether it is there.")
     parser.add_argument("peer", help="AE@host:port")
     parser.add_argument("--from", dest="calling", default="BONECRAFT", help="our AE title (default %(default)s)")
+    add_tls_options(parser)
     given = parser.parse_args()
     try:
-        target = Target.parse(given.peer)
+        target = over_tls(Target.parse(given.peer), given)
         seconds = echo(target, calling=given.calling)
     except BonecraftError as error:
         sys.exit(_tell(error))
@@ -42,7 +44,7 @@ def main() -> None:
 
 def _tell(error: BonecraftError) -> int:
     sys.stderr.write(f"bonecraft: {error}\n")
-    return 2 if isinstance(error, InputError) else 75
+    return 2 if isinstance(error, InputError | ConfigurationError) else 75
 
 
 if __name__ == "__main__":

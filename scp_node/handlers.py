@@ -5,11 +5,13 @@ Success is answered only when `inbox.accept` has returned: file and folder synce
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Final, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import structlog
+from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -19,10 +21,15 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import BonecraftError, TransientError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, UnreadableDataset, accept
+from pipeline.records.rejected import Attempt, RejectReason
 from pipeline.store import Store
 from scp_node.access import Admitted, Reject, Turned, admit
+from scp_node.commitment_handlers import CommitmentHandlers
+from scp_node.contexts import IMPLEMENTATION_CLASS_UID
 from scp_node.incoming import IncomingFile, discard, has_room
+from scp_node.rejections import Rejections, printable, wanted_by
 from scp_node.status import StoreStatus, status_of
+from scp_node.tls import is_certified
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +62,23 @@ class Handlers:
         self._folder = folder
         self._minimum_free_megabytes = minimum_free_megabytes
         self._clock = clock
+        self._commitment = CommitmentHandlers(database=database, clock=clock)
         self._is_open = True
         self._admitted: WeakKeyDictionary[Association, Admitted] = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[Association, socket.socket] = WeakKeyDictionary()
+        self._refused_senders: WeakSet[Association] = WeakSet()
+        self.rejections = Rejections(database=database, clock=clock)
 
     def bindings(self) -> list[evt.EventHandlerType]:
         """As pynetdicom wants them."""
         return [
+            (evt.EVT_CONN_OPEN, self.on_opened),
             (evt.EVT_REQUESTED, self.on_requested),
             (evt.EVT_REJECTED, self.on_rejected),
             (evt.EVT_C_ECHO, self.on_echo),
             (evt.EVT_C_STORE, self.on_store),
+            (evt.EVT_N_ACTION, self.on_action),
+            (evt.EVT_N_EVENT_REPORT, self.on_report),
             (evt.EVT_ABORTED, self.on_aborted),
             (evt.EVT_CONN_CLOSE, self.on_closed),
         ]
@@ -73,23 +87,46 @@ class Handlers:
         """From now on, tell whoever asks for an association to come back later."""
         self._is_open = False
 
+    def on_opened(self, event: evt.Event) -> None:
+        """Remember the connection: pynetdicom does not close its socket where the other side hung up first."""
+        connection = _connection(event)
+        if connection is not None:
+            self._connections[event.assoc] = connection
+
     def on_requested(self, event: evt.Event) -> None:
-        """Let the caller in, or reject the association and say why in the log."""
+        """Let the caller in, or reject the association and write down why."""
         called, calling = _ae_titles(event)
-        address = event.assoc.requestor.address
-        decision = self._decide(called=called, calling=calling, address=address)
+        decision = self._decide(event, called=called, calling=calling)
         if isinstance(decision, Admitted):
             self._admitted[event.assoc] = decision
             return
-        log.warning("association_rejected", called=called, calling=calling, address=address, reason=decision.reason)
+        self._note(event, decision)
         event.assoc.acse.send_reject(*decision.reject.value)
         event.assoc.kill()  # waits until the rejection has left
 
     def on_rejected(self, event: evt.Event) -> None:
-        """Log what pynetdicom itself rejected: too many associations at once."""
-        log.warning(
-            "association_rejected", address=event.assoc.requestor.address, reason="maximum_associations reached"
+        """Write down what pynetdicom itself rejected: too many associations at once."""
+        admitted = self._admitted.get(event.assoc)
+        decision = Turned(
+            reject=Reject.TOO_MANY,
+            why=RejectReason.TOO_MANY_ASSOCIATIONS,
+            institution_id=admitted.institution_id if admitted else None,
+            reason="too many associations at once: raise maximum_associations in node.toml, or let the peer open fewer",
         )
+        self._note(event, decision)
+
+    def on_failed_handshake(self, address: str, reason: str) -> None:
+        """Write down that somebody did not get through TLS."""
+        attempt = Attempt(
+            institution_id=None,
+            reason=RejectReason.TLS_HANDSHAKE,
+            sentence=printable(reason),
+            called_ae_title="",
+            calling_ae_title="",
+            address=address,
+            wanted="TLS",
+        )
+        self.rejections.note(attempt)
 
     def on_echo(self, _event: evt.Event) -> int:
         """Answer C-ECHO."""
@@ -101,7 +138,7 @@ class Handlers:
         facts = {"calling": _ae_titles(event)[1], "sop_instance_uid": str(request.AffectedSOPInstanceUID)}
         admitted = self._admitted.get(event.assoc)
         if admitted is None or not admitted.peer.sends:
-            log.warning("store_refused", reason="this peer may not send: set sends = true", **facts)
+            self._refuse_sender(event, admitted)
             return StoreStatus.NOT_AUTHORIZED
         try:
             accepted = self._accept(event, request, admitted)
@@ -115,6 +152,14 @@ class Handlers:
         log.info("stored", outcome=accepted.outcome.value, what=accepted.role.value, **facts)
         return StoreStatus.SUCCESS
 
+    def on_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        """Answer a request for storage commitment."""
+        return self._commitment.on_action(event, self._admitted.get(event.assoc))
+
+    def on_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        """Take the report on a storage commitment that we asked for."""
+        return self._commitment.on_report(event, self._admitted.get(event.assoc))
+
     def on_aborted(self, event: evt.Event) -> None:
         """Log who hung up."""
         log.warning("association_aborted", address=event.assoc.requestor.address)
@@ -127,20 +172,60 @@ class Handlers:
         """
         if event.assoc.requestor.primitive is None:
             event.assoc.dul.to_user_queue.put(cast("A_ASSOCIATE", None))
+        connection = self._connections.pop(event.assoc, None)
+        if connection is not None:
+            connection.close()
         message = event.assoc.dimse.message
         file: IncomingFile | None = getattr(message, "_data_set_file", None)
         if file is not None:
             file.close()
             discard(Path(file.name))
 
-    def _decide(self, *, called: str, calling: str, address: str) -> Admitted | Turned:
+    def _note(self, event: evt.Event, turned: Turned) -> None:
+        """Keep a rejected attempt; not where it will succeed later, and not the node's own look whether it listens."""
+        called, calling = _ae_titles(event)
+        address = event.assoc.requestor.address
+        if turned.why is None or _is_own_check(event):
+            log.info("turned_away", called=called, calling=calling, address=address, reason=turned.reason)
+            return
+        attempt = Attempt(
+            institution_id=turned.institution_id,
+            reason=turned.why,
+            sentence=turned.reason,
+            called_ae_title=printable(called),
+            calling_ae_title=printable(calling),
+            address=address,
+            wanted=wanted_by(event.assoc),
+        )
+        self.rejections.note(attempt)
+
+    def _refuse_sender(self, event: evt.Event, admitted: Admitted | None) -> None:
+        """Write down, once for each association, that a peer sends that may not."""
+        if event.assoc in self._refused_senders:
+            return
+        self._refused_senders.add(event.assoc)
+        turned = Turned(
+            reject=Reject.CALLING_AE_TITLE,
+            why=RejectReason.MAY_NOT_SEND,
+            institution_id=admitted.institution_id if admitted else None,
+            reason=f"{_ae_titles(event)[1]!r} may not send: set sends = true for this peer",
+        )
+        self._note(event, turned)
+
+    def _decide(self, event: evt.Event, *, called: str, calling: str) -> Admitted | Turned:
         if not self._is_open:
-            return Turned(reject=Reject.TRY_AGAIN_LATER, reason="the listener is stopping")
+            return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason="the listener is stopping")
         try:
             with self._database.begin() as connection:
-                return admit(connection, called=called, calling=calling, address=address)
+                return admit(
+                    connection,
+                    called=called,
+                    calling=calling,
+                    address=event.assoc.requestor.address,
+                    is_certified=is_certified(_connection(event)),
+                )
         except TransientError as error:
-            return Turned(reject=Reject.TRY_AGAIN_LATER, reason=str(error))
+            return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason=str(error))
 
     def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:
         if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):
@@ -164,6 +249,23 @@ def _ae_titles(event: evt.Event) -> tuple[str, str]:
     if request is None:
         return "", ""
     return request.called_ae_title.strip(), request.calling_ae_title.strip()
+
+
+def _is_own_check(event: evt.Event) -> bool:
+    """Whether this node asks itself: on the machine's own address, under the title that it calls."""
+    called, calling = _ae_titles(event)
+    requestor = event.assoc.requestor
+    is_ours = str(requestor.implementation_class_uid) == IMPLEMENTATION_CLASS_UID
+    connection = _connection(event)
+    if connection is None or not is_ours or called != calling:
+        return False
+    return bool(connection.getsockname()[0] == requestor.address)
+
+
+def _connection(event: evt.Event) -> socket.socket | None:
+    """The association's own, until it is closed."""
+    transport = event.assoc.dul.socket
+    return transport.socket if transport is not None else None
 
 
 def _received_file(request: C_STORE) -> Path:

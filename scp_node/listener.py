@@ -5,17 +5,22 @@ from __future__ import annotations
 import socketserver
 import threading
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 from pynetdicom import AE, _config
+from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
+from pipeline.certificates import Validity, node_certificates
 from pipeline.database import open_database
 from pipeline.errors import ConfigurationError
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
+from scp_node.commitment import context_for_both_roles
 from scp_node.contexts import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -24,7 +29,8 @@ from scp_node.contexts import (
 )
 from scp_node.handlers import Handlers
 from scp_node.incoming import receive_into, sweep
-from scp_node.transport import Door, server_context
+from scp_node.tls import ServerTls, TlsFiles
+from scp_node.transport import Door
 
 SILENCE_SECONDS: Final = 60
 """So long a sender may say nothing before the association is closed."""
@@ -32,6 +38,8 @@ REQUEST_SECONDS: Final = 15
 """So long a connection may be open without an association request."""
 DRAIN_SECONDS: Final = 15
 SWEEP_SECONDS: Final = 600
+WARN_EVERY: Final = timedelta(days=1)
+"""So often a certificate that runs out is logged."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,23 +59,50 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         folder=folder,
         minimum_free_megabytes=settings.minimum_free_megabytes,
     )
-    server = start_server(settings, handlers)
-    log.info("ready", host=settings.dicom_host, port=settings.dicom_port)
+    servers = start_servers(settings, handlers)
+    log.info("ready", host=settings.dicom_host, ports=[server.server_address[1] for server in servers])
+    warned = datetime.min.replace(tzinfo=UTC)
     while True:
         sweep(folder, now=time.time())
+        if datetime.now(UTC) - warned >= WARN_EVERY:
+            warned = datetime.now(UTC)
+            warn_of_expiry(settings, now=warned)
         if stop.wait(SWEEP_SECONDS):
             break
     handlers.refuse_new()
-    drain(server)
+    drain(servers)
     database.close()
 
 
-def start_server(settings: NodeSettings, handlers: Handlers) -> ThreadedAssociationServer:
-    """Open the port and take associations, each in threads of its own.
+def warn_of_expiry(settings: NodeSettings, *, now: datetime) -> None:
+    """Log what certificates of the node run out within 30 days, or cannot be read."""
+    try:
+        for certificate in node_certificates(settings):
+            if certificate.validity(now) is not Validity.VALID:
+                log.warning("certificate_expires", reason=certificate.sentence(now))
+    except ConfigurationError as error:
+        log.warning("certificates_not_read", reason=str(error))
+
+
+def start_servers(settings: NodeSettings, handlers: Handlers) -> list[ThreadedAssociationServer]:
+    """Open the ports, without and with TLS, and take associations, each in threads of its own.
 
     Raises:
-        ConfigurationError: The port cannot be opened, or the TLS files cannot be read.
+        ConfigurationError: A port cannot be opened, the TLS files cannot be used, or no port is wanted.
     """
+    doors: list[tuple[str, int, ServerTls | None]] = []
+    if settings.dicom_plain:
+        doors.append(("dicom_port", settings.dicom_port, None))
+    if settings.tls_certificate is not None:
+        doors.append(("dicom_tls_port", settings.dicom_tls_port, ServerTls(TlsFiles.of(settings))))
+    if not doors:
+        raise ConfigurationError("dicom_plain is false and there is no tls_certificate: nobody could call; set one")
+    ae = _application_entity(settings)
+    return [_open(ae, settings, handlers, *door) for door in doors]
+
+
+def _application_entity(settings: NodeSettings) -> AE:
+    """One for all ports, so that `maximum_associations` holds for them together."""
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE("BONECRAFT")  # only a default: `access` decides which called AE titles are ours
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -76,36 +111,46 @@ def start_server(settings: NodeSettings, handlers: Handlers) -> ThreadedAssociat
     ae.maximum_associations = settings.maximum_associations
     ae.network_timeout = ae.dimse_timeout = SILENCE_SECONDS
     ae.acse_timeout = REQUEST_SECONDS
+    return ae
+
+
+def _open(
+    ae: AE, settings: NodeSettings, handlers: Handlers, setting: str, port: int, tls: ServerTls | None
+) -> ThreadedAssociationServer:
     try:
         server = ae.make_server(
-            (settings.dicom_host, settings.dicom_port),
-            contexts=accepted_contexts(),
+            (settings.dicom_host, port),
+            contexts=[*accepted_contexts(), context_for_both_roles()],
             evt_handlers=handlers.bindings(),
             server_class=ThreadedAssociationServer,
-            request_handler=Door.behind(server_context(settings)),
+            request_handler=Door.behind(tls, handlers.on_failed_handshake),
         )
     except OSError as error:
-        where = f"{settings.dicom_host}:{settings.dicom_port}"
         raise ConfigurationError(
-            f"cannot listen at {where} ({error.strerror}): stop who does, or change dicom_port"
+            f"cannot listen at {settings.dicom_host}:{port} ({error.strerror}): stop who does, or change {setting}"
         ) from error
-    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    threading.Thread(target=server.serve_forever, name=f"accept {port}", daemon=True).start()
     return server
 
 
-def drain(server: ThreadedAssociationServer) -> None:
-    """Close the port; give open associations time to finish, then abort what is left."""
-    socketserver.BaseServer.shutdown(server)
-    server.server_close()
+def drain(servers: Sequence[ThreadedAssociationServer]) -> None:
+    """Close the ports; give open associations time to finish, then abort what is left."""
+    for server in servers:
+        socketserver.BaseServer.shutdown(server)
+        server.server_close()
     give_up = time.monotonic() + DRAIN_SECONDS
-    while any(a.is_established for a in server.active_associations) and time.monotonic() < give_up:
+    while any(a.is_established for a in _associations(servers)) and time.monotonic() < give_up:
         time.sleep(0.05)
-    for association in server.active_associations:
+    for association in _associations(servers):
         if association.is_established:
             association.abort()
         elif association.dul.socket is not None:
             association.dul.socket.close()
     log.info("drained")
+
+
+def _associations(servers: Sequence[ThreadedAssociationServer]) -> list[Association]:
+    return [association for server in servers for association in server.active_associations]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,28 +12,49 @@ from typing import Final
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from pipeline.errors import InputError, TransientError
+from pipeline.records.directory import Peer
 from scp_node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MAXIMUM_PDU_BYTES
+from scp_node.tls import TlsFiles, client_context, explain_outgoing
 
 CONNECT_SECONDS: Final = 10
 ANSWER_SECONDS: Final = 60
+ALERT_SECONDS: Final = 3
+"""So long a peer has to say why it hung up after a handshake (TLS 1.3 judges the client's certificate then)."""
 
 _TARGET: Final = re.compile(r"(?P<ae_title>[^@\\]{1,16})@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d{1,5})")
 
 
 class ConnectionProblem(TransientError):  # noqa: N818 - says what is the matter
-    """The peer could not be reached or did not take the association; the message says what to change where."""
+    """The peer could not be reached or did not take the association; the message says what to change where.
+
+    Attributes:
+        is_rejection: Whether the peer answered, and rejected the association.
+    """
+
+    def __init__(self, sentence: str, *, is_rejection: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_rejection = is_rejection
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Whom to call: AE title, host, port."""
+    """Whom to call.
+
+    Attributes:
+        ae_title: Its AE title.
+        host: Where it listens.
+        port: Where it listens.
+        tls: The certificates for calling it over TLS; None: without TLS.
+    """
 
     ae_title: str
     host: str
     port: int
+    tls: TlsFiles | None = None
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -47,15 +69,33 @@ class Target:
         return cls(ae_title=match["ae_title"].strip(), host=match["host"].strip("[]"), port=int(match["port"]))
 
     def __str__(self) -> str:
-        return f"{self.ae_title} at {self.host}:{self.port}"
+        return f"{self.ae_title} at {self.host}:{self.port}{' over TLS' if self.tls else ''}"
+
+
+def target_of(peer: Peer, files: TlsFiles) -> Target:
+    """How a peer of the records is called."""
+    return Target(ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=files if peer.tls else None)
 
 
 @contextmanager
-def open_association(target: Target, *, calling: str, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+def open_association(
+    target: Target,
+    *,
+    calling: str,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> Iterator[Association]:
     """An established association, released at the end of the block.
+
+    Args:
+        target: Whom to call.
+        calling: As whom.
+        contexts: What to propose.
+        roles: In which roles, where not in that of the one that asks.
 
     Raises:
         ConnectionProblem: There is none, and why.
+        ConfigurationError: Our certificates cannot be used.
     """
     _config.LOG_HANDLER_LEVEL = "none"
     _config.STORE_SEND_CHUNKED_DATASET = True
@@ -63,9 +103,9 @@ def open_association(target: Target, *, calling: str, contexts: Sequence[Present
     with ExitStack() as sockets:
         # pynetdicom forgets to close the socket where the other side hung up first.
         keep = (evt.EVT_CONN_OPEN, lambda event: sockets.enter_context(event.assoc.dul.socket.socket))
-        association = _associate(target, calling, contexts, [keep])
+        association = _associate(target, calling, contexts, roles, [keep])
         if not association.is_established:
-            raise ConnectionProblem(_why_not(association, target, calling))
+            raise ConnectionProblem(_why_not(association, target, calling), is_rejection=association.is_rejected)
         try:
             yield association
         finally:
@@ -79,26 +119,65 @@ def _check_reachable(target: Target) -> None:
     Raises:
         ConnectionProblem: What is the matter.
     """
+    with connect(target) as connection:
+        if target.tls is not None:
+            shake_hands(connection, target, client_context(target.tls)).close()
+
+
+def connect(target: Target) -> socket.socket:
+    """A TCP connection.
+
+    Raises:
+        ConnectionProblem: There is none, and what to change where.
+    """
+    where = f"{target.host}:{target.port}"
     try:
-        socket.create_connection((target.host, target.port), timeout=CONNECT_SECONDS).close()
+        return socket.create_connection((target.host, target.port), timeout=CONNECT_SECONDS)
     except socket.gaierror as error:
-        raise ConnectionProblem(f"the name {target.host!r} cannot be resolved: correct the host") from error
+        raise ConnectionProblem(f"the name {target.host!r} cannot be resolved: correct the host here") from error
     except ConnectionRefusedError as error:
-        raise ConnectionProblem(
-            f"nothing listens at {target.host}:{target.port}: start the peer, or correct host and port"
-        ) from error
+        raise ConnectionProblem(f"nothing listens at {where}: start the peer, or correct host and port here") from error
     except TimeoutError as error:
         raise ConnectionProblem(
-            f"no answer from {target.host}:{target.port} in {CONNECT_SECONDS} s: check host, routing and firewall"
+            f"no answer from {where} in {CONNECT_SECONDS} s: check host, routing and firewall"
         ) from error
     except OSError as error:
-        raise ConnectionProblem(
-            f"{target.host}:{target.port} cannot be reached ({error.strerror}): check host and network"
-        ) from error
+        raise ConnectionProblem(f"{where} cannot be reached ({error.strerror}): check host and network") from error
+
+
+def shake_hands(connection: socket.socket, target: Target, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """TLS over a connection, which it takes over.
+
+    Raises:
+        ConnectionProblem: There is none, and what to change where.
+    """
+    try:
+        return context.wrap_socket(connection, server_hostname=target.host)
+    except OSError as error:
+        raise ConnectionProblem(explain_outgoing(error, where=str(target), host=target.host)) from error
+
+
+def _alert(target: Target) -> str:
+    """What a peer says against us after a TLS handshake that looked good; empty where it says nothing."""
+    if target.tls is None:
+        return ""
+    with shake_hands(connect(target), target, client_context(target.tls)) as secured:
+        secured.settimeout(ALERT_SECONDS)
+        try:
+            secured.recv(1)
+        except ssl.SSLError as error:
+            return explain_outgoing(error, where=str(target), host=target.host)
+        except OSError:
+            return ""
+    return ""
 
 
 def _associate(
-    target: Target, calling: str, contexts: Sequence[PresentationContext], handlers: list[evt.EventHandlerType]
+    target: Target,
+    calling: str,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+    handlers: list[evt.EventHandlerType],
 ) -> Association:
     ae = AE(calling)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -109,9 +188,11 @@ def _associate(
         target.host,
         target.port,
         contexts=list(contexts),
+        ext_neg=list(roles),
         ae_title=target.ae_title,
         max_pdu=MAXIMUM_PDU_BYTES,
         evt_handlers=handlers,
+        tls_args=(client_context(target.tls), target.host) if target.tls is not None else None,
     )
 
 
@@ -122,6 +203,8 @@ def _why_not(association: Association, target: Target, calling: str) -> str:
         return _why_rejected((answer.result, answer.result_source, answer.diagnostic), target, calling)
     if answer is not None:
         return f"{target} accepts none of the object classes or transfer syntaxes offered: enable them there"
+    if alert := _alert(target):
+        return alert
     return (
         f"something listens at {target.host}:{target.port} but gave no DICOM answer:"
         " correct the port, check whether TLS is expected there, or ask its administrator"
@@ -131,7 +214,7 @@ def _why_not(association: Association, target: Target, calling: str) -> str:
 def _why_rejected(code: tuple[int | None, int | None, int | None], target: Target, calling: str) -> str:
     """A-ASSOCIATE-RJ in words: result, source, reason (PS3.8 Table 9-21)."""
     reasons: dict[tuple[int | None, int | None, int | None], str] = {
-        (1, 1, 7): f"does not answer to the AE title {target.ae_title!r}: correct this peer's AE title",
+        (1, 1, 7): f"does not answer to the AE title {target.ae_title!r}: correct this peer's AE title here",
         (1, 1, 3): f"does not know the caller {calling!r}: add {calling!r} with this machine's address there",
         (1, 1, 2): "does not know DICOM's application context: it is no DICOM archive",
         (2, 3, 1): "is busy: try again later",

@@ -10,7 +10,7 @@ import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
@@ -24,13 +24,14 @@ from pydicom.errors import InvalidDicomError
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.dicom_check import check_instance
-from pipeline.errors import TransientError
+from pipeline.errors import ConfigurationError, TransientError
 from pipeline.records import deliveries
 from pipeline.records.deliveries import DueDelivery
 from pipeline.store import Store
 from scp_node.backoff import next_attempt
 from scp_node.peer import ConnectionProblem, Target
 from scp_node.sending import OutgoingFile, send_files
+from scp_node.tls import TlsFiles
 
 PEERS_AT_ONCE: Final = 4
 """A peer that does not answer keeps its own thread waiting, not the others'."""
@@ -49,12 +50,14 @@ class Postman:
         database: The node's records.
         store: Where results lie.
         attempts: How often a delivery is tried before it becomes a dead letter.
+        tls: The certificates for peers that are called over TLS.
         clock: What time it is.
     """
 
     database: Database
     store: Store
     attempts: int
+    tls: TlsFiles = field(default_factory=TlsFiles)
     clock: Clock = utc_now
 
     def deliver_due(self) -> int:
@@ -71,7 +74,8 @@ class Postman:
 
     def _deliver_to_peer(self, due: Sequence[DueDelivery]) -> None:
         first = due[0]
-        target = Target(ae_title=first.peer_ae_title, host=first.host, port=first.port)
+        tls = self.tls if first.tls else None
+        target = Target(ae_title=first.peer_ae_title, host=first.host, port=first.port, tls=tls)
         with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
             sound = list(self._sound(due, Path(folder)))
             self._send(sound, target, calling=first.calling_ae_title)
@@ -113,7 +117,7 @@ class Postman:
                     self._note_failure(delivery, outcome.problem)
                 else:
                     self._note_success(delivery)
-        except ConnectionProblem as problem:
+        except (ConnectionProblem, ConfigurationError) as problem:
             for delivery in waiting.values():
                 self._note_failure(delivery, str(problem))
 

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.errors import BonecraftError, InputError
+from pipeline.errors import BonecraftError, ConfigurationError, InputError
 from scp_node.peer import Target
 from scp_node.sending import OutgoingFile, send_files
+from scp_node.tls_options import add_tls_options, over_tls
 
 
 def main() -> None:
@@ -18,14 +19,15 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="DICOM files, or folders of them")
     parser.add_argument("--to", required=True, metavar="AE@host:port", help="the peer")
     parser.add_argument("--from", dest="calling", default="BONECRAFT", help="our AE title (default %(default)s)")
+    add_tls_options(parser)
     given = parser.parse_args()
     try:
-        target = Target.parse(given.to)
+        target = over_tls(Target.parse(given.to), given)
         files = [OutgoingFile.read(path) for path in _files(given.paths)]
         stored = _send(files, target, given.calling)
     except BonecraftError as error:
         sys.stderr.write(f"bonecraft: {error}\n")
-        sys.exit(2 if isinstance(error, InputError) else 75)
+        sys.exit(2 if isinstance(error, InputError | ConfigurationError) else 75)
     sys.exit(0 if stored == len(files) else 1)
 
 

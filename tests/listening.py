@@ -1,6 +1,6 @@
 """A listener of the test's own, in this process, on a free port."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -24,14 +24,15 @@ class RunningListener:
     """Where it is, and what it writes to."""
 
     port: int
+    tls_port: int
     incoming: Path
     store: Store
-    server: ThreadedAssociationServer
+    servers: Sequence[ThreadedAssociationServer]
 
     @property
     def connections(self) -> int:
         """How many associations there are, established or not."""
-        return len(self.server.active_associations)
+        return sum(len(server.active_associations) for server in self.servers)
 
 
 @pytest.fixture
@@ -46,24 +47,33 @@ def peers(database: Database, institution_id: UUID) -> None:
 @pytest.fixture
 def start_listener(database: Database, peers: None, tmp_path: Path) -> Iterator[Callable[..., RunningListener]]:
     """Starts one with the given settings; all stop at the end of the test."""
-    servers = []
+    started = []
 
     def start(**given: object) -> RunningListener:
         settings = NodeSettings(
-            **{"data_folder": tmp_path, "dicom_host": "127.0.0.1", "dicom_port": free_port(), **given}
+            **{
+                "data_folder": tmp_path,
+                "dicom_host": "127.0.0.1",
+                "dicom_port": free_port(),
+                "dicom_tls_port": free_port(),
+                **given,
+            }
         )
         folder, store = tmp_path / "incoming", open_store(settings)
         receive_into(folder)
         handlers = Handlers(
             database=database, store=store, folder=folder, minimum_free_megabytes=settings.minimum_free_megabytes
         )
-        servers.append(listener.start_server(settings, handlers))
-        return RunningListener(port=settings.dicom_port, incoming=folder, store=store, server=servers[-1])
+        servers = listener.start_servers(settings, handlers)
+        started.append(servers)
+        return RunningListener(
+            port=settings.dicom_port, tls_port=settings.dicom_tls_port, incoming=folder, store=store, servers=servers
+        )
 
     yield start
-    for server in servers:
-        if server.socket.fileno() != -1:
-            listener.drain(server)
+    for servers in started:
+        if servers[0].socket.fileno() != -1:
+            listener.drain(servers)
 
 
 @pytest.fixture

@@ -72,15 +72,15 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancPeer]:
 
 
 @contextmanager
-def running_orthanc(folder: Path, *, ae_title: str = "ORTHANC") -> Iterator[OrthancPeer]:
-    """An Orthanc with its own folder and free ports that lives as long as the `with` block."""
+def running_orthanc(folder: Path, *, ae_title: str = "ORTHANC", **settings: object) -> Iterator[OrthancPeer]:
+    """An Orthanc with its own folder, free ports and these settings that lives as long as the `with` block."""
     dicom_port, http_port = free_port(), free_port()
     url = f"http://127.0.0.1:{http_port}"
     peer = OrthancPeer(
         ae_title=ae_title, host="127.0.0.1", dicom_port=dicom_port, url=url, dicomweb_url=f"{url}/dicom-web"
     )
     configuration, log = folder / "orthanc.json", folder / "orthanc.log"
-    configuration.write_text(json.dumps(_orthanc_settings(folder / "storage", peer, http_port)))
+    configuration.write_text(json.dumps(_orthanc_settings(folder / "storage", peer, http_port) | settings))
     with log.open("wb") as output:
         process = subprocess.Popen([ORTHANC, configuration], stdout=output, stderr=subprocess.STDOUT)
     try:

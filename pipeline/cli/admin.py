@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.admin_rejected import admit, show_rejected
 from pipeline.cli.administration import (
     AsJson,
     Config,
@@ -40,6 +41,11 @@ AllowFrom = Annotated[
     list[str] | None, typer.Option("--allow-from", help="Addresses it may call from, 10.0.0.0/24; may be repeated.")
 ]
 Sends = Annotated[bool | None, typer.Option("--sends/--no-sends", help="May send to us.")]
+Tls = Annotated[bool | None, typer.Option("--tls/--no-tls", help="We call it over TLS.")]
+RequiresCertificate = Annotated[
+    bool | None,
+    typer.Option("--requires-certificate/--no-requires-certificate", help="Must show a certificate when it calls."),
+]
 Receives = Annotated[bool | None, typer.Option("--receives/--no-receives", help="Gets the results.")]
 
 
@@ -101,12 +107,22 @@ def add_peer(
     allow_from: AllowFrom = None,
     sends: Sends = None,
     receives: Receives = None,
+    tls: Tls = None,
+    requires_certificate: RequiresCertificate = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Add a DICOM peer."""
     subject = Subject.of_peer(institution, ae_title)
-    said = _said(host=host, port=port, allow_from=allow_from, sends=sends, receives=receives)
+    said = _said(
+        host=host,
+        port=port,
+        allow_from=allow_from,
+        sends=sends,
+        receives=receives,
+        tls=tls,
+        requires_certificate=requires_certificate,
+    )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
 
@@ -119,12 +135,22 @@ def set_peer(
     allow_from: AllowFrom = None,
     sends: Sends = None,
     receives: Receives = None,
+    tls: Tls = None,
+    requires_certificate: RequiresCertificate = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change what is said of a peer; the addresses it may call from are replaced as a whole."""
     subject = Subject.of_peer(institution, ae_title)
-    said = _said(host=host, port=port, allow_from=allow_from, sends=sends, receives=receives)
+    said = _said(
+        host=host,
+        port=port,
+        allow_from=allow_from,
+        sends=sends,
+        receives=receives,
+        tls=tls,
+        requires_certificate=requires_certificate,
+    )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 
 
@@ -133,6 +159,10 @@ def remove_peer(institution: Institution, ae_title: AeTitle, config: Config = No
     """Remove a peer for which no result is waiting."""
     subject = Subject.of_peer(institution, ae_title)
     set_value(config, subject, removed(subject), dry_run=dry_run)
+
+
+peers.command("rejected")(show_rejected)
+peers.command("admit")(admit)
 
 
 def _said(**options: object) -> dict[str, object]:

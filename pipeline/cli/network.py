@@ -16,6 +16,8 @@ send_app = typer.Typer(add_completion=False)
 echo_app = typer.Typer(add_completion=False)
 
 Calling = Annotated[str, typer.Option("--from", metavar="AE", help="Our AE title.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Call over TLS, with the certificates that the settings name.")]
+Config = Annotated[Path | None, typer.Option("--config", help="The node's settings, node.toml; needed for --tls.")]
 
 
 @send_app.command()
@@ -23,23 +25,32 @@ def send(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DICOM files, or folders of .dcm files.")],
     to: Annotated[str, typer.Option("--to", metavar="AE@host:port", help="The peer.")],
     calling: Calling = "BONECRAFT",
+    tls: Tls = False,
+    config: Config = None,
 ) -> None:
     """Send DICOM files by C-STORE.
 
     Exit 0: all are stored; 1: some were not; 2: a file or argument is wrong; 75: the peer could not be reached.
     """
-    _run("scp_node.send", "--to", to, "--from", calling, "--", *map(str, paths))
+    run_door("scp_node.send", "--to", to, "--from", calling, *_tls(tls, config), "--", *map(str, paths))
 
 
 @echo_app.command()
 def echo(
     peer: Annotated[str, typer.Argument(metavar="AE@host:port", help="The peer.")],
     calling: Calling = "BONECRAFT",
+    tls: Tls = False,
+    config: Config = None,
 ) -> None:
     """Ask a DICOM peer whether it is there (C-ECHO). Exit 75: it is not, and what to change where."""
-    _run("scp_node.echo", "--from", calling, "--", peer)
+    run_door("scp_node.echo", "--from", calling, *_tls(tls, config), "--", peer)
 
 
-def _run(module: str, *arguments: str) -> None:
+def _tls(wanted: bool, config: Path | None) -> list[str]:
+    return [*(["--tls"] if wanted else []), *(["--config", str(config)] if config else [])]
+
+
+def run_door(module: str, *arguments: str) -> None:
+    """Run a module of the DICOM door, and end as it ends."""
     done = subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False)  # noqa: S603
     sys.exit(done.returncode)

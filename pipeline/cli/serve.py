@@ -82,7 +82,8 @@ def _show_summary(
 ) -> None:
     """Where everything is, what it runs on, and what it is not for."""
     lines = [
-        ("DICOM", f"{settings.dicom_host}:{settings.dicom_port}"),
+        *([("DICOM", f"{settings.dicom_host}:{settings.dicom_port}")] if settings.dicom_plain else []),
+        *([("over TLS", f"{settings.dicom_host}:{settings.dicom_tls_port}")] if settings.tls_certificate else []),
         *(("", f"{name}: {', '.join(titles) or 'no AE title yet'}") for name, titles in called_ae_titles.items()),
         ("Viewer", settings.origin),
         ("Data", str(settings.data_folder.absolute())),

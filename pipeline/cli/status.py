@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -15,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import jobs
+from pipeline.certificates import Validity, node_certificates
 from pipeline.cli.administration import AsJson, Config, local_time, transaction
 from pipeline.cli.quarantine import show_quarantine
 from pipeline.errors import ConfigurationError
 from pipeline.records import deliveries
 from pipeline.records.status import FailedDelivery, FailedReconstruction, Snapshot, StudyLine, snapshot
+from pipeline.settings import load_settings
 
 app = typer.Typer(add_completion=False)
 rerun_app = typer.Typer(add_completion=False)
@@ -35,16 +38,29 @@ def status(config: Config = None, last: Last = 10, tracebacks: Tracebacks = Fals
     """Show the queue, the last studies, the deliveries, and what ended as a dead letter."""
     with transaction(config) as connection:
         now = snapshot(connection, last=last)
+    certificates = _certificates(config)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(now), indent=1, default=str))
+        typer.echo(json.dumps({**dataclasses.asdict(now), "certificates": certificates}, indent=1, default=str))
         return
     console = Console(highlight=False)
     _show_counts(console, now)
+    for sentence in certificates:
+        console.print(Text(sentence, style="red"), soft_wrap=True)
     _show_studies(console, now.last_studies)
     _show_failed_reconstructions(console, now.failed_reconstructions, tracebacks=tracebacks)
     _show_failed_deliveries(console, now.failed_deliveries)
     _show_destinations(console, now)
     show_quarantine(console, now.last_quarantined)
+
+
+def _certificates(config: Path | None) -> list[str]:
+    """What the node's certificates need; nothing where they are valid for long."""
+    now = datetime.now(UTC)
+    try:
+        found = list(node_certificates(load_settings(config)))
+    except ConfigurationError as error:
+        return [str(error)]
+    return [each.sentence(now) for each in found if each.validity(now) is not Validity.VALID]
 
 
 @rerun_app.command()

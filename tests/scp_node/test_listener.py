@@ -197,7 +197,7 @@ def test_a_listener_that_stops_lets_open_associations_finish(
     stopping = start_listener(minimum_free_megabytes=0)
     dataset = make_dx()
     sender = associate(stopping.port, dataset)
-    drained = threading.Thread(target=listener.drain, args=[stopping.server])
+    drained = threading.Thread(target=listener.drain, args=[stopping.servers])
     drained.start()
     wait_until(lambda: not takes_connections(stopping.port))
     assert sender.send_c_store(dataset).Status == StoreStatus.SUCCESS

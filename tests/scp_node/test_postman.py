@@ -17,6 +17,7 @@ from pipeline.records.results import StoredFile
 from pipeline.results import Report, ScaleReport, Status
 from scp_node.checks import check_connections
 from scp_node.postman import Postman
+from scp_node.tls import TlsFiles
 from tests.dicom_write.example import write
 from tests.factories import make_dx
 from tests.node_helpers import NOON, Hospital
@@ -107,7 +108,7 @@ def test_a_peer_that_is_away_gets_its_results_when_it_is_back(outbox: Outbox, tm
     outbox.postman.deliver_due()
     assert outbox.states() == {"pending"}
     assert {row["problem"] for row in outbox.rows()} == {
-        f"nothing listens at 127.0.0.1:{port}: start the peer, or correct host and port"
+        f"nothing listens at 127.0.0.1:{port}: start the peer, or correct host and port here"
     }
     assert outbox.postman.deliver_due() == 0, "not before its time"
     outbox.now = outbox.next_attempt_at()
@@ -146,11 +147,11 @@ def test_a_connection_check_ends_in_a_sentence(outbox: Outbox, tmp_path: Path, p
     peer = outbox.rows()[0]["peer_id"]
     with database.begin() as connection:
         away = request_check(connection, peer)
-    assert check_connections(database) == 1
+    assert check_connections(database, TlsFiles()) == 1
     with archive(tmp_path / "archive", port):
         with database.begin() as connection:
             there = request_check(connection, peer)
-        assert check_connections(database) == 1
+        assert check_connections(database, TlsFiles()) == 1
     with database.begin() as connection:
         first, second = (get_check(connection, check, institution_id=owner) for check in (away, there))
     assert (first.ok, second.ok) == (False, True)

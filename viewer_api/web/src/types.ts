@@ -164,6 +164,8 @@ export interface Peer {
   allow_from: string[];
   sends: boolean;
   receives: boolean;
+  tls: boolean;
+  requires_certificate: boolean;
 }
 
 export interface Change {

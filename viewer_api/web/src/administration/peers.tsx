@@ -8,7 +8,17 @@ import { Confirmation, useProposal } from "./proposal";
 
 const ECHO_PATIENCE_MS = 30_000;
 const ECHO_PAUSE_MS = 500;
-const NEW_PEER: Peer = { id: "", ae_title: "", host: "", port: 104, allow_from: [], sends: true, receives: false };
+const NEW_PEER: Peer = {
+  id: "",
+  ae_title: "",
+  host: "",
+  port: 104,
+  allow_from: [],
+  sends: true,
+  receives: false,
+  tls: false,
+  requires_certificate: false,
+};
 
 async function echo(peer: Peer): Promise<Check> {
   const { id } = await post<{ id: string }>(`/api/administration/peers/${peer.id}/checks`);
@@ -93,12 +103,18 @@ function Editor({ peer, propose, close }: EditorProps) {
         onValue={(port) => setDraft({ ...draft, port: Number(port) })}
       />
       <TextField label="May call from" placeholder="10.0.0.0/24" value={networks} onValue={setNetworks} />
-      <div class="flex items-end gap-5 pb-2">
+      <div class="flex flex-wrap items-end gap-x-5 gap-y-2 pb-2">
         <Tick label="sends to us" value={draft.sends} onValue={(sends) => setDraft({ ...draft, sends })} />
         <Tick
           label="gets the results"
           value={draft.receives}
           onValue={(receives) => setDraft({ ...draft, receives })}
+        />
+        <Tick label="called over TLS" value={draft.tls} onValue={(tls) => setDraft({ ...draft, tls })} />
+        <Tick
+          label="must show a certificate"
+          value={draft.requires_certificate}
+          onValue={(requires_certificate) => setDraft({ ...draft, requires_certificate })}
         />
       </div>
       <div class="flex items-end justify-end gap-2 sm:col-start-3">
@@ -113,8 +129,9 @@ function Editor({ peer, propose, close }: EditorProps) {
   );
 }
 
-function settingsOf({ host, port, allow_from, sends, receives }: Peer): Record<string, unknown> {
-  return { host, port, allow_from, sends, receives };
+function settingsOf(peer: Peer): Record<string, unknown> {
+  const { host, port, allow_from, sends, receives, tls, requires_certificate } = peer;
+  return { host, port, allow_from, sends, receives, tls, requires_certificate };
 }
 
 export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }) {
@@ -153,7 +170,9 @@ export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }
                 </td>
                 <td class="py-2 pr-4 text-soft">{peer.allow_from.join(", ") || "nowhere"}</td>
                 <td class="py-2 pr-4 text-soft">
-                  {[peer.sends && "sends", peer.receives && "gets results"].filter(Boolean).join(", ") || "none"}
+                  {[peer.sends && "sends", peer.receives && "gets results", peer.tls && "over TLS"]
+                    .filter(Boolean)
+                    .join(", ") || "none"}
                 </td>
                 <td class="py-2 text-right whitespace-nowrap">
                   <button type="button" class="toggle" onClick={() => setEdited(peer)}>

@@ -1,0 +1,150 @@
+"""The node's certificates: what they say, and when somebody must renew them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from pipeline.errors import ConfigurationError
+from pipeline.settings import NodeSettings
+
+SOON: Final = timedelta(days=30)
+VERY_SOON: Final = timedelta(days=7)
+
+
+class Validity(StrEnum):
+    """How long a certificate has left."""
+
+    VALID = "valid"
+    SOON = "expires within 30 days"
+    VERY_SOON = "expires within 7 days"
+    EXPIRED = "expired"
+    NOT_YET = "not valid yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What a certificate says.
+
+    Attributes:
+        path: Its file.
+        subject: Whose it is.
+        issuer: Who signed it.
+        names: The host names and addresses that it is for.
+        not_before: From when it is valid.
+        not_after: Until when.
+        is_ca: Whether it may sign others.
+    """
+
+    path: Path
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    is_ca: bool
+
+    def validity(self, now: datetime) -> Validity:
+        """How long it has left at `now`."""
+        if now < self.not_before:
+            return Validity.NOT_YET
+        left = self.not_after - now
+        limits = ((timedelta(0), Validity.EXPIRED), (VERY_SOON, Validity.VERY_SOON), (SOON, Validity.SOON))
+        return next((validity for limit, validity in limits if left <= limit), Validity.VALID)
+
+    def sentence(self, now: datetime) -> str:
+        """Whose it is and how long it has left, with what to do."""
+        what = f"the certificate of {self.subject} in {self.path}"
+        match self.validity(now):
+            case Validity.VALID:
+                return f"{what} is valid until {self.not_after:%Y-%m-%d}"
+            case Validity.NOT_YET:
+                return f"{what} is valid from {self.not_before:%Y-%m-%d %H:%M} UTC only: check this machine's clock"
+            case Validity.EXPIRED:
+                return f"{what} expired on {self.not_after:%Y-%m-%d}: put a new one there; it is read without a restart"
+            case _:
+                days = (self.not_after - now).days
+                return f"{what} expires on {self.not_after:%Y-%m-%d}, in {days} days: put a new one there in time"
+
+
+def read_certificates(path: Path) -> tuple[Certificate, ...]:
+    """Every certificate of a PEM file.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds none.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a PEM file of certificates: {error}") from error
+    return tuple(_described(path, each) for each in found)
+
+
+def read_der(encoded: bytes) -> Certificate:
+    """A certificate as TLS hands it over (X.509, DER)."""
+    return _described(Path(), x509.load_der_x509_certificate(encoded))
+
+
+def node_certificates(settings: NodeSettings) -> Iterator[Certificate]:
+    """The certificates that the settings name.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
+    for path in (settings.tls_certificate, settings.tls_trusted_cas):
+        if path is not None:
+            yield from read_certificates(path)
+
+
+def key_fits(certificate: Path, key: Path) -> bool:
+    """Whether a private key belongs to a file's first certificate.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
+    try:
+        public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+        private = load_pem_private_key(key.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{certificate} and {key} cannot be read as certificate and key: {error}") from error
+    return private.public_key() == public
+
+
+def _described(path: Path, certificate: x509.Certificate) -> Certificate:
+    return Certificate(
+        path=path,
+        subject=_name(certificate.subject),
+        issuer=_name(certificate.issuer),
+        names=_names(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        is_ca=_is_ca(certificate),
+    )
+
+
+def _name(name: x509.Name) -> str:
+    common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(common[0].value) if common else name.rfc4514_string()
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = (str(address) for address in names.get_values_for_type(x509.IPAddress))
+    return (*names.get_values_for_type(x509.DNSName), *addresses)
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
