@@ -1,4 +1,7 @@
-"""The process that delivers results and checks connections: `python -m scp_node.delivery [--config node.toml]`."""
+"""The process that delivers results, reports commitments, checks connections and seals the ledger.
+
+`python -m scp_node.delivery [--config node.toml]`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from typing import Final
 
 import structlog
 
-from pipeline.database import open_database
+from pipeline.database import Database, open_database
 from pipeline.errors import BonecraftError
+from pipeline.records import ledger
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 from scp_node.checks import check_connections
+from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
+from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
 
 POLL_SECONDS: Final = 0.5
@@ -23,18 +29,35 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: NodeSettings, stop: threading.Event) -> None:
-    """Deliver and check until `stop`."""
+    """Deliver, check and seal until `stop`."""
     database, store = open_database(settings), open_store(settings)
     files = TlsFiles.of(settings)
     postman = Postman(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
     log.info("ready")
     checking = threading.Thread(
-        target=_repeat, args=(lambda: check_connections(database, files), stop), name="checks", daemon=True
+        target=_repeat,
+        args=(lambda: check_connections(database, TlsFiles.of(settings)), stop),
+        name="checks",
+        daemon=True,
     )
     checking.start()
-    _repeat(postman.deliver_due, stop)
-    checking.join()
+    sealing = threading.Thread(target=_repeat, args=(lambda: _seal(database), stop), name="ledger", daemon=True)
+    sealing.start()
+    reporter = Reporter(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
+    deliveries = Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop)
+    reports = Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop)
+    _repeat(lambda: deliveries.dispatch() + reports.dispatch(), stop)
+    for dispatcher in (deliveries, reports):
+        dispatcher.drain()
+    for thread in (checking, sealing):
+        thread.join()
     database.close()
+
+
+def _seal(database: Database) -> int:
+    """Put what the ledger was told lately into its chain."""
+    with database.begin() as connection:
+        return ledger.seal(connection)
 
 
 def _repeat(work: Callable[[], int], stop: threading.Event) -> None:

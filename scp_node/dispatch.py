@@ -12,7 +12,7 @@ import structlog
 
 from pipeline.errors import BonecraftError
 
-DRAIN_SECONDS: Final = 30
+DRAIN_SECONDS: Final = 20
 
 log = structlog.get_logger(__name__)
 

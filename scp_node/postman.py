@@ -1,7 +1,8 @@
 """Results leave for the PACS, once each.
 
-A delivery is marked when the peer has confirmed it. A postman that dies between the two sends the same instances again,
-under the same UIDs: the PACS then has what it had.
+A delivery is marked when the peer has confirmed it, and counts when the peer has committed itself to keep it, where it
+offers that. A postman that dies between the two sends the same instances again, under the same UIDs: the PACS then has
+what it had.
 """
 
 from __future__ import annotations
@@ -9,37 +10,56 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import structlog
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pynetdicom.association import Association
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.dicom_check import check_instance
 from pipeline.errors import ConfigurationError, TransientError
-from pipeline.records import deliveries
+from pipeline.records import commitments, deliveries, destinations
+from pipeline.records.commitments import Ask
 from pipeline.records.deliveries import DueDelivery
+from pipeline.records.directory import Peer, first_called_ae_title, get_peer
 from pipeline.store import Store
-from scp_node.backoff import next_attempt
-from scp_node.peer import ConnectionProblem, Target
-from scp_node.sending import OutgoingFile, send_files
+from scp_node.backoff import next_attempt, wait
+from scp_node.commitment import ask, context, is_accepted
+from scp_node.contexts import IMPLICIT_LITTLE, VERIFICATION, contexts_for
+from scp_node.peer import ConnectionProblem, Target, open_association, target_of
+from scp_node.sending import Fate, Outcome, OutgoingFile, proposed, store
 from scp_node.tls import TlsFiles
-
-PEERS_AT_ONCE: Final = 4
-"""A peer that does not answer keeps its own thread waiting, not the others'."""
 
 LEASE: Final = timedelta(minutes=2)
 """So long after a postman died another one takes its deliveries up."""
 
+LONGEST_OUTAGE_WAIT: Final = timedelta(minutes=5)
+"""A peer that is back waits no longer than about this for what it missed."""
+
+PATIENCE: Final = timedelta(days=7)
+"""What could not be sent for so long, because the peer could not be reached, is given up."""
+
+DEFAULT_TITLE: Final = "BONECRAFT"
+"""As whom we call where the institution answers to no AE title."""
+
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """To a peer: where it is called, and as whom."""
+
+    peer: Peer
+    target: Target
+    calling: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +80,97 @@ class Postman:
     tls: TlsFiles = field(default_factory=TlsFiles)
     clock: Clock = utc_now
 
-    def deliver_due(self) -> int:
-        """Send everything that is due now; gives how many deliveries were tried."""
+    def destinations_due(self) -> tuple[UUID, ...]:
+        """The peers that something can be sent to now, or that are to be asked for a commitment."""
+        now = self.clock()
         with self.database.begin() as connection:
-            due = deliveries.claim_due(connection, now=self.clock(), lease=LEASE)
-        by_peer = [list(group) for _, group in groupby(due, key=lambda delivery: delivery.peer_id)]
-        with ThreadPoolExecutor(max_workers=PEERS_AT_ONCE, thread_name_prefix="delivery") as pool:
-            for done in [pool.submit(self._deliver_to_peer, group) for group in by_peer]:
-                # What went wrong for one peer stops no other; its deliveries come due again when their lease ends.
-                if error := done.exception():
-                    log.error("delivery_interrupted", exc_info=error)
+            return destinations.with_something_due(connection, now=now, also=commitments.due(now))
+
+    def deliver_to(self, peer_id: UUID) -> int:
+        """Send a batch of what is due to a peer, in the order it was planned; gives how many deliveries were tried."""
+        with self.database.begin() as connection:
+            due = deliveries.claim_due(connection, now=self.clock(), peer_id=peer_id, lease=LEASE)
+            peer = get_peer(connection, peer_id)
+            calling = None if peer is None else first_called_ae_title(connection, peer.institution_id)
+        if peer is None:
+            return 0
+        line = Line(peer=peer, target=target_of(peer, self.tls), calling=calling or DEFAULT_TITLE)
+        with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
+            self._visit(line, {file.path: (delivery, file) for delivery, file in self._sound(due, Path(folder))})
         return len(due)
 
-    def _deliver_to_peer(self, due: Sequence[DueDelivery]) -> None:
-        first = due[0]
-        tls = self.tls if first.tls else None
-        target = Target(ae_title=first.peer_ae_title, host=first.host, port=first.port, tls=tls)
-        with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
-            sound = list(self._sound(due, Path(folder)))
-            self._send(sound, target, calling=first.calling_ae_title)
+    def _visit(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
+        """One association: send what waits, then ask for the commitments that are outstanding."""
+        if not waiting and not self._awaits_commitment(line.peer.id):
+            return
+        try:
+            if line.peer.commitment == "auto":
+                files = [file for _, file in waiting.values()]
+                contexts = [context(), *(proposed(files) or contexts_for([(VERIFICATION, IMPLICIT_LITTLE)]))]
+                with open_association(line.target, calling=line.calling, contexts=contexts) as association:
+                    commits = is_accepted(association)
+                    self._send(association, line, waiting, awaits_commitment=commits)
+                    self._settle_commitments(line, association if commits else None)
+            else:
+                self._send_alone(line, waiting)
+                self._settle_commitments(line, None)
+        except (ConnectionProblem, ConfigurationError) as problem:
+            self._note_unreachable(line, [delivery.id for delivery, _ in waiting.values()], str(problem))
+        else:
+            self._note_reached(line)
+
+    def _send_alone(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
+        """To a peer that is never asked for a commitment."""
+        if not waiting:
+            return
+        contexts = proposed([file for _, file in waiting.values()])
+        with open_association(line.target, calling=line.calling, contexts=contexts) as association:
+            self._send(association, line, waiting, awaits_commitment=False)
+
+    def _send(
+        self,
+        association: Association,
+        line: Line,
+        waiting: dict[Path, tuple[DueDelivery, OutgoingFile]],
+        *,
+        awaits_commitment: bool,
+    ) -> None:
+        """Send what waits, and take it out of `waiting`.
+
+        Raises:
+            ConnectionProblem: The association ended; what had no turn still waits.
+        """
+        for delivery, file in list(waiting.values()):
+            outcome = store(association, file, line.target)
+            if outcome.fate is Fate.NOT_TRIED:
+                raise ConnectionProblem(outcome.problem)
+            del waiting[file.path]
+            self._note(delivery, outcome, awaits_commitment=awaits_commitment)
+
+    def _awaits_commitment(self, peer_id: UUID) -> bool:
+        now = self.clock()
+        with self.database.begin() as connection:
+            return commitments.has_due(connection, peer_id, now=now)
+
+    def _settle_commitments(self, line: Line, association: Association | None) -> None:
+        """Ask for every commitment that is outstanding; where the peer gives none, what it stored is delivered."""
+        now = self.clock()
+        with self.database.begin() as connection:
+            too_old = now - PATIENCE
+            commitments.give_up_older(connection, line.peer.id, than=too_old, our_title=line.calling, now=now)
+        while wanted := self._claim_commitment(line.peer.id):
+            reason = f"{line.target} does not offer storage commitment"
+            if association is not None:
+                reason = ask(association, line.target, wanted.transaction_uid, wanted.instances)
+            if reason:
+                with self.database.begin() as connection:
+                    commitments.decline(connection, wanted, reason=reason, now=now)
+            facts = {"peer": line.peer.ae_title, "instances": len(wanted.instances)}
+            log.info("commitment_declined" if reason else "commitment_asked", **facts)
+
+    def _claim_commitment(self, peer_id: UUID) -> Ask | None:
+        with self.database.begin() as connection:
+            return commitments.claim(connection, peer_id, now=self.clock())
 
     def _sound(self, due: Iterable[DueDelivery], folder: Path) -> Iterator[tuple[DueDelivery, OutgoingFile]]:
         """The deliveries whose files may leave the house; the others become dead letters with the finding."""
@@ -94,7 +186,7 @@ class Postman:
     def _why_not(self, delivery: DueDelivery, path: Path) -> str:
         """Fetch the file to `path`; why it may not leave the house, empty where it may."""
         if delivery.attempts > self.attempts:
-            return "every attempt was interrupted: see the log of the delivery"
+            return delivery.problem or "every attempt was interrupted: see the log of the delivery"
         self.store.fetch(delivery.blob_key, path)
         try:
             dataset = dcmread(path)
@@ -108,23 +200,51 @@ class Postman:
             keys = deliveries.source_blob_keys(connection, delivery.id)
         return [_header(self.store, key) for key in keys]
 
-    def _send(self, outgoing: Sequence[tuple[DueDelivery, OutgoingFile]], target: Target, *, calling: str) -> None:
-        waiting = {file.path: delivery for delivery, file in outgoing}
-        try:
-            for outcome in send_files([file for _, file in outgoing], target, calling=calling):
-                delivery = waiting.pop(outcome.file.path)
-                if outcome.problem:
-                    self._note_failure(delivery, outcome.problem)
-                else:
-                    self._note_success(delivery)
-        except (ConnectionProblem, ConfigurationError) as problem:
-            for delivery in waiting.values():
-                self._note_failure(delivery, str(problem))
+    def _note(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
+        match outcome.fate:
+            case Fate.STORED:
+                self._note_success(delivery, outcome, awaits_commitment=awaits_commitment)
+            case Fate.NOT_ACCEPTED:
+                with self.database.begin() as connection:
+                    deliveries.mark_not_accepted(connection, delivery.id, problem=outcome.problem, now=self.clock())
+                log.warning("delivery_not_accepted", delivery=str(delivery.id), problem=outcome.problem)
+            case _:
+                self._note_failure(delivery, outcome.problem)
 
-    def _note_success(self, delivery: DueDelivery) -> None:
+    def _note_success(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
+        facts = {"status": f"0x{outcome.status or 0:04X}", "transfer_syntax": outcome.transfer_syntax_uid}
         with self.database.begin() as connection:
-            deliveries.mark_delivered(connection, delivery.id, now=self.clock())
+            deliveries.mark_delivered(
+                connection,
+                delivery.id,
+                now=self.clock(),
+                facts=facts,
+                note=outcome.note,
+                awaits_commitment=awaits_commitment,
+            )
         log.info("delivered", delivery=str(delivery.id), peer=delivery.peer_ae_title)
+
+    def _note_reached(self, line: Line) -> None:
+        with self.database.begin() as connection:
+            was_away = destinations.note_reached(connection, line.peer.id)
+        if was_away:
+            log.info("destination_back", peer=line.peer.ae_title)
+
+    def _note_unreachable(self, line: Line, waiting: Sequence[UUID], problem: str) -> None:
+        """Open the circuit; what had no turn is due again without losing an attempt, unless it has waited too long."""
+        now, chance = self.clock(), random.random()  # noqa: S311 - spreads attempts, protects nothing
+        with self.database.begin() as connection:
+            deliveries.give_back(connection, waiting, problem=problem, now=now)
+            again = destinations.note_unreachable(
+                connection,
+                line.peer.id,
+                problem=problem,
+                now=now,
+                wait=lambda failures: wait(failures, longest=LONGEST_OUTAGE_WAIT, chance=chance),
+            )
+            given_up = deliveries.give_up_older(connection, line.peer.id, than=now - PATIENCE, now=now)
+        facts = {"peer": line.peer.ae_title, "problem": problem, "given_up": given_up}
+        log.warning("destination_unreachable", again=again.isoformat(), **facts)
 
     def _note_failure(self, delivery: DueDelivery, problem: str) -> None:
         again = next_attempt(
@@ -134,13 +254,13 @@ class Postman:
             chance=random.random(),  # noqa: S311 - spreads attempts, protects nothing
         )
         with self.database.begin() as connection:
-            deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=again)
+            deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=again, now=self.clock())
         log.warning("delivery_failed", delivery=str(delivery.id), problem=problem, again=again and again.isoformat())
 
     def _bury(self, delivery: DueDelivery, problem: str) -> None:
         """Sending again cannot help: a dead letter at once."""
         with self.database.begin() as connection:
-            deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=None)
+            deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=None, now=self.clock())
         log.error("delivery_refused", delivery=str(delivery.id), problem=problem)
 
 

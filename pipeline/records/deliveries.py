@@ -38,6 +38,8 @@ class DueDelivery:
         host: The peer's host.
         port: The peer's port.
         tls: Whether it is called over TLS.
+        commitment: Whether the peer is asked to commit to it: `auto` or `never`.
+        problem: Why the last attempt failed.
         calling_ae_title: The AE title the institution knows us by.
         sop_class_uid: Of the file.
         sop_instance_uid: Of the file.
@@ -51,6 +53,8 @@ class DueDelivery:
     host: str
     port: int
     tls: bool
+    commitment: str
+    problem: str
     calling_ae_title: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -180,8 +184,9 @@ def mark_delivered(
     now: datetime,
     facts: Mapping[str, object] | None = None,
     note: str = "",
+    awaits_commitment: bool = False,
 ) -> None:
-    """The peer confirmed it; one that is no longer pending stays as it is.
+    """The peer confirmed that it stored it; one that is no longer pending stays as it is.
 
     Args:
         connection: Open connection.
@@ -189,16 +194,18 @@ def mark_delivered(
         now: When.
         facts: How, for the ledger.
         note: What a person should know of it though it arrived.
+        awaits_commitment: It counts as delivered only when the peer has committed itself to keep it.
     """
-    if _update_pending(connection, delivery_id, state="delivered", delivered_at=now, problem="", note=note):
+    state = "sent" if awaits_commitment else "delivered"
+    if _update_pending(connection, delivery_id, state=state, delivered_at=now, problem="", note=note):
         said = {**(facts or {}), **({"note": note} if note else {})}
-        _enter(connection, delivery_id, LedgerEvent.DELIVERED, said, now=now)
+        enter(connection, delivery_id, LedgerEvent.DELIVERED, said, now=now)
 
 
 def mark_not_accepted(connection: Connection, delivery_id: UUID, *, problem: str, now: datetime) -> None:
     """The peer does not take such objects; it is not offered it again until somebody asks for that."""
     if _update_pending(connection, delivery_id, state="not-accepted", problem=problem):
-        _enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
+        enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
 
 
 def mark_failed(
@@ -217,7 +224,7 @@ def mark_failed(
     if next_attempt_at is not None:
         _update_pending(connection, delivery_id, next_attempt_at=next_attempt_at, **said)
     elif _update_pending(connection, delivery_id, state="dead", **said):
-        _enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, said, now=now or datetime.now(UTC))
+        enter(connection, delivery_id, LedgerEvent.NOT_DELIVERED, said, now=now or datetime.now(UTC))
 
 
 def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
@@ -276,7 +283,7 @@ def _update_pending(connection: Connection, delivery_id: UUID, **values: object)
     return connection.execute(update(deliveries).where(is_it).values(**values)).rowcount == 1
 
 
-def _enter(
+def enter(
     connection: Connection, delivery_id: UUID, event: LedgerEvent, facts: Mapping[str, object], *, now: datetime
 ) -> None:
     """Tell the ledger of a delivery."""
@@ -318,6 +325,8 @@ def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
             peers.c.host,
             peers.c.port,
             peers.c.tls,
+            peers.c.commitment,
+            deliveries.c.problem,
             func.coalesce(our_title, "BONECRAFT").label("calling_ae_title"),
             result_files.c.sop_class_uid,
             result_files.c.sop_instance_uid,

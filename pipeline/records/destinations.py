@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import deliveries, destinations, peers
@@ -38,11 +38,20 @@ class Outage:
     waiting: int
 
 
-def with_something_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
-    """The peers for which a delivery is due and whose circuit is closed, the one that has waited longest first."""
+def with_something_due(
+    connection: Connection, *, now: datetime, also: ColumnElement[bool] | None = None
+) -> tuple[UUID, ...]:
+    """The peers for which a delivery is due and whose circuit is closed, the one that has waited longest first.
+
+    Args:
+        connection: Open connection.
+        now: The time.
+        also: SQL on `deliveries`: what else makes a delivery due.
+    """
+    is_due = and_(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now))
     rows = connection.execute(
         select(deliveries.c.peer_id)
-        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now))
+        .where(is_due if also is None else or_(is_due, also))
         .group_by(deliveries.c.peer_id)
         .order_by(func.min(deliveries.c.planned_at))
     )

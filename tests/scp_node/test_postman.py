@@ -1,9 +1,11 @@
 """Results leave for the PACS: sound ones, once, and again when it was not there."""
 
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import insert, select, update
 
-from pipeline.records import deliveries, results, tables
+from pipeline.records import deliveries, destinations, results, tables
 from pipeline.records.checks import get_check, request_check
+from pipeline.records.destinations import Outage
 from pipeline.records.results import StoredFile
 from pipeline.results import Report, ScaleReport, Status
 from scp_node.checks import check_connections
+from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
 from scp_node.tls import TlsFiles
 from tests.dicom_write.example import write
@@ -35,6 +39,44 @@ def archive(folder: Path, port: int) -> Iterator[Path]:
             yield folder
         finally:
             process.terminate()
+
+
+PICTURES_ONLY = """
+[[TransferSyntaxes]]
+[Uncompressed]
+TransferSyntax1 = LittleEndianExplicit
+TransferSyntax2 = LittleEndianImplicit
+[[PresentationContexts]]
+[Pictures]
+PresentationContext1 = SecondaryCaptureImageStorage\\Uncompressed
+PresentationContext2 = MultiframeTrueColorSecondaryCaptureImageStorage\\Uncompressed
+[[Profiles]]
+[Pictures]
+PresentationContexts = Pictures
+"""
+
+
+@contextmanager
+def dcmtk_archive_for_pictures(storescp: Path, folder: Path, port: int) -> Iterator[Path]:
+    """dcmtk's storescp that takes nothing but Secondary Captures."""
+    received, configuration = folder / "pictures", folder / "storescp.cfg"
+    received.mkdir()
+    configuration.write_text(PICTURES_ONLY)
+    command = [storescp, "-od", received, "-xf", configuration, "Pictures", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: takes_connections(port))
+            yield received
+        finally:
+            process.terminate()
+
+
+def hang_up(server: socket.socket) -> None:
+    """Take every connection that waits, and close it."""
+    server.settimeout(2)
+    with suppress(TimeoutError):
+        while True:
+            server.accept()[0].close()
 
 
 class Outbox:
@@ -70,7 +112,25 @@ class Outbox:
                 files=files,
             )
             assert deliveries.plan(connection, result_set_id=result_set) == 3
-            connection.execute(update(tables.deliveries).values(next_attempt_at=NOON))
+            connection.execute(update(tables.deliveries).values(next_attempt_at=NOON, planned_at=NOON))
+
+    def add_peer(self, ae_title: str, port: int) -> None:
+        """One more that gets the results."""
+        owner = self.hospital.institution_id
+        peer = {"institution_id": owner, "ae_title": ae_title, "host": "127.0.0.1", "port": port, "receives": True}
+        with self.hospital.database.begin() as connection:
+            connection.execute(insert(tables.peers).values(**peer))
+            deliveries.plan(connection, result_set_id=connection.execute(select(tables.result_sets.c.id)).scalar_one())
+            connection.execute(update(tables.deliveries).values(next_attempt_at=NOON, planned_at=NOON))
+
+    def states_for(self, ae_title: str) -> set[str]:
+        with self.hospital.database.begin() as connection:
+            of_peer = tables.peers.c.ae_title == ae_title
+            return set(
+                connection.execute(
+                    select(tables.deliveries.c.state).join_from(tables.deliveries, tables.peers).where(of_peer)
+                ).scalars()
+            )
 
     def rows(self) -> list[dict]:
         with self.hospital.database.begin() as connection:
@@ -80,8 +140,22 @@ class Outbox:
     def states(self) -> set[str]:
         return {row["state"] for row in self.rows()}
 
+    def deliver(self) -> int:
+        """A batch for everybody for whom something is due; gives how many deliveries were tried."""
+        return sum(self.postman.deliver_to(peer) for peer in self.postman.destinations_due())
+
     def next_attempt_at(self) -> datetime:
         return max(row["next_attempt_at"] for row in self.rows())
+
+    def outages(self) -> tuple[Outage, ...]:
+        with self.hospital.database.begin() as connection:
+            return destinations.outages(connection)
+
+    def told(self) -> list[tuple[str, str]]:
+        """What the ledger says of the deliveries."""
+        with self.hospital.database.begin() as connection:
+            entered = connection.execute(select(tables.ledger).order_by(tables.ledger.c.id)).all()
+        return [(row.event, row.facts.get("status", "")) for row in entered if "delivered" in row.event]
 
 
 @pytest.fixture
@@ -96,8 +170,8 @@ def outbox(hospital: Hospital, tmp_path: Path, port: int) -> Outbox:
 
 def test_each_result_is_delivered_once(outbox: Outbox, tmp_path: Path, port: int) -> None:
     with archive(tmp_path / "archive", port) as folder:
-        assert outbox.postman.deliver_due() == 3
-        assert outbox.postman.deliver_due() == 0
+        assert outbox.deliver() == 3
+        assert outbox.deliver() == 0
         received = [dcmread(path) for path in folder.rglob("*.dcm")]
     assert outbox.states() == {"delivered"}
     assert len(received) == 3
@@ -105,38 +179,101 @@ def test_each_result_is_delivered_once(outbox: Outbox, tmp_path: Path, port: int
 
 
 def test_a_peer_that_is_away_gets_its_results_when_it_is_back(outbox: Outbox, tmp_path: Path, port: int) -> None:
-    outbox.postman.deliver_due()
+    outbox.deliver()
     assert outbox.states() == {"pending"}
     assert {row["problem"] for row in outbox.rows()} == {
         f"nothing listens at 127.0.0.1:{port}: start the peer, or correct host and port here"
     }
-    assert outbox.postman.deliver_due() == 0, "not before its time"
-    outbox.now = outbox.next_attempt_at()
+    assert outbox.deliver() == 0, "not before its time"
+    [outage] = outbox.outages()
+    assert (outage.peer, outage.failures, outage.waiting) == ("PACS", 1, 3)
+    outbox.now = outage.next_attempt_at
     with archive(tmp_path / "archive", port) as folder:
-        assert outbox.postman.deliver_due() == 3
+        assert outbox.deliver() == 3
         assert len(list(folder.rglob("*.dcm"))) == 3
     assert outbox.states() == {"delivered"}
+    assert outbox.outages() == ()
+    assert {row["attempts"] for row in outbox.rows()} == {1}, "an outage costs no attempt"
+    assert outbox.told() == [("delivered", "0x0000")] * 3
+
+
+def test_an_outage_of_an_hour_loses_nothing_and_a_long_one_is_looked_at_every_few_minutes(outbox: Outbox) -> None:
+    tried = 0
+    end = NOON + timedelta(hours=1)
+    while outbox.now < end:
+        assert outbox.deliver() == 3
+        tried += 1
+        outbox.now = outbox.outages()[0].next_attempt_at
+    assert outbox.states() == {"pending"}
+    assert 12 < tried < 25
+    assert outbox.now - end < timedelta(minutes=7)
+
+
+def test_what_cannot_be_sent_for_a_week_is_given_up(outbox: Outbox) -> None:
+    outbox.deliver()
+    outbox.now = NOON + timedelta(days=8)
+    outbox.deliver()
+    assert outbox.states() == {"dead"}
+    assert [event for event, _ in outbox.told()] == ["not-delivered"] * 3
+
+
+def test_a_destination_that_says_nothing_keeps_no_other_waiting(outbox: Outbox, tmp_path: Path, port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, archive(tmp_path / "archive", port):
+        outbox.add_peer("SILENT", silent.getsockname()[1])
+        stop = threading.Event()
+        postman = outbox.postman
+        dispatcher = Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop)
+        assert dispatcher.dispatch() == 2
+        wait_until(lambda: outbox.states_for("PACS") == {"delivered"})
+        assert outbox.states_for("SILENT") == {"pending"}
+        assert dispatcher.dispatch() == 0, "it is still being served"
+        stop.set()
+        hang_up(silent)
+        dispatcher.drain()
+    [outage] = outbox.outages()
+    assert outage.peer == "SILENT"
+
+
+def test_what_a_peer_does_not_take_is_said_and_the_rest_is_delivered(
+    outbox: Outbox, tmp_path: Path, port: int, dcmtk
+) -> None:
+    with dcmtk_archive_for_pictures(dcmtk("storescp"), tmp_path, port) as folder:
+        outbox.deliver()
+        assert len(list(folder.iterdir())) == 2
+    refused = [row for row in outbox.rows() if row["state"] != "delivered"]
+    assert [row["state"] for row in refused] == ["not-accepted"]
+    assert "does not accept Surface Segmentation Storage" in refused[0]["problem"]
+    with outbox.hospital.database.begin() as connection:
+        assert deliveries.resend_failed(connection, "PACS", now=outbox.now) == 1
+    with archive(tmp_path / "archive", port) as folder:
+        assert outbox.deliver() == 1
+        assert len(list(folder.rglob("*.dcm"))) == 1
 
 
 def test_what_fails_every_time_becomes_a_dead_letter_that_can_be_sent_again(
     outbox: Outbox, tmp_path: Path, port: int
 ) -> None:
-    for _ in range(3):
-        assert outbox.postman.deliver_due() == 3
-        outbox.now = outbox.next_attempt_at() + timedelta(seconds=1)
+    (tmp_path / "full").write_text("where its folder should be: it answers 0xA700")
+    with archive(tmp_path / "full", port):
+        for _ in range(3):
+            assert outbox.deliver() == 3
+            outbox.now = outbox.next_attempt_at() + timedelta(seconds=1)
     assert outbox.states() == {"dead"}
-    assert outbox.postman.deliver_due() == 0
+    assert {row["problem"] for row in outbox.rows()} == {
+        f"PACS at 127.0.0.1:{port} is out of resources: free space there (status 0xA700)"
+    }
+    assert outbox.deliver() == 0
     with outbox.hospital.database.begin() as connection:
         assert all(deliveries.resend(connection, row["id"], now=outbox.now) for row in outbox.rows())
     with archive(tmp_path / "archive", port) as folder:
-        assert outbox.postman.deliver_due() == 3
+        assert outbox.deliver() == 3
         assert len(list(folder.rglob("*.dcm"))) == 3
 
 
 def test_an_unsound_result_never_leaves(outbox: Outbox, tmp_path: Path, port: int) -> None:
     _spoil_one_surface(outbox, tmp_path)
     with archive(tmp_path / "archive", port) as folder:
-        outbox.postman.deliver_due()
+        outbox.deliver()
         assert len(list(folder.rglob("*.dcm"))) == 2
     (refused,) = [row for row in outbox.rows() if row["state"] == "dead"]
     assert "opacity" in refused["problem"].lower()

@@ -1,0 +1,185 @@
+"""Storage commitments that we ask peers for: a result is delivered only when its peer has committed itself to keep it.
+
+PS3.4 Annex J. What is stored there and awaits its commitment is `sent`; the peer's answer makes it `delivered`, or due
+again where the peer does not have it after all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+
+from pipeline.records import deliveries as outbox
+from pipeline.records.destinations import is_open
+from pipeline.records.ledger import LedgerEvent
+from pipeline.records.tables import commitments, deliveries, peers, result_files
+
+ANSWER_TIME: Final = timedelta(hours=1)
+"""A peer that has not reported by then is asked again; some archives commit only after they have written a tape."""
+INSTANCES_AT_ONCE: Final = 200
+NEVER_REPORTED: Final = (
+    "it is stored there, but its commitment was never reported: let {peer} call {our_title} at this node's DICOM port, "
+    "or set commitment = never for this peer"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What a peer is to be asked for now.
+
+    Attributes:
+        id: Of the commitment.
+        transaction_uid: TransactionUID, by which the peer answers.
+        instances: (SOPClassUID, SOPInstanceUID) of each.
+    """
+
+    id: UUID
+    transaction_uid: str
+    instances: tuple[tuple[str, str], ...]
+
+
+def due(now: datetime) -> ColumnElement[bool]:
+    """SQL on `deliveries`: a commitment is to be asked for, for the first time or again."""
+    waits = (
+        select(commitments.c.id)
+        .where(
+            commitments.c.id == deliveries.c.commitment_id,
+            commitments.c.state == "asked",
+            commitments.c.answer_due_at > now,
+        )
+        .exists()
+    )
+    return and_(deliveries.c.state == "sent", ~waits, is_open(now))
+
+
+def has_due(connection: Connection, peer_id: UUID, *, now: datetime) -> bool:
+    """Whether the peer is to be asked for something."""
+    found = select(deliveries.c.id).where(deliveries.c.peer_id == peer_id, due(now)).limit(1)
+    return connection.execute(found).one_or_none() is not None
+
+
+def claim(connection: Connection, peer_id: UUID, *, now: datetime) -> Ask | None:
+    """Begin to ask a peer for what awaits its commitment; None where nothing does.
+
+    Commit before asking: the peer may answer at once.
+    """
+    rows = connection.execute(
+        select(deliveries.c.id, deliveries.c.institution_id, deliveries.c.commitment_id)
+        .where(deliveries.c.peer_id == peer_id, due(now))
+        .order_by(deliveries.c.planned_at)
+        .limit(INSTANCES_AT_ONCE)
+        .with_for_update(of=deliveries, skip_locked=True)
+    ).all()
+    if not rows:
+        return None
+    overdue = [row.commitment_id for row in rows if row.commitment_id is not None]
+    connection.execute(update(commitments).where(commitments.c.id.in_(overdue)).values(state="overdue"))
+    transaction_uid = f"2.25.{uuid4().int}"
+    asked = {
+        "peer_id": peer_id,
+        "transaction_uid": transaction_uid,
+        "asked_at": now,
+        "answer_due_at": now + ANSWER_TIME,
+    }
+    created: UUID = connection.execute(
+        insert(commitments).values(institution_id=rows[0].institution_id, **asked).returning(commitments.c.id)
+    ).scalar_one()
+    ids = [row.id for row in rows]
+    connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(commitment_id=created))
+    instances = connection.execute(
+        select(result_files.c.sop_class_uid, result_files.c.sop_instance_uid)
+        .join_from(deliveries, result_files)
+        .where(deliveries.c.id.in_(ids))
+        .order_by(result_files.c.sop_instance_uid)
+    )
+    return Ask(id=created, transaction_uid=transaction_uid, instances=tuple((row[0], row[1]) for row in instances))
+
+
+def decline(connection: Connection, ask: Ask, *, reason: str, now: datetime) -> None:
+    """The peer does not commit itself: that it has stored everything is all that can be had."""
+    connection.execute(update(commitments).where(commitments.c.id == ask.id).values(state="declined", answered_at=now))
+    ours = and_(deliveries.c.commitment_id == ask.id, deliveries.c.state == "sent")
+    connection.execute(update(deliveries).where(ours).values(state="delivered", note=reason))
+
+
+def answer(
+    connection: Connection,
+    peer_id: UUID,
+    transaction_uid: str,
+    *,
+    committed: Sequence[str],
+    failed: Mapping[str, str],
+    now: datetime,
+    wait: Callable[[int], timedelta],
+) -> bool:
+    """The peer reported.
+
+    Args:
+        connection: Open connection.
+        peer_id: The peer that reports.
+        transaction_uid: TransactionUID of our question.
+        committed: SOPInstanceUIDs that it keeps.
+        failed: SOPInstanceUIDs that it does not keep, with the reason; they are sent again.
+        now: When.
+        wait: How long to wait with that after so many attempts.
+
+    Returns:
+        False where we never asked that peer this.
+    """
+    asked = and_(commitments.c.peer_id == peer_id, commitments.c.transaction_uid == transaction_uid)
+    known = connection.execute(update(commitments).where(asked).values(state="answered", answered_at=now))
+    if known.rowcount == 0:
+        return False
+    named = {"transaction": transaction_uid}
+    for delivery in _awaiting(connection, peer_id, committed):
+        _change(connection, delivery.id, state="delivered", committed_at=now, problem="")
+        outbox.enter(connection, delivery.id, LedgerEvent.COMMITTED, named, now=now)
+    for delivery in _awaiting(connection, peer_id, list(failed)):
+        problem = f"the peer does not keep it ({failed[delivery.uid]}): it is sent again"
+        again = {"next_attempt_at": now + wait(delivery.attempts), "delivered_at": None, "commitment_id": None}
+        _change(connection, delivery.id, state="pending", problem=problem, **again)
+        refused = named | {"reason": failed[delivery.uid]}
+        outbox.enter(connection, delivery.id, LedgerEvent.COMMITMENT_REFUSED, refused, now=now)
+    return True
+
+
+def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, our_title: str, now: datetime) -> int:
+    """Make what was planned before `than` and is still not committed a dead letter; gives how much that is."""
+    old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "sent", deliveries.c.planned_at < than)
+    rows = connection.execute(select(deliveries.c.id, peers.c.ae_title).join_from(deliveries, peers).where(old)).all()
+    for row in rows:
+        problem = NEVER_REPORTED.format(peer=row.ae_title, our_title=our_title)
+        _change(connection, row.id, state="dead", problem=problem)
+        outbox.enter(connection, row.id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
+    return len(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Awaiting:
+    id: UUID
+    uid: str
+    attempts: int
+
+
+def _awaiting(connection: Connection, peer_id: UUID, uids: Sequence[str]) -> tuple[_Awaiting, ...]:
+    """The peer's deliveries of these instances that await a commitment, locked."""
+    rows = connection.execute(
+        select(deliveries.c.id, result_files.c.sop_instance_uid.label("uid"), deliveries.c.attempts)
+        .join_from(deliveries, result_files)
+        .where(
+            deliveries.c.peer_id == peer_id,
+            deliveries.c.state == "sent",
+            result_files.c.sop_instance_uid.in_(uids),
+        )
+        .with_for_update(of=deliveries)
+    )
+    return tuple(_Awaiting(**row) for row in rows.mappings())
+
+
+def _change(connection: Connection, delivery_id: UUID, **values: object) -> None:
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**values))

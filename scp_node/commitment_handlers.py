@@ -1,0 +1,105 @@
+"""What the listener answers about storage commitment: to peers that ask, and to peers that report (PS3.4 Annex J)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+
+from pipeline.clock import Clock, utc_now
+from pipeline.database import Database
+from pipeline.errors import InputError, TransientError
+from pipeline.records import commitment_reports, commitments
+from scp_node.access import Admitted
+from scp_node.backoff import LONGEST_WAIT, wait
+from scp_node.commitment import REQUEST, Answer, answer_of, question_of, reason_in_words
+
+SUCCESS: Final = 0x0000
+PROCESSING_FAILURE: Final = 0x0110
+INVALID_ARGUMENT: Final = 0x0115
+NO_SUCH_ACTION: Final = 0x0123
+NOT_AUTHORIZED: Final = 0x0124
+RESOURCE_LIMITATION: Final = 0x0213
+"""PS3.7 Annex C."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitmentHandlers:
+    """Answers within the association; what follows from it is done by the delivery process.
+
+    Attributes:
+        database: The node's records.
+        clock: What time it is.
+    """
+
+    database: Database
+    clock: Clock = utc_now
+
+    def on_action(self, event: evt.Event, admitted: Admitted | None) -> tuple[int, Dataset | None]:
+        """N-ACTION: a peer that sends to us asks whether we keep what it sent."""
+        if admitted is None or not admitted.peer.sends:
+            return NOT_AUTHORIZED, None
+        if event.action_type != REQUEST:
+            return NO_SUCH_ACTION, None
+        try:
+            transaction_uid, instances = question_of(event.action_information)
+            with self.database.begin() as connection:
+                commitment_reports.add(
+                    connection,
+                    institution_id=admitted.institution_id,
+                    peer_id=admitted.peer.id,
+                    transaction_uid=transaction_uid,
+                    called_ae_title=_called(event),
+                    instances=instances,
+                    now=self.clock(),
+                )
+        except InputError as error:
+            log.warning("commitment_request_refused", calling=admitted.peer.ae_title, reason=str(error))
+            return INVALID_ARGUMENT, None
+        except TransientError as error:
+            log.warning("commitment_request_failed", calling=admitted.peer.ae_title, reason=str(error))
+            return RESOURCE_LIMITATION, None
+        log.info("commitment_requested", calling=admitted.peer.ae_title, instances=len(instances))
+        return SUCCESS, None
+
+    def on_report(self, event: evt.Event, admitted: Admitted | None) -> tuple[int, Dataset | None]:
+        """N-EVENT-REPORT: a peer that we asked tells what it keeps."""
+        if admitted is None:
+            return NOT_AUTHORIZED, None
+        try:
+            answer = answer_of(event.event_information)
+            is_known = self._note(answer, admitted)
+        except InputError as error:
+            log.warning("commitment_report_refused", calling=admitted.peer.ae_title, reason=str(error))
+            return INVALID_ARGUMENT, None
+        except TransientError as error:
+            log.warning("commitment_report_failed", calling=admitted.peer.ae_title, reason=str(error))
+            return PROCESSING_FAILURE, None
+        facts = {"calling": admitted.peer.ae_title, "kept": len(answer.kept), "not_kept": len(answer.failed)}
+        log.info("commitment_reported" if is_known else "commitment_unknown", **facts)
+        return (SUCCESS if is_known else INVALID_ARGUMENT), None
+
+    def _note(self, answer: Answer, admitted: Admitted) -> bool:
+        chance = random.random()  # noqa: S311 - spreads attempts, protects nothing
+        with self.database.begin() as connection:
+            return commitments.answer(
+                connection,
+                admitted.peer.id,
+                answer.transaction_uid,
+                committed=answer.kept,
+                failed={uid: reason_in_words(reason) for uid, reason in answer.failed.items()},
+                now=self.clock(),
+                wait=lambda attempts: wait(attempts, longest=LONGEST_WAIT, chance=chance),
+            )
+
+
+def _called(event: evt.Event) -> str:
+    """As whom the peer asks us; leading and trailing spaces do not count (PS3.8 9.3.2)."""
+    request = event.assoc.requestor.primitive
+    return "" if request is None else request.called_ae_title.strip()
