@@ -23,8 +23,11 @@ BoolArray = npt.NDArray[np.bool_]
 TEMPLATE_TRIANGLES = 9000
 """About 4500 vertices, 4 mm apart on the shaft: 0.1 mm from the surface between vertices on a femoral head."""
 
-KERNELS = ((200.0, 12.0), (70.0, 6.0), (25.0, 2.5), (10.0, 0.8))
-"""Length scale and standard deviation of each kernel, mm."""
+Kernels = tuple[tuple[float, float], ...]
+"""Length scale and standard deviation of each squared-exponential kernel, mm."""
+
+KERNELS: Kernels = ((200.0, 12.0), (70.0, 6.0), (25.0, 2.5), (10.0, 0.8))
+"""Of the deformations by which one femur becomes another."""
 
 RANK = 500
 INDUCING_POINTS = 1500
@@ -35,7 +38,10 @@ NORMAL_AGREEMENT = 0.5
 """A closest point counts where its normal deviates less than 60 degrees."""
 
 CUT_MARGIN_MM = 4.0
-"""Template vertices this near to where a proximal femur was cut off have no counterpart on it."""
+"""Template vertices this near to where a bone was cut off have no counterpart on it."""
+
+END_MM = 80.0
+"""Height of the end by which a bone that was cut in the shaft is first laid onto the template's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +52,13 @@ class Template:
         person: Whose bone it was; that person must not be evaluated with it.
         vertices: (V, 3) mm.
         triangles: (T, 3).
+        long: Whether the bone has a long axis by which another is roughly laid onto it.
     """
 
     person: str
     vertices: FloatArray
     triangles: IntArray
+    long: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +78,13 @@ class Registered:
     residual_mm: float
 
 
-def make_template(bone: Bone) -> Template:
-    """Thin out a smooth whole bone to `TEMPLATE_TRIANGLES`; quadrics keep more vertices where it is curved.
+def make_template(bone: Bone, *, triangles: int = TEMPLATE_TRIANGLES, long: bool = True) -> Template:
+    """Thin out a smooth whole bone; quadrics keep more vertices where it is curved.
+
+    Args:
+        bone: The bone.
+        triangles: How many to keep.
+        long: Whether it has a long axis.
 
     Raises:
         ValueError: The thinned surface is not watertight.
@@ -79,16 +92,15 @@ def make_template(bone: Bone) -> Template:
     mesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(bone.vertices), o3d.utility.Vector3iVector(bone.triangles)
     )
-    mesh = mesh.filter_smooth_taubin(number_of_iterations=5).simplify_quadric_decimation(TEMPLATE_TRIANGLES)
+    mesh = mesh.filter_smooth_taubin(number_of_iterations=5).simplify_quadric_decimation(triangles)
     thin = trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles), process=True)
     if not thin.is_watertight:
         raise ValueError(f"the template from {bone.name} is not watertight; choose another bone")
-    return Template(
-        person=bone.person, vertices=np.array(thin.vertices), triangles=np.array(thin.faces, dtype=np.int64)
-    )
+    faces = np.array(thin.faces, dtype=np.int64)
+    return Template(person=bone.person, vertices=np.array(thin.vertices), triangles=faces, long=long)
 
 
-def deformation_basis(points: FloatArray, kernels: tuple[tuple[float, float], ...], rank: int) -> FloatArray:
+def deformation_basis(points: FloatArray, kernels: Kernels, rank: int) -> FloatArray:
     """Low-rank factor (V, rank) of the sum of squared-exponential kernels, by Nyström's method.
 
     Coefficients of its columns are independent standard normal variables.
@@ -110,7 +122,7 @@ def farthest_points(points: FloatArray, count: int) -> IntArray:
     return chosen
 
 
-def _kernel(a: FloatArray, b: FloatArray, kernels: tuple[tuple[float, float], ...]) -> FloatArray:
+def _kernel(a: FloatArray, b: FloatArray, kernels: Kernels) -> FloatArray:
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.asarray(sum(sd**2 * np.exp(-squared / (2 * length**2)) for length, sd in kernels))
 
@@ -121,7 +133,7 @@ def register(template: Template, basis: FloatArray, bone: Bone) -> Registered:
     Args:
         template: The template.
         basis: (V, R) from `deformation_basis` of the template's vertices.
-        bone: Whole or proximal femur.
+        bone: Of the same kind, whole or cut in the shaft.
     """
     target = trimesh.Trimesh(bone.vertices, bone.triangles, process=False)
     start, seen = _similarity_start(template, bone)
@@ -175,27 +187,28 @@ def _similarity_start(template: Template, bone: Bone) -> tuple[FloatArray, BoolA
     """The template laid onto the bone by a similarity, and which of its vertices the bone has at all."""
     seen = np.ones(len(template.vertices), dtype=np.bool_)
     if bone.part == "whole":
-        moved = _similarity_icp(template.vertices, bone.vertices, seen)
+        roughly = _length_scaled if template.long else _size_scaled
+        moved = _similarity_icp(roughly(template.vertices, bone.vertices), bone.vertices, seen)
         return moved, seen
-    moved = template.vertices + (_top(bone.vertices) - _top(template.vertices))
-    cut = bone.vertices[:, 2].min()
+    up = 1.0 if bone.part == "proximal" else -1.0
+    height = END_MM if bone.part == "proximal" else float(np.ptp(bone.vertices[:, 2]))
+    moved = template.vertices + (_end(bone.vertices, up, height) - _end(template.vertices, up, height))
+    cut = (up * bone.vertices[:, 2]).min() + CUT_MARGIN_MM
     for _ in range(3):
-        seen = moved[:, 2] > cut + CUT_MARGIN_MM
+        seen = up * moved[:, 2] > cut
         moved = _similarity_icp(moved, bone.vertices, seen)
-    return moved, moved[:, 2] > cut + CUT_MARGIN_MM
+    return moved, up * moved[:, 2] > cut
 
 
-def _top(vertices: FloatArray, height: float = 80.0) -> FloatArray:
-    """Middle of the upper end of a femur, its height the highest vertex."""
-    highest = vertices[:, 2].max()
-    upper = vertices[vertices[:, 2] > highest - height]
-    return np.array([*upper[:, :2].mean(axis=0), highest])
+def _end(vertices: FloatArray, up: float, height: float) -> FloatArray:
+    """Middle of a bone's upper (`up` = 1) or lower (-1) end, its height the outermost vertex's."""
+    heights = up * vertices[:, 2]
+    end = vertices[heights > heights.max() - height]
+    return np.array([*end[:, :2].mean(axis=0), up * heights.max()])
 
 
-def _similarity_icp(moving: FloatArray, fixed: FloatArray, seen: BoolArray, iterations: int = 40) -> FloatArray:
-    """`moving` rotated, shifted and scaled as a whole onto `fixed`; only the `seen` part is compared."""
-    whole = bool(seen.all())
-    moved = _length_scaled(moving, fixed) if whole else moving
+def _similarity_icp(moved: FloatArray, fixed: FloatArray, seen: BoolArray, iterations: int = 40) -> FloatArray:
+    """`moved` rotated, shifted and scaled as a whole onto `fixed`; only the `seen` part is compared."""
     tree = cKDTree(fixed)
     for _ in range(iterations):
         distance, index = (np.asarray(found) for found in tree.query(moved[seen]))
@@ -203,6 +216,12 @@ def _similarity_icp(moving: FloatArray, fixed: FloatArray, seen: BoolArray, iter
         scale, rotation, shift = similarity(moved[seen][near], fixed[index[near]])
         moved = scale * moved @ rotation.T + shift
     return moved
+
+
+def _size_scaled(moving: FloatArray, fixed: FloatArray) -> FloatArray:
+    """`moving` with its centre and its spread brought onto those of `fixed`; both stand upright already."""
+    centred, target = moving - moving.mean(axis=0), fixed - fixed.mean(axis=0)
+    return np.asarray(centred * np.sqrt((target**2).mean() / (centred**2).mean()) + fixed.mean(axis=0))
 
 
 def _length_scaled(moving: FloatArray, fixed: FloatArray) -> FloatArray:

@@ -17,8 +17,10 @@ release() { # NAME FILE
     "$python" -m models.training.release --name "$1" --version "$version" "$2"
 }
 
-"$python" -m models.training.build_shape_model --data "$collection" --out models/femur_shape.npz
-release femur_shape models/femur_shape.npz
+for bone in femur hip_bone sacrum tibia fibula patella; do
+    "$python" -m models.training.build_shape_model --bone "$bone" --data "$collection" --out "models/${bone}_shape.npz"
+    release "${bone}_shape" "models/${bone}_shape.npz"
+done
 
 [ -e "$runs/shadows.done" ] || "$python" -m models.training.dataset --collection "$collection" --out "$runs/shadows" --count 1600
 touch "$runs/shadows.done"

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models.training.bones import Bone
-from models.training.build_shape_model import complete, fit_sphere
+from models.training.bones import Bone, Kind
 from models.training.correspondence import KERNELS, Template, deformation_basis, farthest_points, register, similarity
+from models.training.covariance import complete, free_modes
+from models.training.features import fit_sphere
+from models.training.recipes import RECIPES
 from tests.stages.shadows import femur_model, somebody, surface_error
 
 
@@ -71,6 +73,7 @@ def test_the_template_is_carried_onto_another_femur(model, template, basis):
 def test_what_was_cut_off_is_completed_from_what_is_there(model):
     whole = model.instance(somebody(model, 9, size=0.7))
     seen = whole[:, 2] > 60
-    guess = complete(np.where(seen[:, None], whole, 0), seen, model.mean, model.modes[:30])
+    factor = np.concatenate([model.modes[:30], free_modes(model.mean, RECIPES[Kind.FEMUR])])
+    guess = complete(np.where(seen[:, None], whole, 0), seen, model.mean, factor)
     assert surface_error(guess[seen], whole[seen]) < 0.01
     assert surface_error(guess, whole) < surface_error(model.mean, whole)
