@@ -19,8 +19,8 @@ from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent
 from pipeline.records.tables import commitments, deliveries, peers, result_files
 
-ANSWER_TIME: Final = timedelta(hours=1)
-"""A peer that has not reported by then is asked again; some archives commit only after they have written a tape."""
+ANSWER_TIME: Final = timedelta(minutes=10)
+"""A peer that has not reported by then is asked again: its report may have come while we were down."""
 INSTANCES_AT_ONCE: Final = 200
 NEVER_REPORTED: Final = (
     "it is stored there, but its commitment was never reported: let {peer} call {our_title} at this node's DICOM port, "
