@@ -144,7 +144,7 @@ class Example:
 
     Attributes:
         image: (h, w) float32, as `enhance` delivers it.
-        mask: (h, w) float32, 1 where the femur's shadow is inside the exposed field.
+        mask: (h, w) float32, share of the pixel that the femur's shadow covers inside the exposed field.
         landmarks: (landmarks, 2) column and row; NaN or outside the picture where there is none.
     """
 
@@ -155,14 +155,18 @@ class Example:
 
 def develop_example(shadow: Shadow, rng: np.random.Generator, *, working_size: int = WORKING_SIZE) -> Example:
     """A new film of a shadow, cut out and mirrored at random, through the product's own enhancement."""
-    lengths, spacing, landmarks = _cut_out(shadow, working_size, rng)
+    window = Window.draw(shadow.lengths.shape[1:], working_size, rng)
+    lengths = {layer: window.cut(length) for layer, length in zip(Layer, shadow.lengths, strict=True)}
+    # Not where the resampled path is longer than nothing: that is up to a pixel too fat on every side.
+    covered = window.cut(shadow.lengths[list(Layer).index(Layer.FEMUR)] > 0)
+    landmarks = window.points(shadow.landmarks)
     ordinary = rng.random() < ORDINARY_SHARE
     photometry = typical_photometry(rng, marker="R") if ordinary else sample_photometry(rng)
-    film, blades = expose(lengths, spacing, photometry, rng)
+    film, blades = expose(lengths, shadow.spacing_mm / window.factor, photometry, rng)
     if rng.random() < 0.08:
-        film = _coarse(film)
+        film = coarse(film)
     found = exposed_field(film)
-    mask = ((lengths[Layer.FEMUR] > 0) & blades & found).astype(np.float32)
+    mask = covered * (blades & found)
     image = normalise(film, found)
     if rng.random() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
@@ -170,24 +174,46 @@ def develop_example(shadow: Shadow, rng: np.random.Generator, *, working_size: i
     return Example(image=image, mask=mask, landmarks=landmarks)
 
 
-def _cut_out(
-    shadow: Shadow, working_size: int, rng: np.random.Generator
-) -> tuple[dict[Layer, FloatImage], float, FloatArray]:
-    """A part of the picture brought to the working size."""
-    rows, columns = shadow.lengths.shape[1:]
-    deep = rng.random() < 0.15
-    trim = rng.uniform(0, 0.25 if deep else 0.05, 4) * np.array([columns, rows, columns, rows])
-    left, top = (int(v) for v in trim[:2])
-    right, bottom = columns - int(trim[2]), rows - int(trim[3])
-    factor = working_size / max(right - left, bottom - top)
-    size = (max(round((right - left) * factor), 32), max(round((bottom - top) * factor), 32))
-    part = shadow.lengths[:, top:bottom, left:right].astype(np.float32)
-    resized = [np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32) for layer in part]
-    landmarks = (shadow.landmarks - np.array([left, top]) + 0.5) * factor - 0.5
-    return dict(zip(Layer, resized, strict=True)), shadow.spacing_mm / factor, landmarks
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a picture, enlarged or reduced.
+
+    Attributes:
+        left, top, right, bottom: Pixels; `right` and `bottom` are the first ones outside.
+        factor: By which it is enlarged.
+        size: (columns, rows) after that.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    factor: float
+    size: tuple[int, int]
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], working_size: int, rng: np.random.Generator) -> Window:
+        """A random one whose longer side is `working_size`; mostly nearly all of the picture (rows, columns)."""
+        rows, columns = shape
+        deep = rng.random() < 0.15
+        trim = rng.uniform(0, 0.25 if deep else 0.05, 4) * np.array([columns, rows, columns, rows])
+        left, top = (int(v) for v in trim[:2])
+        right, bottom = columns - int(trim[2]), rows - int(trim[3])
+        factor = working_size / max(right - left, bottom - top)
+        size = (max(round((right - left) * factor), 32), max(round((bottom - top) * factor), 32))
+        return cls(left=left, top=top, right=right, bottom=bottom, factor=factor, size=size)
+
+    def cut(self, layer: npt.NDArray[np.generic]) -> FloatImage:
+        """This part of one layer (rows, columns), resampled."""
+        part = np.asarray(layer[self.top : self.bottom, self.left : self.right], dtype=np.float32)
+        return np.asarray(cv2.resize(part, self.size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+    def points(self, points: FloatArray) -> FloatArray:
+        """Where (N, 2) columns and rows of the picture lie in the part."""
+        return np.asarray((points - np.array([self.left, self.top]) + 0.5) * self.factor - 0.5)
 
 
-def _coarse(film: FloatImage) -> FloatImage:
+def coarse(film: FloatImage) -> FloatImage:
     """The film after a detour over few pixels or few greys, as thumbnails and JPEG pictures have taken it."""
     _, packed = cv2.imencode(".jpg", np.round(film * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 40])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), dtype=np.float32) / np.float32(255)

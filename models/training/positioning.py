@@ -26,17 +26,30 @@ class Field(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class Distances:
+    """The lengths that a technologist chooses.
+
+    Attributes:
+        source_to_detector_mm: SID.
+        bone_to_detector_mm: From the middle of the field to the detector.
+        off_centre_mm: (across, along) shift of the central ray against the middle of the field.
+        margins_mm: (left, top, right, bottom) between the bone's shadow and the edge of the field, at the detector.
+    """
+
+    source_to_detector_mm: float = 1150.0
+    bone_to_detector_mm: float = 80.0
+    off_centre_mm: tuple[float, float] = (0.0, 0.0)
+    margins_mm: tuple[float, float, float, float] = (40.0, 40.0, 40.0, 40.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Distances):
     """A radiograph as it is set up.
 
     Attributes:
         view: AP or lateral.
         field: Part of the femur.
         tilt_degrees: Rotation vector by which tube and detector turn against the nominal view, LPS axes.
-        source_to_detector_mm: SID.
-        bone_to_detector_mm: From the middle of the field to the detector.
-        off_centre_mm: (across, along) shift of the central ray against the middle of the field.
-        margins_mm: (left, top, right, bottom) between the bone's shadow and the edge of the field, at the detector.
         columns_reversed: The picture is seen from the detector's back (laterals are hung either way).
         beam: Lateral only: through which side the beam enters.
     """
@@ -44,10 +57,6 @@ class Setup:
     view: View
     field: Field
     tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    source_to_detector_mm: float = 1150.0
-    bone_to_detector_mm: float = 80.0
-    off_centre_mm: tuple[float, float] = (0.0, 0.0)
-    margins_mm: tuple[float, float, float, float] = (40.0, 40.0, 40.0, 40.0)
     columns_reversed: bool = False
     beam: Beam = "ML"
 
@@ -100,30 +109,60 @@ def place(anatomy: Anatomy, setup: Setup, *, longest_side: int = 320) -> Project
     """
     turn = Rotation.from_rotvec(np.radians(setup.tilt_degrees)).as_matrix()
     beam, across, down = (turn @ axis for axis in _nominal_axes(anatomy, setup))
-    seen = _part_to_show(anatomy, setup.field)
+    return geometry_around(
+        _part_to_show(anatomy, setup.field),
+        Axes(beam=beam, across=across, down=down),
+        setup,
+        longest_side=longest_side,
+        end=None if anatomy.whole else _cut_end(anatomy),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Axes:
+    """Unit vectors (3,), LPS: along the central ray, and in which columns and rows are counted."""
+
+    beam: FloatArray
+    across: FloatArray
+    down: FloatArray
+
+
+def geometry_around(
+    seen: FloatArray, axes: Axes, distances: Distances, *, longest_side: int, end: FloatArray | None = None
+) -> ProjectionGeometry:
+    """Source and detector whose field holds the shadow of some points, with margins.
+
+    Args:
+        seen: (N, 3) mm, what is to be shown.
+        axes: Of the beam and the detector.
+        distances: Of source, detector and field.
+        longest_side: Pixels along the detector's longer side.
+        end: (M, 3) points above which the field must end, where a surface was cut off.
+    """
     centre = (seen.min(axis=0) + seen.max(axis=0)) / 2
-    aim = centre + setup.off_centre_mm[0] * across + setup.off_centre_mm[1] * down
-    source = aim - (setup.source_to_detector_mm - setup.bone_to_detector_mm) * beam
+    aim = centre + distances.off_centre_mm[0] * axes.across + distances.off_centre_mm[1] * axes.down
+    source = aim - (distances.source_to_detector_mm - distances.bone_to_detector_mm) * axes.beam
     unit = ProjectionGeometry(
         source=source,
-        detector_origin=aim + setup.bone_to_detector_mm * beam,
-        column_direction=across,
-        row_direction=down,
+        detector_origin=aim + distances.bone_to_detector_mm * axes.beam,
+        column_direction=axes.across,
+        row_direction=axes.down,
         pixel_spacing=(1.0, 1.0),
         rows=1,
         columns=1,
     )
     shadow = unit.project(seen)
-    left, top, right, bottom = setup.margins_mm
+    left, top, right, bottom = distances.margins_mm
     low, high = shadow.min(axis=0) - np.array([left, top]), shadow.max(axis=0) + np.array([right, bottom])
-    high[1] = min(high[1], _lowest_row(anatomy, unit))
+    if end is not None:
+        high[1] = min(high[1], float(unit.project(end)[:, 1].min()))
     spacing = float((high - low).max()) / longest_side
     columns, rows = (int(n) for n in np.maximum(np.round((high - low) / spacing), 32))
     return ProjectionGeometry(
         source=source,
         detector_origin=unit.pixel_position(low),
-        column_direction=across,
-        row_direction=down,
+        column_direction=axes.across,
+        row_direction=axes.down,
         pixel_spacing=(spacing, spacing),
         rows=rows,
         columns=columns,
@@ -153,10 +192,7 @@ def _part_to_show(anatomy: Anatomy, field: Field) -> FloatArray:
     return np.asarray(vertices[vertices[:, 2] < vertices[:, 2].min() + 0.27 * length])
 
 
-def _lowest_row(anatomy: Anatomy, unit: ProjectionGeometry) -> float:
-    """Where the field must end at the latest: a surface cut in the shaft must run out of the picture."""
-    if anatomy.whole:
-        return np.inf
+def _cut_end(anatomy: Anatomy) -> FloatArray:
+    """(N, 3) where a surface was cut in the shaft: it must run out of the picture."""
     heights = anatomy.femur.vertices[:, 2]
-    end = anatomy.femur.vertices[heights < heights.min() + 6.0]
-    return float(unit.project(end)[:, 1].min())
+    return np.asarray(anatomy.femur.vertices[heights < heights.min() + 6.0])

@@ -48,12 +48,13 @@ def path_lengths(
     Returns:
         For every layer an image (rows, columns) in mm.
     """
-    rays = _rays(geometry)
+    rays = rays_of(geometry)
     shape = (geometry.rows, geometry.columns)
     return {layer: _layer_lengths(meshes.get(layer, ()), rays, threads).reshape(shape) for layer in Layer}
 
 
-def _rays(geometry: ProjectionGeometry) -> FloatImage:
+def rays_of(geometry: ProjectionGeometry) -> FloatImage:
+    """(rows * columns, 6) origin and unit direction of the ray to every pixel, row by row."""
     column, row = np.meshgrid(np.arange(geometry.columns), np.arange(geometry.rows))
     directions = geometry.pixel_position(np.stack([column, row], axis=-1)).reshape(-1, 3) - geometry.source
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

@@ -19,19 +19,39 @@ class Warp:
     """A smooth map of space: size, girth, torsion along the femur and gentle local bumps.
 
     Bones move with the space around them, so joints stay joints.
+
+    Args:
+        points: (N, 3) mm, what is to be varied.
+        head: (3,) centre of the femoral head; size and torsion are counted from it.
+        knee_z: Height of the knee, where the torsion is whole.
+        rng: Source of the variation.
+        strength: Factor on all of it.
+        torsion_degrees: Standard deviation of the torsion.
+        bumps: How many there are.
     """
 
-    def __init__(self, anatomy: Anatomy, rng: np.random.Generator, *, strength: float = 1.0) -> None:
-        self._centre = anatomy.head_centre
-        self._knee_z = anatomy.knee[2]
+    def __init__(
+        self,
+        points: FloatArray,
+        head: FloatArray,
+        knee_z: float,
+        rng: np.random.Generator,
+        *,
+        strength: float = 1.0,
+        torsion_degrees: float = 8.0,
+        bumps: int = 24,
+    ) -> None:
+        self._centre = head
+        self._knee_z = knee_z
         girth = 1 + strength * rng.normal(0, 0.05)
         length = girth + strength * rng.normal(0, 0.05)
         self._linear = np.diag([girth * (1 + strength * rng.normal(0, 0.02)), girth, length])
-        self._torsion = strength * float(np.clip(rng.normal(0, 8), -LARGEST_TORSION_DEGREES, LARGEST_TORSION_DEGREES))
-        low, high = anatomy.femur.vertices.min(axis=0) - 20, anatomy.femur.vertices.max(axis=0) + 20
-        self._bump_centres = rng.uniform(low, high, (24, 3))
-        self._bump_width = rng.uniform(30, 80, 24)
-        self._bumps = strength * rng.normal(0, 1.1, (24, 3))
+        torsion = float(np.clip(rng.normal(0, torsion_degrees), -LARGEST_TORSION_DEGREES, LARGEST_TORSION_DEGREES))
+        self._torsion = strength * torsion
+        low, high = points.min(axis=0) - 20, points.max(axis=0) + 20
+        self._bump_centres = rng.uniform(low, high, (bumps, 3))
+        self._bump_width = rng.uniform(30, 80, bumps)
+        self._bumps = strength * rng.normal(0, 1.1, (bumps, 3))
 
     def points(self, points: FloatArray) -> FloatArray:
         """Points (N, 3), warped."""
@@ -49,7 +69,7 @@ class Warp:
 
 def vary(anatomy: Anatomy, rng: np.random.Generator, *, strength: float = 1.0) -> Anatomy:
     """Somebody who is like this person, but is not."""
-    warp = Warp(anatomy, rng, strength=strength)
+    warp = Warp(anatomy.femur.vertices, anatomy.head_centre, anatomy.knee[2], rng, strength=strength)
     return replace(
         anatomy,
         femur=warp.mesh(anatomy.femur),
