@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -119,6 +119,7 @@ class PeerValue(Value):
         receives: It gets the results.
         tls: We call it over TLS.
         requires_certificate: It must show a certificate of a trusted CA when it calls us.
+        commitment: Whether it is asked to commit itself to keep what it got: where it offers that, or never.
     """
 
     host: Host
@@ -128,6 +129,7 @@ class PeerValue(Value):
     receives: bool = False
     tls: bool = False
     requires_certificate: bool = False
+    commitment: Literal["auto", "never"] = "auto"
 
     @model_validator(mode="after")
     def _a_sender_calls_from_somewhere(self) -> PeerValue:

@@ -18,7 +18,7 @@ from pipeline.cli.admin import institutions, peers
 from pipeline.cli.admin_changes import changes, site
 from pipeline.cli.admin_users import users
 from pipeline.embedded_postgres import ROLE
-from pipeline.errors import BonecraftError
+from pipeline.errors import BonecraftError, ConfigurationError
 
 APPS = {"institutions": institutions, "peers": peers, "users": users, "changes": changes, "site": site}
 SENDER = ("--allow-from", "10.0.0.0/24", "--sends")
@@ -72,8 +72,17 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "receives": True,
             "tls": False,
             "requires_certificate": False,
+            "commitment": "auto",
         }
     }
+
+
+def test_a_peer_is_asked_for_commitments_where_it_can_or_never(demo):
+    shown = demo("peers", "set", *PACS, "--commitment", "never")
+    assert '- commitment = "auto"' in shown
+    assert '+ commitment = "never"' in shown
+    with pytest.raises(ConfigurationError, match="'auto' or 'never'"):
+        demo("peers", "set", *PACS, "--commitment", "sometimes")
 
 
 def test_a_dry_run_shows_the_change_and_makes_none(demo):

@@ -46,6 +46,9 @@ RequiresCertificate = Annotated[
     bool | None,
     typer.Option("--requires-certificate/--no-requires-certificate", help="Must show a certificate when it calls."),
 ]
+Commitment = Annotated[
+    str | None, typer.Option("--commitment", help="Ask it to commit to keep results: auto (where it can) or never.")
+]
 Receives = Annotated[bool | None, typer.Option("--receives/--no-receives", help="Gets the results.")]
 
 
@@ -109,6 +112,7 @@ def add_peer(
     receives: Receives = None,
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
+    commitment: Commitment = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -122,6 +126,7 @@ def add_peer(
         receives=receives,
         tls=tls,
         requires_certificate=requires_certificate,
+        commitment=commitment,
     )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
@@ -137,6 +142,7 @@ def set_peer(
     receives: Receives = None,
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
+    commitment: Commitment = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -150,6 +156,7 @@ def set_peer(
         receives=receives,
         tls=tls,
         requires_certificate=requires_certificate,
+        commitment=commitment,
     )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 

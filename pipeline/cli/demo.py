@@ -186,7 +186,7 @@ def _follow_delivery(progress: Progress, database: Database, result: ResultSet) 
     for _ in _until_deadline("the PACS did not take the results"):
         with database.begin() as connection:
             lines = deliveries.of_result_set(connection, result.id)
-        open_ones = [line for line in lines if line.state == "pending"]
+        open_ones = [line for line in lines if line.state in ("pending", "sent")]
         progress.update(bar, total=len(lines), completed=len(lines) - len(open_ones))
         if not open_ones:
             break

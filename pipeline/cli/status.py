@@ -142,3 +142,7 @@ def _show_destinations(console: Console, now: Snapshot) -> None:
         console.print(Text(f"{kind.files} results were not offered to {kind.peer}", style="yellow"), soft_wrap=True)
         console.print(Text(f"  {kind.problem}"), soft_wrap=True)
         console.print(Text(f"  then: bonecraft resend --to {kind.peer}", style="dim"), soft_wrap=True)
+    for report in now.failed_commitment_reports:
+        told = f"{report.peer} could not be told that we keep {report.instances} images, {report.attempts} times"
+        console.print(Text(told, style="red"), soft_wrap=True)
+        console.print(Text(f"  {report.problem}"), soft_wrap=True)

@@ -115,6 +115,7 @@ def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subj
             receives=row.receives,
             tls=row.tls,
             requires_certificate=row.requires_certificate,
+            commitment=row.commitment,
         )
         for row in rows
     }
@@ -131,6 +132,7 @@ def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> N
         "receives": value.receives,
         "tls": value.tls,
         "requires_certificate": value.requires_certificate,
+        "commitment": value.commitment,
     }
     key = {"institution_id": _institution_id(connection, subject.institution), "ae_title": subject.name}
     statement = upsert(peers).values(**key, **said)

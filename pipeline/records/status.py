@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, func, select
 
+from pipeline.records.commitment_reports import FailedReport, failed
 from pipeline.records.destinations import Outage, outages
 from pipeline.records.quarantine import QuarantineLine, newest
 from pipeline.records.tables import deliveries, peers, quarantine, reconstructions, result_files, studies
@@ -72,6 +73,7 @@ class Snapshot:
     outages: tuple[Outage, ...]
     not_accepted: tuple[NotAccepted, ...]
     last_quarantined: tuple[QuarantineLine, ...]
+    failed_commitment_reports: tuple[FailedReport, ...]
 
 
 def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
@@ -89,6 +91,7 @@ def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
         outages=outages(connection),
         not_accepted=_not_accepted(connection),
         last_quarantined=newest(connection, limit=last),
+        failed_commitment_reports=failed(connection),
     )
 
 

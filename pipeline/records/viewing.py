@@ -23,12 +23,21 @@ class InstitutionChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryLine:
-    """How the delivery of one file to one peer stands."""
+    """How the delivery of one file to one peer stands.
+
+    Attributes:
+        title: What a person would call the file.
+        peer: The peer's AE title.
+        state: One of `DELIVERY_STATES`.
+        problem: Why it is not there.
+        note: What else is to be known of it though it is there.
+    """
 
     title: str
     peer: str
     state: str
     problem: str
+    note: str
 
 
 def institution_choices(connection: Connection) -> tuple[InstitutionChoice, ...]:
@@ -53,6 +62,7 @@ def deliveries_of(connection: Connection, scope: StudyScope, study_id: UUID) -> 
             peers.c.ae_title.label("peer"),
             deliveries.c.state,
             deliveries.c.problem,
+            deliveries.c.note,
         )
         .join_from(deliveries, peers)
         .join(result_files, result_files.c.id == deliveries.c.result_file_id)

@@ -80,6 +80,7 @@ def node_and_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     with running_orthanc(tmp_path_factory.mktemp("orthanc"), ae_title="PACS") as orthanc:
         pacs = NodePeer(ae_title="PACS", port=orthanc.dicom_port, receives=True)
         with running_node(MODALITY, pacs, job_heartbeat_seconds=2) as node:
+            orthanc.add_modality("bonecraft", ae_title=NODE_AE_TITLE, port=node.dicom_port)  # to report commitment
             yield node, orthanc
 
 

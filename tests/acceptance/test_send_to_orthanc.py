@@ -52,6 +52,7 @@ def road(tmp_path_factory: pytest.TempPathFactory, dcmtk: Callable[[str], Path])
     with running_orthanc(folder, ae_title="PACS") as orthanc:
         pacs = NodePeer(ae_title="PACS", port=orthanc.dicom_port, sends=True, receives=True)
         with running_node(MODALITY, pacs) as node:
+            orthanc.add_modality("bonecraft", ae_title=NODE_AE_TITLE, port=node.dicom_port)  # to report commitment
             road = Road(node=node, orthanc=orthanc, radiographs=radiographs, study_uid=study_uid)
             send(dcmtk("storescu"), node, radiographs)
             node.wait_until(lambda: len(road.delivered()) == RESULTS)

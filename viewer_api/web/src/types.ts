@@ -132,8 +132,9 @@ export interface Result {
 export interface Delivery {
   title: string;
   peer: string;
-  state: "pending" | "delivered" | "dead";
+  state: "pending" | "sent" | "delivered" | "not-accepted" | "dead";
   problem: string;
+  note: string;
 }
 
 export interface Study {
@@ -166,6 +167,7 @@ export interface Peer {
   receives: boolean;
   tls: boolean;
   requires_certificate: boolean;
+  commitment: "auto" | "never";
 }
 
 export interface Change {

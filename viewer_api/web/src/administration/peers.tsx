@@ -18,6 +18,7 @@ const NEW_PEER: Peer = {
   receives: false,
   tls: false,
   requires_certificate: false,
+  commitment: "auto",
 };
 
 async function echo(peer: Peer): Promise<Check> {
@@ -116,6 +117,11 @@ function Editor({ peer, propose, close }: EditorProps) {
           value={draft.requires_certificate}
           onValue={(requires_certificate) => setDraft({ ...draft, requires_certificate })}
         />
+        <Tick
+          label="commits itself to keep them, where it can"
+          value={draft.commitment === "auto"}
+          onValue={(asked) => setDraft({ ...draft, commitment: asked ? "auto" : "never" })}
+        />
       </div>
       <div class="flex items-end justify-end gap-2 sm:col-start-3">
         <button type="submit" class="button">
@@ -130,8 +136,8 @@ function Editor({ peer, propose, close }: EditorProps) {
 }
 
 function settingsOf(peer: Peer): Record<string, unknown> {
-  const { host, port, allow_from, sends, receives, tls, requires_certificate } = peer;
-  return { host, port, allow_from, sends, receives, tls, requires_certificate };
+  const { host, port, allow_from, sends, receives, tls, requires_certificate, commitment } = peer;
+  return { host, port, allow_from, sends, receives, tls, requires_certificate, commitment };
 }
 
 export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }) {

@@ -37,7 +37,9 @@ function Stages({ result }: { result: Result }) {
 
 const DELIVERY_WORDS: Record<Delivery["state"], { word: string; look: string }> = {
   pending: { word: "waiting", look: "text-busy" },
+  sent: { word: "stored, not committed yet", look: "text-busy" },
   delivered: { word: "delivered", look: "text-good" },
+  "not-accepted": { word: "not taken there", look: "text-bad" },
   dead: { word: "given up", look: "text-bad" },
 };
 
@@ -52,6 +54,7 @@ function Deliveries({ deliveries }: { deliveries: Delivery[] }) {
             {delivery.title} to {delivery.peer}
           </span>
           {delivery.problem && <span class="block text-xs text-faint">{delivery.problem}</span>}
+          {delivery.note && <span class="block text-xs text-faint">{delivery.note}</span>}
         </li>
       ))}
     </ul>
