@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import ThreadedAssociationServer
 
 from pipeline.certificates import Validity, node_certificates
@@ -101,6 +102,11 @@ def start_servers(settings: NodeSettings, handlers: Handlers) -> list[ThreadedAs
     return [_open(ae, settings, handlers, *door) for door in doors]
 
 
+def accepted_by_listener() -> list[PresentationContext]:
+    """Every presentation context that is taken: verification, storage, storage commitment."""
+    return [*accepted_contexts(), context_for_both_roles()]
+
+
 def _application_entity(settings: NodeSettings) -> AE:
     """One for all ports, so that `maximum_associations` holds for them together."""
     _config.LOG_HANDLER_LEVEL = "none"
@@ -120,7 +126,7 @@ def _open(
     try:
         server = ae.make_server(
             (settings.dicom_host, port),
-            contexts=[*accepted_contexts(), context_for_both_roles()],
+            contexts=accepted_by_listener(),
             evt_handlers=handlers.bindings(),
             server_class=ThreadedAssociationServer,
             request_handler=Door.behind(tls, handlers.on_failed_handshake),

@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "quarantine": ("pipeline.cli.quarantine", "List what was received but could not be taken in."),
     "send": ("pipeline.cli.network:send_app", "Send DICOM files by C-STORE."),
     "echo": ("pipeline.cli.network:echo_app", "Ask a DICOM peer whether it is there (C-ECHO)."),
+    "doctor": ("pipeline.cli.doctor", "Look over the node and its peers: OK, or the exact change to make."),
+    "conformance": ("pipeline.cli.conformance", "Print the DICOM Conformance Statement of this node."),
     "tls": ("pipeline.cli.tls", "Make certificates for DICOM over TLS."),
     "institutions": ("pipeline.cli.admin:institutions", "List, add, change and remove institutions."),
     "peers": ("pipeline.cli.admin:peers", "List, add, change and remove DICOM peers."),

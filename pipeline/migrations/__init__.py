@@ -9,7 +9,9 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
 
 ADVISORY_LOCK: Final = 0x626F6E65
 """Any number nobody else locks: "bone" in ASCII."""
@@ -30,3 +32,9 @@ def alembic_config() -> Config:
     config.set_main_option("script_location", "pipeline:migrations")
     config.set_main_option("path_separator", "os")
     return config
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database has the newest revision."""
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == newest

@@ -61,6 +61,13 @@ def get_peer(connection: Connection, peer_id: UUID) -> Peer | None:
     return None if row is None else _peer(dict(row))
 
 
+def every_peer(connection: Connection) -> tuple[tuple[str, Peer], ...]:
+    """All peers, each with its institution's slug, in their order."""
+    query = select(institutions.c.slug, peers).join_from(peers, institutions)
+    rows = connection.execute(query.order_by(institutions.c.slug, peers.c.ae_title)).mappings()
+    return tuple((row["slug"], _peer({name: row[name] for name in Peer.__dataclass_fields__})) for row in rows)
+
+
 def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:
     """The AE title under which the node calls this institution's peers: the first of those it answers to, if any."""
     found = select(func.min(called_ae_titles.c.ae_title)).where(called_ae_titles.c.institution_id == institution_id)

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from pathlib import Path
 import httpx
 import pytest
 from pynetdicom import AE
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError
 from pipeline.records import tables
+from pipeline.records.checks import request_check
 from pipeline.records.rejected import Rejected, list_rejected
+from scp_node.checks import check_connections
 from scp_node.echo import echo
 from scp_node.peer import ConnectionProblem, Target
 from scp_node.sending import OutgoingFile, send_files
@@ -316,3 +319,37 @@ def test_a_dicom_client_of_another_make_echoes_over_tls(secure: RunningListener,
     assert association.is_established
     assert association.send_c_echo().Status == 0
     association.release()
+
+
+def test_the_commands_call_over_tls_with_the_certificates_of_the_settings(
+    secure: RunningListener, authority: Authority, tmp_path: Path
+) -> None:
+    files = authority.certificate("modality")
+    config = tmp_path / "modality.toml"
+    settings = settings_of(files) | {"minimum_free_megabytes": 0}
+    config.write_text("".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+    peer = f"BONECRAFT@127.0.0.1:{secure.tls_port}"
+    file = save(make_dx(), tmp_path / "ap.dcm")
+    options = ("--tls", "--config", config, "--from", "MODALITY")
+    for command in (("echo", *options, peer), ("send", *options, "--to", peer, file)):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", *command], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{peer.replace('@', ' at ')} over TLS" in done.stdout
+
+
+def test_a_peer_that_is_set_to_tls_is_called_over_it(
+    secure: RunningListener, authority: Authority, database: Database
+) -> None:
+    with database.begin() as connection:
+        is_pacs = tables.peers.c.ae_title == "PACS"
+        itself = {"ae_title": "BONECRAFT", "port": secure.tls_port, "tls": True}
+        changed = connection.execute(update(tables.peers).where(is_pacs).values(**itself).returning(tables.peers.c.id))
+        peer_id = changed.scalar_one()
+        check = request_check(connection, peer_id)
+    assert check_connections(database, authority.certificate("node")) == 1
+    with database.begin() as connection:
+        found = connection.execute(select(tables.connection_checks).where(tables.connection_checks.c.id == check)).one()
+    assert found.ok, found.sentence
+    assert "over TLS answers in" in found.sentence

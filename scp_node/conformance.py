@@ -1,0 +1,247 @@
+"""The DICOM Conformance Statement (PS3.2), written from the tables that the node runs on and from its settings.
+
+`python -m scp_node.conformance [--config node.toml]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from pydicom.uid import UID
+
+from pipeline.errors import BonecraftError
+from pipeline.settings import NodeSettings, load_settings
+from scp_node.access import Reject
+from scp_node.commitment import PUSH_MODEL
+from scp_node.contexts import (
+    EXPLICIT_LITTLE,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    IMPLICIT_LITTLE,
+    MAXIMUM_PDU_BYTES,
+    STORAGE_CLASSES,
+    TRANSFER_SYNTAXES,
+    VERIFICATION,
+)
+from scp_node.examination import DELIVERED
+from scp_node.listener import REQUEST_SECONDS, SILENCE_SECONDS, accepted_by_listener
+from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
+from scp_node.sending import FILES_PER_ASSOCIATION
+from scp_node.status import StoreStatus
+from scp_node.tls import CIPHERS
+from scp_node.transport import HANDSHAKE_SECONDS
+
+STORE_MEANINGS: Final = {
+    StoreStatus.SUCCESS: "The instance is on disk and in the database, both synced.",
+    StoreStatus.PROCESSING_FAILURE: "A fault of this program. Nothing was acknowledged.",
+    StoreStatus.NOT_AUTHORIZED: "This peer may associate, but not send.",
+    StoreStatus.OUT_OF_RESOURCES: "No space left. Nothing was kept; send again later.",
+    StoreStatus.RECORDS_UNREACHABLE: "The database cannot be reached. Nothing was acknowledged; send again later.",
+    StoreStatus.DOES_NOT_MATCH_SOP_CLASS: "Command and dataset name different instances or classes. In quarantine.",
+    StoreStatus.CANNOT_UNDERSTAND: "The dataset cannot be parsed. Kept in quarantine.",
+}
+REJECT_MEANINGS: Final = {
+    Reject.CALLED_AE_TITLE: "No institution answers to the called AE title.",
+    Reject.CALLING_AE_TITLE: "The caller is no peer, calls from elsewhere, or shows no certificate though it must.",
+    Reject.TRY_AGAIN_LATER: "The node is stopping, or its database cannot be reached.",
+    Reject.TOO_MANY: "Too many associations at once.",
+}
+
+
+REQUESTED: Final = (VERIFICATION, *DELIVERED, PUSH_MODEL)
+"""SOP classes that we ask others for."""
+
+
+def main() -> None:
+    """Command line; exit 0, or 2 for wrong settings."""
+    parser = argparse.ArgumentParser(prog="bonecraft conformance", description="Print the DICOM Conformance Statement.")
+    parser.add_argument("--config", type=Path, help="node.toml")
+    try:
+        settings = load_settings(parser.parse_args().config)
+    except BonecraftError as error:
+        sys.stderr.write(f"bonecraft: {error}\n")
+        sys.exit(2)
+    sys.stdout.write(conformance_statement(settings))
+
+
+def conformance_statement(settings: NodeSettings) -> str:
+    """The whole statement as Markdown, in the order of PS3.2 Annex A."""
+    sections = (_overview(), _introduction(), _networking(settings), _media(), _character_sets(), _security(settings))
+    return "\n".join(line for section in sections for line in section) + "\n"
+
+
+def _overview() -> Iterator[str]:
+    yield f"# DICOM Conformance Statement: Bonecraft {version('bonecraft')}"
+    yield ""
+    yield "## 1 Conformance Statement Overview"
+    yield ""
+    yield (
+        "Bonecraft receives plain radiographs, reconstructs bones in 3D, and sends the result back into the same study."
+        " It is for research and decision support; not for diagnosis alone."
+    )
+    yield ""
+    services = [each for each in _accepted() if each not in STORAGE_CLASSES]
+    rows = [
+        *((UID(each).name, "Yes" if each in REQUESTED else "No", "Yes") for each in services),
+        *((UID(each).name, "Yes: results", "Yes") for each in DELIVERED),
+        (f"The other {len(STORAGE_CLASSES) - len(DELIVERED)} storage classes of 4.2.1.3", "No", "Yes"),
+    ]
+    yield from _table(("Network service", "SCU", "SCP"), rows)
+
+
+def _introduction() -> Iterator[str]:
+    yield "## 3 Introduction"
+    yield ""
+    yield (
+        "For administrators who connect Bonecraft to modalities and archives. Written by `bonecraft conformance` from"
+        " the tables that the program runs on and from the settings of the node."
+    )
+    yield ""
+
+
+def _networking(settings: NodeSettings) -> Iterator[str]:
+    yield "## 4 Networking"
+    yield ""
+    yield "### 4.1 Implementation Model"
+    yield ""
+    yield (
+        "The *listener* is an SCP of Verification, Storage and the Storage Commitment Push Model. What it acknowledged"
+        " is reconstructed when the study is complete; what it was asked to commit to it answers for by N-EVENT-REPORT,"
+        " on an association that it opens. Every storage class is accepted: what is no radiograph is kept and not used."
+        " The *delivery* is an SCU of the same services: it sends results to every peer that gets them, again with"
+        " growing pauses where that fails, and asks for storage commitment where the peer offers it."
+    )
+    yield ""
+    yield "### 4.2 AE Specifications"
+    yield ""
+    yield from _listener(settings)
+    yield from _delivery()
+    yield from _interfaces(settings)
+
+
+def _listener(settings: NodeSettings) -> Iterator[str]:
+    yield "#### 4.2.1 Listener"
+    yield ""
+    yield "##### 4.2.1.2 Association Policies"
+    yield ""
+    rows = (
+        ("Application Context Name", "1.2.840.10008.3.1.1.1"),
+        ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
+        ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
+        ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
+        ("Associations at once", f"{settings.maximum_associations} (`maximum_associations`)"),
+        ("Asynchronous operations", "none"),
+        ("Association request awaited for", f"{REQUEST_SECONDS} s"),
+        ("Silence borne", f"{SILENCE_SECONDS} s"),
+    )
+    yield from _table(("Item", "Value"), rows)
+    yield "An association is rejected with (result, source, reason of PS3.8 Table 9-21):"
+    yield ""
+    rejects = ((str(reject.value), REJECT_MEANINGS[reject]) for reject in Reject)
+    yield from _table(("Answer", "Meaning"), rejects)
+    yield "##### 4.2.1.3 SOP Classes"
+    yield ""
+    yield "Where several transfer syntaxes are offered in one presentation context, the first of this table is taken:"
+    yield ""
+    yield from _syntax_table(TRANSFER_SYNTAXES)
+    yield "They are accepted for each of these storage classes, the other classes with the first two only:"
+    yield ""
+    yield from _table(("SOP class", "UID"), ((UID(each).name, each) for each in _accepted()))
+    yield "C-STORE is answered with:"
+    yield ""
+    statuses = ((f"0x{status:04X}", STORE_MEANINGS[status]) for status in StoreStatus)
+    yield from _table(("Status", "Meaning"), statuses)
+
+
+def _delivery() -> Iterator[str]:
+    yield "#### 4.2.2 Delivery"
+    yield ""
+    rows = (
+        ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
+        ("Connection awaited for", f"{CONNECT_SECONDS} s"),
+        ("Answer awaited for", f"{ANSWER_SECONDS} s"),
+        ("Files in one association", f"{FILES_PER_ASSOCIATION} at the most"),
+    )
+    yield from _table(("Item", "Value"), rows)
+    yield "Proposed, each syntax in a presentation context of its own:"
+    yield ""
+    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
+    yield from _table(
+        ("SOP class", "UID", "Transfer syntaxes"),
+        ((UID(each).name, each, syntaxes) for each in REQUESTED),
+    )
+    yield (
+        "Success and warnings (0xBxxx) count as stored. Everything else is tried again with growing pauses, as often as"
+        " `delivery_attempts` says."
+    )
+    yield ""
+
+
+def _interfaces(settings: NodeSettings) -> Iterator[str]:
+    yield "### 4.3 Network Interfaces"
+    yield ""
+    yield "TCP/IP, versions 4 and 6."
+    yield ""
+    yield "### 4.4 Configuration"
+    yield ""
+    rows = (
+        ("Port without TLS", str(settings.dicom_port) if settings.dicom_plain else "closed"),
+        ("Port with TLS", str(settings.dicom_tls_port) if settings.tls_certificate else "closed: no certificate"),
+        ("AE titles", "each institution's own; `bonecraft institutions list` shows them"),
+        ("Peers", "AE title, host, port, and the addresses that each may call from; `bonecraft peers list`"),
+    )
+    yield from _table(("Item", "Value"), rows)
+
+
+def _media() -> Iterator[str]:
+    yield "## 5 Media Interchange"
+    yield ""
+    yield "None."
+    yield ""
+
+
+def _character_sets() -> Iterator[str]:
+    yield "## 6 Support of Character Sets"
+    yield ""
+    yield "Every Specific Character Set of PS3.3 C.12.1.1.2 is read; a result is written in that of its radiographs."
+    yield ""
+
+
+def _security(settings: NodeSettings) -> Iterator[str]:
+    yield "## 7 Security"
+    yield ""
+    yield (
+        "TLS follows PS3.15 B.12 (BCP 195: RFC 8996 and RFC 9325), for incoming and outgoing associations: TLS 1.3, and"
+        f" TLS 1.2 with `{CIPHERS}` (OpenSSL's names). A handshake longer than {HANDSHAKE_SECONDS} s is ended."
+    )
+    yield ""
+    asked = "are checked" if settings.tls_trusted_cas else "are not asked for, as `tls_trusted_cas` is not set"
+    yield f"Callers' certificates {asked}; each peer's setting `requires_certificate` says who must show one."
+    yield ""
+    yield "Associations are let in by called AE title, calling AE title and address. User identity is not negotiated."
+
+
+def _accepted() -> list[str]:
+    """SOP classes that the listener accepts."""
+    return [str(context.abstract_syntax) for context in accepted_by_listener()]
+
+
+def _syntax_table(syntaxes: Sequence[str]) -> Iterator[str]:
+    yield from _table(("Transfer syntax", "UID"), ((UID(each).name, each) for each in syntaxes))
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(heading)} |"
+    yield f"|{'---|' * len(heading)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""`bonecraft doctor` names what is wrong between the node and an Orthanc in one line, as the documentation shows it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import insert, update
+
+from pipeline.certificate_authority import Pair, issue, make_authority
+from pipeline.checkup import check_node
+from pipeline.database import Database
+from pipeline.records import tables
+from pipeline.settings import NodeSettings
+from scp_node.examination import DELIVERED
+from scp_node.trial_picture import make_test_picture
+from tests.listening import RunningListener
+from tests.peers import OrthancPeer, free_port, running_orthanc
+
+PAGE = Path(__file__).parents[2] / "docs" / "administrators.md"
+NOBODY = {f"DicomAlwaysAllow{what}": False for what in ("Echo", "Store", "Find", "Get", "Move")}
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(running: RunningListener, database_url: str, tmp_path: Path) -> Doctor:
+    """Runs the command, for the node of the running listener."""
+    settings = {
+        "BONECRAFT_DATABASE_URL": database_url,
+        "BONECRAFT_DATA_FOLDER": str(tmp_path),
+        "BONECRAFT_DICOM_HOST": "127.0.0.1",
+        "BONECRAFT_DICOM_PORT": str(running.port),
+        "BONECRAFT_MINIMUM_FREE_MEGABYTES": "0",
+    }
+
+    def run(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipeline.cli", "doctor", *map(str, words)]
+        return subprocess.run(command, env=settings | more, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+def address(peer: OrthancPeer, ae_title: str = "") -> str:
+    return f"{ae_title or peer.ae_title}@{peer.host}:{peer.dicom_port}"
+
+
+def fixes(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What is to be changed, without the port of this run."""
+    assert done.stderr == ""
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("FIX")]
+    return [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4242", line) for line in lines]
+
+
+def as_documented(text: str, *, listener: int, peer: int) -> list[str]:
+    """The lines of a run, with the ports and numbers of the documentation."""
+    for of_this_run, documented in (
+        (f":{listener}", ":11112"),
+        (f":{peer}", ":4242"),
+        (r"\d+ MB free", "41235 MB free"),
+        (r"\d+ files", "6 files"),
+    ):
+        text = re.sub(of_this_run, documented, text)
+    return text.splitlines()
+
+
+def is_the_one_line_of_the_documentation(done: subprocess.CompletedProcess[str]) -> bool:
+    (line,) = fixes(done)
+    assert done.returncode == 1
+    assert line in PAGE.read_text(), line
+    return True
+
+
+def test_a_peer_that_is_well_gets_a_clean_bill_and_keeps_the_test_picture(doctor: Doctor, orthanc: OrthancPeer) -> None:
+    done = doctor(address(orthanc), "--store")
+    assert (done.returncode, fixes(done)) == (0, []), done.stdout
+    for line in ("database", "disk", "models", "listener", "DNS", "TCP", "AE titles", "PDU size", "C-ECHO", "C-STORE"):
+        assert f"OK  {line}" in done.stdout
+    assert "Surface Segmentation Storage as" in done.stdout
+    ids = httpx.post(f"{orthanc.url}/tools/find", json={"Level": "Patient", "Query": {"PatientID": "BONECRAFT-TEST"}})
+    assert len(ids.json()) == 1
+
+
+def test_a_wrong_called_ae_title(doctor: Doctor, tmp_path: Path) -> None:
+    with running_orthanc(tmp_path, ae_title="ARCHIVE", DicomCheckCalledAet=True) as peer:
+        assert is_the_one_line_of_the_documentation(doctor(address(peer, "PACS")))
+
+
+def test_a_caller_that_the_peer_does_not_know(doctor: Doctor, tmp_path: Path) -> None:
+    with running_orthanc(tmp_path, ae_title="PACS", **NOBODY) as peer:
+        assert is_the_one_line_of_the_documentation(doctor(address(peer)))
+
+
+def test_a_wrong_port(doctor: Doctor) -> None:
+    assert is_the_one_line_of_the_documentation(doctor(f"PACS@127.0.0.1:{free_port()}"))
+
+
+def test_a_missing_sop_class_or_its_syntaxes(doctor: Doctor, tmp_path: Path) -> None:
+    jpeg_alone = ["1.2.840.10008.1.2.4.50"]
+    with running_orthanc(tmp_path, ae_title="PACS", AcceptedTransferSyntaxes=jpeg_alone) as peer:
+        found = fixes(doctor(address(peer)))
+    assert len(found) == len(DELIVERED)
+    assert all(line in PAGE.read_text() for line in found), found
+
+
+def test_a_certificate_of_an_unknown_ca(doctor: Doctor, tmp_path: Path) -> None:
+    ours, theirs = Pair.named(tmp_path, "node"), Pair.named(tmp_path / "theirs", "pacs")
+    issue(make_authority(tmp_path), ours, name="node", hosts=("127.0.0.1",), days=90)
+    issue(make_authority(tmp_path / "theirs"), theirs, name="pacs", hosts=("127.0.0.1",), days=90)
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs.certificate),
+        "DicomTlsPrivateKey": str(theirs.key),
+        "DicomTlsTrustedCertificates": str(tmp_path / "ca.pem"),
+    }
+    trusting = {"BONECRAFT_TLS_TRUSTED_CAS": str(tmp_path / "ca.pem")}
+    with running_orthanc(tmp_path, ae_title="PACS", **settings) as peer:
+        assert is_the_one_line_of_the_documentation(doctor(address(peer), "--tls", **trusting))
+
+
+def test_a_known_peer_is_called_by_its_name_and_its_own_calls_are_looked_at(
+    doctor: Doctor, database: Database, orthanc: OrthancPeer
+) -> None:
+    with database.begin() as connection:
+        here = {"host": orthanc.host, "port": orthanc.dicom_port, "receives": True, "sends": True}
+        is_pacs = tables.peers.c.ae_title == "PACS"
+        connection.execute(update(tables.peers).where(is_pacs).values(**here, allow_from=["10.0.0.0/24"]))
+    findings = json.loads(doctor("PACS", "--json").stdout)
+    (wrong,) = [each for each in findings if not each["ok"]]
+    assert wrong["about"] == "demo/PACS"
+    assert "from 127.0.0.1 they would be turned away: add that to allow_from here" in wrong["sentence"]
+    assert {each["about"] for each in findings} == {"this node", "its listener", "demo/PACS"}
+
+
+def test_the_doctors_own_call_is_no_rejected_attempt(doctor: Doctor, database: Database) -> None:
+    assert "answers at 127.0.0.1" in doctor().stdout
+    with database.begin() as connection:
+        assert connection.execute(tables.rejected_attempts.select()).all() == []
+
+
+def test_who_was_turned_away_is_told_with_the_command_that_admits_it(
+    doctor: Doctor, database: Database, orthanc: OrthancPeer
+) -> None:
+    here = {"host": orthanc.host, "port": orthanc.dicom_port}
+    with database.begin() as connection:
+        connection.execute(update(tables.peers).where(tables.peers.c.ae_title == "PACS").values(**here))
+        attempt = {"reason": "address", "sentence": "'PACS' may not call from 10.0.0.9", "address": "10.0.0.9"}
+        titles = {"called_ae_title": "BONECRAFT", "calling_ae_title": "PACS"}
+        moment = {"first_at": "2026-01-02 12:00Z", "last_at": "2026-01-02 12:00Z", "times": 3}
+        connection.execute(insert(tables.rejected_attempts).values(**attempt, **titles, **moment))
+    (line,) = fixes(doctor("PACS"))
+    assert "turned away 3 times, last 2026-01-02 12:00 UTC: 'PACS' may not call from 10.0.0.9" in line
+    assert "bonecraft peers admit 1" in line
+
+
+def test_a_listener_and_a_database_that_are_down_are_told(doctor: Doctor) -> None:
+    nobody = {"BONECRAFT_DICOM_PORT": str(free_port()), "BONECRAFT_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}
+    database, listener = fixes(doctor(**nobody))
+    assert "PostgreSQL does not answer" in database
+    assert "start it here with bonecraft serve" in listener
+
+
+def test_a_peer_that_nobody_knows_is_a_wrong_argument(doctor: Doctor) -> None:
+    done = doctor("NOBODY")
+    assert done.returncode == 2
+    assert "no peer 'NOBODY'; there are: demo/MODALITY, demo/PACS" in done.stderr
+
+
+def test_a_model_that_is_not_the_one_of_the_manifest_is_named(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").write_text(
+        '[[models]]\nname = "gate"\nversion = "1"\nfile = "gate.onnx"\nsha256 = "00"\nlicence = "x"\n'
+        'training_data = "none"\n'
+    )
+    settings = NodeSettings(data_folder=tmp_path, database_url=database_url, models_folder=tmp_path)
+    (model,) = [each for each in check_node(settings) if each.check == "model gate"]
+    assert "missing or not the one of the manifest: restore it here" in model.sentence
+
+
+def test_the_test_picture_is_a_whole_secondary_capture(
+    dciodvfy_errors: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
+    make_test_picture().save_as(tmp_path / "picture.dcm", enforce_file_format=True)
+    assert dciodvfy_errors(tmp_path / "picture.dcm") == []
