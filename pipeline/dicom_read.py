@@ -21,6 +21,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pipeline.dicom_acquisition import codes, read_acquisition
+from pipeline.dicom_deflated import check_inflated_size
 from pipeline.dicom_pixels import CODEC_ERRORS, displayed_pixels
 from pipeline.errors import InputError, Refusal, RefusalCode
 from pipeline.radiograph import Radiograph, Side, View
@@ -134,6 +135,7 @@ def labels_of(dataset: Dataset) -> Labels:
 
 def _read(path: Path, *, pixels: bool) -> Dataset:
     """Also of a file without preamble or file meta information."""
+    check_inflated_size(path)
     try:
         with lenient():
             dataset = dcmread(path, force=True, stop_before_pixels=not pixels)

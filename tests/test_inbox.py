@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from pydicom.uid import UltrasoundImageStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, UltrasoundImageStorage
 from sqlalchemy import func, insert, select
 
 from pipeline.dicom_header import read_instance_header
@@ -101,6 +101,39 @@ def test_a_dataset_that_cannot_be_parsed_is_kept_in_quarantine(
     assert kept.sop_instance_uid == "1.2.3"
     assert hospital.store.read(kept.blob_key) == content
     assert count(hospital, tables.instances) == 0
+
+
+def deflated(path: Path, *, padding: int = 0, damage: bytes = b"") -> Path:
+    """A deflated radiograph; `padding` bytes of zeros cost next to nothing on the way."""
+    dataset = make_dx(view="AP")
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    if padding:
+        dataset.add_new(0x00091001, "OB", bytes(padding))
+    save(dataset, path)
+    if damage:
+        path.write_bytes(path.read_bytes()[:-64] + damage)
+    return path
+
+
+def test_a_deflated_radiograph_is_taken_in(hospital: Hospital, tmp_path: Path) -> None:
+    accepted = hospital.send_file(deflated(tmp_path / "deflated.dcm"))
+    assert accepted.role is InstanceRole.RADIOGRAPH
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [({"padding": 300 << 20}, "larger than 256 MiB when it is inflated"), ({"damage": b"\xff" * 64}, "inflated")],
+)
+def test_a_deflated_dataset_that_blows_up_or_is_damaged_is_kept_in_quarantine(
+    hospital: Hospital, tmp_path: Path, spoilt: dict, reason: str
+) -> None:
+    path = deflated(tmp_path / "bomb.dcm", **spoilt)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(UnreadableDataset, match=reason):
+        hospital.send_file(path)
+    with hospital.database.begin() as connection:
+        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
+    assert kept.size == path.stat().st_size
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
