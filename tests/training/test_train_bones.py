@@ -1,0 +1,64 @@
+"""The network of many bones goes on from the femur's trunk, and learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is absent: it comes with the extra `train`")
+
+from models.training.bone_dataset import BONES, POINTS, render  # noqa: E402
+from models.training.fields import BoneField  # noqa: E402
+from models.training.networks import PerceptionNet  # noqa: E402
+from models.training.train_bones import Batches, BonesNet, evaluate, learn_from, loss, start_from, train  # noqa: E402
+from tests.training.whole_body import someone  # noqa: E402
+
+SMALL = ((1.01, 96, 112, 4),)
+
+
+@pytest.fixture(scope="module")
+def shadows():
+    rng = np.random.default_rng(1)
+    return [render([someone()], rng, field=field, size=128) for field in (BoneField.PELVIS_AP, BoneField.KNEE_AP)]
+
+
+def test_everything_but_the_last_layer_comes_from_the_femurs_network():
+    torch.manual_seed(0)
+    femur, bones = PerceptionNet(), BonesNet()
+    start_from(bones, femur.state_dict())
+    kept = bones.state_dict()
+    for name, value in femur.state_dict().items():
+        assert name.startswith("head.") or torch.equal(kept[name], value)
+    assert kept["head.bias"].shape == (4 * (len(BONES) + len(POINTS)),)
+
+
+def test_a_training_goes_on_from_its_own_checkpoint():
+    torch.manual_seed(0)
+    first, second = BonesNet(), BonesNet()
+    start_from(second, first.state_dict())
+    image = torch.zeros(1, 1, 64, 48)
+    assert torch.equal(first.eval()(image), second.eval()(image))
+    assert first(image).shape == (1, len(BONES) + len(POINTS), 64, 48)
+
+
+def test_a_right_answer_costs_less_than_a_wrong_one(shadows):
+    _, targets = Batches(shadows, 0, sizes=SMALL).draw(0.0)
+    right = 12 * (targets - 0.5)
+    assert loss(right, targets) < 0.2 * loss(-right, targets)
+
+
+def test_learning_from_a_batch_lowers_its_loss(shadows):
+    torch.manual_seed(0)
+    network = BonesNet((8, 12, 16, 24))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    batch = Batches(shadows, 0, sizes=SMALL).draw(0.0)
+    losses = [learn_from(network, optimiser, batch) for _ in range(16)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_training_ends_when_its_progress_says_so_and_leaves_a_judgement(shadows, tmp_path):
+    network = BonesNet((8, 12, 16, 24))
+    batches = Batches(shadows, 0, sizes=SMALL)
+    losses = train(network, batches, progress=lambda steps: steps / 2, out=tmp_path, resumed=False)
+    assert len(losses) == 2
+    assert set(evaluate(network, shadows, count=2)) >= {"femur"}
