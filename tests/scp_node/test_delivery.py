@@ -1,0 +1,57 @@
+"""The delivery process: everything that it looks after is done without anybody asking."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+
+from pipeline.records import proof, tables
+from pipeline.records.checks import get_check, request_check
+from pipeline.settings import NodeSettings
+from scp_node import delivery
+from tests.node_helpers import Hospital
+from tests.peers import free_port
+from tests.scp_node.senders import wait_until
+from tests.scp_node.test_postman import Outbox, archive
+
+
+@pytest.fixture
+def outbox(hospital: Hospital, tmp_path: Path) -> Outbox:
+    outbox = Outbox(hospital, tmp_path / "results", free_port())
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.deliveries).values(next_attempt_at=func.now(), planned_at=func.now()))
+    return outbox
+
+
+def test_results_leave_the_ledger_is_sealed_and_connections_are_checked(
+    outbox: Outbox, database_url: str, tmp_path: Path
+) -> None:
+    database = outbox.hospital.database
+    peer = outbox.rows()[0]
+    stop = threading.Event()
+    settings = NodeSettings(data_folder=tmp_path / "data", database_url=database_url)
+    with archive(tmp_path / "archive", port_of(outbox)):
+        process = threading.Thread(target=delivery.run, args=(settings, stop))
+        process.start()
+        with database.begin() as connection:
+            check = request_check(connection, peer["peer_id"])
+
+        def is_done() -> bool:
+            with database.begin() as connection:
+                verdict = proof.verify(connection)
+                answered = get_check(connection, check, institution_id=outbox.hospital.institution_id)
+            assert not verdict.broken
+            return outbox.states() == {"delivered"} and verdict.sealed == 5 and answered.ok is True
+
+        wait_until(is_done)
+        stop.set()
+        process.join()
+
+
+def port_of(outbox: Outbox) -> int:
+    with outbox.hospital.database.begin() as connection:
+        port: int = connection.execute(select(tables.peers.c.port)).scalar_one()
+    return port
