@@ -8,6 +8,8 @@ association without a word, the sender deserves 0xA700.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,6 +19,8 @@ from pynetdicom import _config, dimse_messages
 
 SUFFIX: Final = ".incoming"
 BYTES_PER_MEGABYTE: Final = 1_000_000
+LOOK_EVERY_BYTES: Final = 32 << 20
+"""So many bytes of a dataset are written between two looks at the space that is left."""
 ABANDONED_SECONDS: Final = 600
 """An association that is silent for a tenth of that is closed, so no living one leaves its file alone for so long."""
 
@@ -24,8 +28,10 @@ ABANDONED_SECONDS: Final = 600
 class IncomingFile:
     """A dataset on its way in. Once a write has failed, the rest of the dataset is dropped and `problem` says why."""
 
-    def __init__(self, folder: Path) -> None:
-        """Create an empty file in `folder`."""
+    def __init__(self, folder: Path, *, minimum_free_megabytes: int = 0) -> None:
+        """Create an empty file in `folder`; it stops growing where less than the minimum would be left of the disk."""
+        self._folder, self._minimum_free_megabytes = folder, minimum_free_megabytes
+        self._unlooked = 0
         self._file: IO[bytes] = NamedTemporaryFile(dir=folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed by close()
         self.problem: OSError | None = None
 
@@ -43,10 +49,30 @@ class IncomingFile:
         """Append `data`, unless a write has failed before."""
         if self.problem is None:
             try:
+                self._look_for_room(len(data))
                 self._file.write(data)
             except OSError as problem:
-                self.problem = problem
+                self._give_up(problem)
         return len(data)
+
+    def _look_for_room(self, size: int) -> None:
+        """Now and then, so that one huge dataset cannot fill the disk that the database needs.
+
+        Raises:
+            OSError: There is too little left.
+        """
+        self._unlooked += size
+        if self._unlooked < LOOK_EVERY_BYTES:
+            return
+        self._unlooked = 0
+        if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _give_up(self, problem: OSError) -> None:
+        """What came so far is of no use any more: its space is free again at once."""
+        self.problem = problem
+        with contextlib.suppress(OSError):
+            self._file.truncate(0)
 
     def flush(self) -> None:
         """Do nothing: the store flushes and syncs the whole file once."""
@@ -67,11 +93,15 @@ class IncomingFile:
             self.problem = self.problem or problem
 
 
-def receive_into(folder: Path) -> None:
-    """Make pynetdicom stream datasets to files in `folder`."""
+def receive_into(folder: Path, *, minimum_free_megabytes: int = 0) -> None:
+    """Make pynetdicom stream datasets to files in `folder`, while there is more than the minimum left."""
     folder.mkdir(parents=True, exist_ok=True)
     _config.STORE_RECV_CHUNKED_DATASET = True
-    vars(dimse_messages)["NamedTemporaryFile"] = lambda **_options: IncomingFile(folder)
+
+    def create(**_options: object) -> IncomingFile:
+        return IncomingFile(folder, minimum_free_megabytes=minimum_free_megabytes)
+
+    vars(dimse_messages)["NamedTemporaryFile"] = create
 
 
 def sweep(folder: Path, *, now: float) -> int:

@@ -52,7 +52,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         ConfigurationError: The port cannot be opened, or the TLS files cannot be read.
     """
     folder = settings.data_folder.absolute() / "incoming"
-    receive_into(folder)
+    receive_into(folder, minimum_free_megabytes=settings.minimum_free_megabytes)
     database = open_database(settings)
     handlers = Handlers(
         database=database,

@@ -1,0 +1,23 @@
+"""A dataset on its way in never takes the last of the disk."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from scp_node.incoming import LOOK_EVERY_BYTES, IncomingFile
+
+MORE_THAN_THERE_IS = 10**12
+PIECE = bytes(LOOK_EVERY_BYTES // 4)
+
+
+@pytest.mark.parametrize(("minimum", "is_taken"), [(0, True), (MORE_THAN_THERE_IS, False)])
+def test_a_huge_dataset_is_dropped_before_the_disk_is_full(tmp_path: Path, minimum: int, is_taken: bool) -> None:
+    file = IncomingFile(tmp_path, minimum_free_megabytes=minimum)
+    for _ in range(6):
+        assert file.write(PIECE) == len(PIECE), "the sender goes on, and hears 0xA700 at the end"
+    file.close()
+    assert (file.problem is None) == is_taken
+    assert Path(file.name).stat().st_size == (6 * len(PIECE) if is_taken else 0)
+    if file.problem is not None:
+        assert file.problem.errno == errno.ENOSPC
