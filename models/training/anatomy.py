@@ -136,7 +136,7 @@ class Collection:
         if not picked:
             picked = self._carried_over(person, side, femur, whole=whole)
         names = tuple(picked) if whole else _PROXIMAL
-        centre, radius = _refine_head(picked[Landmark.HEAD_CENTRE], femur)
+        centre, radius = refine_head(picked[Landmark.HEAD_CENTRE], femur)
         return {name: picked[name] for name in names} | {Landmark.HEAD_CENTRE: centre}, radius
 
     def _picked(self, person: str, side: Side) -> dict[Landmark, FloatArray]:
@@ -186,7 +186,7 @@ def from_surface(path: Path, side: Side) -> Anatomy:
     medial = 1.0 if side is Side.RIGHT else -1.0
     upper = vertices[vertices[:, 2] > vertices[:, 2].max() - 50]
     inner = upper[upper[:, 0] * medial > np.quantile(upper[:, 0] * medial, 0.75)]
-    centre, radius = _refine_head(inner.mean(axis=0) - [12.0 * medial, 0, 0], femur)
+    centre, radius = refine_head(inner.mean(axis=0) - [12.0 * medial, 0, 0], femur)
     landmarks = {Landmark.HEAD_CENTRE: centre}
     whole = bool(np.ptp(vertices[:, 2]) > _SHORTEST_FEMUR_MM)
     if whole:
@@ -205,7 +205,7 @@ def _is_neighbour(name: str, row: dict[str, str]) -> bool:
     return not duplicated and "frame" not in row["note"] and bone not in {"proxfemur"} and name != ""
 
 
-def _refine_head(start: FloatArray, femur: Mesh) -> tuple[FloatArray, float]:
+def refine_head(start: FloatArray, femur: Mesh) -> tuple[FloatArray, float]:
     """Sphere through the part of the femoral head that looks up and towards the midline from the rough centre."""
     centre, radius = start, 24.0
     for _ in range(4):

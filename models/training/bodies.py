@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from models.training.bones import MIRROR, Bone, FloatArray, Kind, read_bones
+from models.training.features import fit_sphere
 from models.training.primitives import Mesh
 from models.training.recipes import RECIPES
 from models.training.registration import choose_template, register_all
@@ -22,6 +23,9 @@ from pipeline.shape_model import ShapeModel
 
 OTHER = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
 LEG = (Kind.FEMUR, Kind.TIBIA, Kind.FIBULA, Kind.PATELLA)
+SPHERES = {Kind.FEMUR: ("head_centre", "head"), Kind.HIP_BONE: ("acetabular_centre", "acetabulum")}
+"""Landmarks that are taken from the sphere through a region: vertices slide along a ball more than its centre moves."""
+
 LOWER_LEG = (Kind.TIBIA, Kind.FIBULA, Kind.PATELLA)
 PELVIS_ELSEWHERE = frozenset({"tlem2"})
 """Whose pelvis lies in another frame than their legs: it is carried onto their femoral heads."""
@@ -101,12 +105,20 @@ def load_bodies(
         models: Shape model of every kind, built with nobody left out: its vertices are the registrations'.
         cache: Folder of registrations.
     """
-    loose: dict[str, dict[Name, PlacedBone]] = {person: {} for person in people}
-    for kind, model in models.items():
-        for bone, placed in _placed_bones(data, kind, model, loose, cache):
-            loose[bone.person][kind, None if kind is Kind.SACRUM else Side(bone.side)] = placed
-    bodies = [Body(people=(person,), bones=_completed(person, bones)) for person, bones in loose.items()]
+    found = load_placed_bones(data, people, models, cache=cache)
+    bodies = [Body(people=(person,), bones=_completed(person, bones)) for person, bones in found.items()]
     return tuple(levelled(body) for body in bodies if body.has_pelvis or body.whole_legs())
+
+
+def load_placed_bones(
+    data: Path, people: Sequence[str], models: Mapping[Kind, ShapeModel], *, cache: Path | None
+) -> dict[str, dict[Name, PlacedBone]]:
+    """Every whole bone that the collection has of each person, as scanned; see `load_bodies`."""
+    found: dict[str, dict[Name, PlacedBone]] = {person: {} for person in people}
+    for kind, model in models.items():
+        for bone, placed in _placed_bones(data, kind, model, found, cache):
+            found[bone.person][kind, None if kind is Kind.SACRUM else Side(bone.side)] = placed
+    return found
 
 
 def _placed_bones(
@@ -119,6 +131,9 @@ def _placed_bones(
     placed = []
     for item in register_all(template, recipe, bones, cache / kind if cache else None):
         landmarks = {name: landmark.position(item.vertices) for name, landmark in model.landmarks.items()}
+        if kind in SPHERES:
+            centre, region = SPHERES[kind]
+            landmarks[centre], _ = fit_sphere(item.vertices[model.regions[region]])
         right = PlacedBone(mesh=Mesh(vertices=item.bone.vertices, triangles=item.bone.triangles), landmarks=landmarks)
         placed.append((item.bone, right.mirrored() if item.bone.side == "L" else right))
     return placed

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from models.training.anatomy import refine_head
 from models.training.bones import (
     MIRROR,
     Bone,
@@ -23,8 +24,10 @@ from models.training.bones import (
     read_landmarks,
     read_pelvic_landmarks,
 )
-from models.training.correspondence import BoolArray, Registered, rigid, similarity
+from models.training.correspondence import Registered, rigid, similarity
 from models.training.features import Features, balanced, carried, centre_of, farthest, fit_sphere, nearest
+from models.training.femur_features import HEAD_POINTS
+from models.training.primitives import Mesh
 
 PICKED = {
     "asis": "ASIS",
@@ -36,13 +39,12 @@ PICKED = {
 }
 """Our name and the collection's, after the word for the side."""
 
-CUP_MM = (20.0, 34.0)
-"""Least and largest distance of the acetabulum's articular surface from its centre."""
+CARTILAGE_MM = 4.0
+"""The acetabulum's articular surface is at most this much farther from the femoral head's centre than its radius."""
 
-FACING_CENTRE = 0.85
+FACING_CENTRE = 0.8
 """Least cosine between the normal of an articular vertex and the direction to the centre."""
 
-CUP_TOLERANCE_MM = 2.0
 RIM_SECTORS = 24
 RIM_REACH_MM = 9.0
 """The rim is at most this much farther from the centre than the articular surface."""
@@ -85,7 +87,7 @@ def _frame(picks: dict[str, FloatArray], bone: Bone) -> FloatArray:
 def describe_hip_bone(data: Path, registered: Sequence[Registered], mean: FloatArray, normals: FloatArray) -> Features:
     """Landmarks and regions on the mean right hip bone, which stands in the frame of `orientation`."""
     positions = carried(registered, mean, [_picks_of_hip_bone(data, item.bone) for item in registered])
-    cup, centre = _acetabulum(mean, normals, _head_centre(data, registered, mean))
+    cup, centre = _acetabulum(mean, normals, _clearance(data, registered))
     rim = _rim(mean, cup, centre)
     joint = _contact(data, registered, Kind.SACRUM)
     pubic = (mean[:, 2] < centre[2] + 10) & (mean[:, 1] < centre[1])
@@ -161,30 +163,32 @@ def _picks_of_sacrum(data: Path, bone: Bone) -> dict[str, FloatArray]:
     return {name: mirror * picks[code] for name, code in names.items()} if picks else {}
 
 
-def _head_centre(data: Path, registered: Sequence[Registered], mean: FloatArray) -> FloatArray:
-    """Where the femoral head's centre lies to the mean hip bone: a first guess of the acetabulum's."""
+def _clearance(data: Path, registered: Sequence[Registered]) -> FloatArray:
+    """(V,) mm, by how much vertices are farther from the centre of the same person's femoral head than its radius.
+
+    The mean over people. It is the thickness of two layers of cartilage where the joint is, and more in the fossa.
+    """
+    femora = {bone.name: bone for bone in read_bones(data, Kind.FEMUR)}
     found = []
     for item in registered:
         picks = read_landmarks(data, item.bone.person, item.bone.side)
-        if picks:
-            head, _ = fit_sphere(np.array([picks[code] for code in ("SFH", "AFH", "PFH", "MFH", "IFH")]))
-            _, rotation, _ = similarity(item.vertices, mean)
-            found.append(rotation @ (head - item.vertices.mean(axis=0)) + mean.mean(axis=0))
-    return np.asarray(np.median(found, axis=0))
+        if picks and item.bone.name in femora:
+            femur = femora[item.bone.name]
+            start = np.mean([picks[code] for code in HEAD_POINTS], axis=0)
+            centre, radius = refine_head(start, Mesh(vertices=femur.vertices, triangles=femur.triangles))
+            found.append(np.linalg.norm(item.vertices - centre, axis=1) - radius)
+    return np.asarray(np.mean(found, axis=0))
 
 
-def _acetabulum(mean: FloatArray, normals: FloatArray, guess: FloatArray) -> tuple[IntArray, FloatArray]:
+def _acetabulum(mean: FloatArray, normals: FloatArray, clearance: FloatArray) -> tuple[IntArray, FloatArray]:
     """Vertices of the articular (lunate) surface, and the centre of the sphere through them."""
-    centre, radius = guess, 0.0
-    for _ in range(8):
+    near = (clearance > 0) & (clearance < CARTILAGE_MM)
+    centre, _ = fit_sphere(mean[near])
+    for _ in range(4):
         away = mean - centre
-        distance = np.linalg.norm(away, axis=1)
-        facing = -(away * normals).sum(axis=1) / distance > FACING_CENTRE
-        cup: BoolArray = facing & (distance > CUP_MM[0]) & (distance < CUP_MM[1])
-        if radius:
-            cup &= abs(distance - radius) < CUP_TOLERANCE_MM
-        centre, radius = fit_sphere(mean[cup])
-    return np.flatnonzero(cup), centre
+        facing = -(away * normals).sum(axis=1) / np.linalg.norm(away, axis=1) > FACING_CENTRE
+        centre, _ = fit_sphere(mean[near & facing])
+    return np.flatnonzero(near & facing), centre
 
 
 def _rim(mean: FloatArray, cup: IntArray, centre: FloatArray) -> IntArray:

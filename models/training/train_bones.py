@@ -181,7 +181,7 @@ def evaluate(network: BonesNet, shadows: Sequence[BoneShadow], *, count: int = E
             if truth.sum() > 200:
                 score = float(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
                 scores.setdefault(bone[0], []).append(score)
-    return {kind: float(np.median(values)) for kind, values in scores.items()}
+    return {str(kind): float(np.median(values)) for kind, values in scores.items()}
 
 
 def main() -> None:

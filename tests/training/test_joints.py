@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from models.training.bodies import lend_lower_leg, levelled
+from models.training.bone_dataset import read_models
 from models.training.bones import Kind
+from models.training.joint_offsets import JOINTS, offsets
 from models.training.joints import LegPose, bend_knee, pose_leg
 from pipeline.radiograph import Side
 from tests.training.whole_body import someone, without_lower_legs
@@ -99,3 +101,25 @@ def test_a_lent_lower_leg_sits_on_the_femur_and_names_its_lender(side):
     assert at(lent, side, "knee_centre", Kind.TIBIA) == pytest.approx(
         at(someone(), side, "knee_centre", Kind.TIBIA), abs=0.5
     )
+
+
+def test_the_offset_of_a_joint_is_the_same_on_both_sides_and_however_the_body_lies():
+    (hip,) = [joint for joint in JOINTS if joint.name == "hip"]
+    body = pose_leg(someone(), Side.RIGHT, LegPose())
+    shifted = {**body.bones}
+    for side in Side:
+        shifted[Kind.FEMUR, side] = shifted[Kind.FEMUR, side].moved(
+            np.eye(3), np.zeros(3), np.array([-2.0 * outwards(side), 1.0, 3.0])
+        )
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]])
+    lying = {name: bone.moved(turn, np.zeros(3)) for name, bone in shifted.items()}
+    found = offsets(hip, lying, read_models())
+    assert found[Side.RIGHT] == pytest.approx([2, 1, 3])
+    assert found[Side.LEFT] == pytest.approx([2, 1, 3])
+
+
+def test_the_sacrum_meets_each_hip_bone_at_its_own_side():
+    (joint,) = [joint for joint in JOINTS if joint.name == "sacroiliac"]
+    found = offsets(joint, someone().bones, read_models())
+    assert found[Side.RIGHT] == pytest.approx([-3, 0, 0], abs=0.1)
+    assert abs(found[Side.LEFT]).max() < 10
