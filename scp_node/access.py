@@ -19,6 +19,7 @@ from pipeline.records.rejected import RejectReason
 class Reject(Enum):
     """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
+    NO_REASON_GIVEN = (1, 1, 1)
     CALLED_AE_TITLE = (1, 1, 7)
     CALLING_AE_TITLE = (1, 1, 3)
     TRY_AGAIN_LATER = (2, 3, 1)
@@ -86,7 +87,7 @@ def admit(
         )
     if peer.requires_certificate and not is_certified:
         return Turned(
-            reject=Reject.CALLING_AE_TITLE,
+            reject=Reject.NO_REASON_GIVEN,
             why=RejectReason.CERTIFICATE,
             institution_id=institution,
             reason=f"{calling!r} must call the TLS port and show a certificate: switch that on there",

@@ -47,7 +47,8 @@ STORE_MEANINGS: Final = {
 }
 REJECT_MEANINGS: Final = {
     Reject.CALLED_AE_TITLE: "No institution answers to the called AE title.",
-    Reject.CALLING_AE_TITLE: "The caller is no peer, calls from elsewhere, or shows no certificate though it must.",
+    Reject.CALLING_AE_TITLE: "The caller is no peer of the institution, or calls from elsewhere.",
+    Reject.NO_REASON_GIVEN: "The caller shows no certificate, though it must.",
     Reject.TRY_AGAIN_LATER: "The node is stopping, or its database cannot be reached.",
     Reject.TOO_MANY: "Too many associations at once.",
 }

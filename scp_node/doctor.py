@@ -18,8 +18,10 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Connection
+from sqlalchemy.exc import ProgrammingError
 
 from pipeline.addresses import may_call_from, resolve
+from pipeline.admission import BEYOND_SETTINGS
 from pipeline.checkup import check_node
 from pipeline.database import open_database
 from pipeline.errors import BonecraftError, InputError
@@ -108,9 +110,9 @@ def _examined(settings: NodeSettings, given: argparse.Namespace) -> list[Examine
     try:
         with closing(open_database(settings)) as database, database.begin() as connection:
             known = _known(connection, settings)
-    except BonecraftError as error:
+    except (BonecraftError, ProgrammingError) as error:  # the latter: no tables yet, which the node's section says
         if given.peer:
-            raise InputError(f"the peers are not known ({error}); name this one as AE@host:port") from error
+            raise InputError("the peers cannot be read from the database: name this one as AE@host:port") from error
         return []
     if not given.peer:
         return [each for each in known if each.peer is not None and each.peer.receives]
@@ -142,13 +144,17 @@ def _check_what_is_set(settings: NodeSettings, peer: Peer) -> Iterator[Finding]:
         yield ill("its calls", f"from {', '.join(barred)} they would be turned away: add that to allow_from here")
     elif peer.sends:
         yield well("its calls", "are let in from its own address")
+    if peer.requires_certificate and settings.tls_trusted_cas is None:
+        yield ill("its calls", "must show a certificate, but none is trusted: set tls_trusted_cas in node.toml here")
     with closing(open_database(settings)) as database, database.begin() as connection:
         attempts = list_rejected(connection)
     for attempt in attempts:
         if attempt.calling_ae_title == peer.ae_title or attempt.address in addresses:
-            times = f"{attempt.times} times, last {attempt.last_at:%Y-%m-%d %H:%M} UTC"
-            admit = f"let it in with bonecraft peers admit {attempt.id}"
-            yield ill("its calls", f"turned away {times}: {attempt.sentence}; {admit}")
+            often = f"{attempt.times} times" if attempt.times > 1 else "once"
+            can_be_admitted = attempt.reason not in BEYOND_SETTINGS
+            admit = f"; let it in with bonecraft peers admit {attempt.id}" if can_be_admitted else ""
+            told = f"turned away {often}, last {attempt.last_at:%Y-%m-%d %H:%M} UTC: {attempt.sentence}{admit}"
+            yield ill("its calls", told)
 
 
 def _check_listener(settings: NodeSettings) -> Iterator[Finding]:

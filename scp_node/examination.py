@@ -15,6 +15,7 @@ from pipeline.addresses import resolve
 from pipeline.certificates import Certificate, Validity, read_der
 from pipeline.errors import ConfigurationError
 from pipeline.finding import Finding, ill, well
+from scp_node.commitment import PUSH_MODEL, is_accepted
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands
 from scp_node.sending import store_problem
@@ -76,11 +77,12 @@ def _look_at_certificate(certificate: Certificate, target: Target, now: datetime
 
 def _look_at_association(target: Target, calling: str, *, store: bool) -> Iterator[Finding]:
     syntaxes = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
-    wanted = [(sop_class, syntax) for sop_class in (VERIFICATION, *DELIVERED) for syntax in syntaxes]
+    wanted = [(sop_class, syntax) for sop_class in (VERIFICATION, *DELIVERED, PUSH_MODEL) for syntax in syntaxes]
     with open_association(target, calling=calling, contexts=contexts_for(wanted)) as association:
         yield well("AE titles", f"{target} takes associations from {calling!r}")
         yield _look_at_pdu(association)
         yield from (_look_at_class(association, sop_class, target) for sop_class in DELIVERED)
+        yield _look_at_commitment(association)
         yield _look_at_echo(association, target)
         if store:
             yield _look_at_store(association, target)
@@ -106,6 +108,13 @@ def _look_at_class(association: Association, sop_class: str, target: Target) -> 
     # Programs differ in whether they call the class or its syntaxes unknown (PS3.8 Table 9-18), so both are named.
     enable = "enable that SOP class there, in Explicit or Implicit VR Little Endian"
     return ill("SOP class", f"{target} does not take {name} ({sop_class}): {enable}")
+
+
+def _look_at_commitment(association: Association) -> Finding:
+    """Both answers are well: which of them it is decides when a result counts as delivered."""
+    if is_accepted(association):
+        return well("commitment", "it offers storage commitment: a result is delivered when it has committed itself")
+    return well("commitment", "it offers no storage commitment: a result is delivered when it is stored")
 
 
 def _look_at_echo(association: Association, target: Target) -> Finding:

@@ -21,7 +21,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import BonecraftError, TransientError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, UnreadableDataset, accept
-from pipeline.records.rejected import Attempt, RejectReason
+from pipeline.records.rejected import Attempt, RejectReason, forget_resolved
 from pipeline.store import Store
 from scp_node.access import Admitted, Reject, Turned, admit
 from scp_node.commitment_handlers import CommitmentHandlers
@@ -217,13 +217,11 @@ class Handlers:
             return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason="the listener is stopping")
         try:
             with self._database.begin() as connection:
-                return admit(
-                    connection,
-                    called=called,
-                    calling=calling,
-                    address=event.assoc.requestor.address,
-                    is_certified=is_certified(_connection(event)),
-                )
+                caller = {"called": called, "calling": calling, "address": event.assoc.requestor.address}
+                decision = admit(connection, **caller, is_certified=is_certified(_connection(event)))
+                if isinstance(decision, Admitted):
+                    forget_resolved(connection, **caller, sends=decision.peer.sends)
+                return decision
         except TransientError as error:
             return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason=str(error))
 

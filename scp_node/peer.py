@@ -214,8 +214,9 @@ def _why_not(association: Association, target: Target, calling: str) -> str:
 def _why_rejected(code: tuple[int | None, int | None, int | None], target: Target, calling: str) -> str:
     """A-ASSOCIATE-RJ in words: result, source, reason (PS3.8 Table 9-21)."""
     reasons: dict[tuple[int | None, int | None, int | None], str] = {
-        (1, 1, 7): f"does not answer to the AE title {target.ae_title!r}: correct this peer's AE title here",
+        (1, 1, 7): f"does not answer to the AE title {target.ae_title!r}: correct the title here, or add it there",
         (1, 1, 3): f"does not know the caller {calling!r}: add {calling!r} with this machine's address there",
+        (1, 1, 1): "refuses us without a reason: see its log; it may want TLS and a certificate of ours",
         (1, 1, 2): "does not know DICOM's application context: it is no DICOM archive",
         (2, 3, 1): "is busy: try again later",
         (2, 3, 2): "has too many associations open: try again later, or raise its limit",

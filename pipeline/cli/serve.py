@@ -83,7 +83,7 @@ def _show_summary(
     """Where everything is, what it runs on, and what it is not for."""
     lines = [
         *([("DICOM", f"{settings.dicom_host}:{settings.dicom_port}")] if settings.dicom_plain else []),
-        *([("over TLS", f"{settings.dicom_host}:{settings.dicom_tls_port}")] if settings.tls_certificate else []),
+        *([("TLS", f"{settings.dicom_host}:{settings.dicom_tls_port}")] if settings.tls_certificate else []),
         *(("", f"{name}: {', '.join(titles) or 'no AE title yet'}") for name, titles in called_ae_titles.items()),
         ("Viewer", settings.origin),
         ("Data", str(settings.data_folder.absolute())),

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import institutions, rejected_attempts
@@ -114,6 +114,22 @@ def get_rejected(connection: Connection, number: int) -> Rejected | None:
 def forget(connection: Connection, number: int) -> None:
     """Strike an attempt off the list: it was admitted."""
     connection.execute(delete(rejected_attempts).where(rejected_attempts.c.id == number))
+
+
+def forget_resolved(connection: Connection, *, called: str, calling: str, address: str, sends: bool) -> None:
+    """Strike off what the same caller was turned away for: it has been let in.
+
+    Args:
+        connection: Of the caller's transaction.
+        called: Whom it called.
+        calling: Who it is.
+        address: Where it called from.
+        sends: Whether it may send too.
+    """
+    table = rejected_attempts
+    is_caller = and_(table.c.called_ae_title == called, table.c.calling_ae_title == calling, table.c.address == address)
+    still_open = {RejectReason.TOO_MANY_ASSOCIATIONS} | (set() if sends else {RejectReason.MAY_NOT_SEND})
+    connection.execute(delete(table).where(is_caller, table.c.reason.not_in(still_open)))
 
 
 def _prune(connection: Connection, address: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.checkup import check_node
@@ -55,7 +55,7 @@ def fixes(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4242", line) for line in lines]
 
 
-def as_documented(text: str, *, listener: int, peer: int) -> list[str]:
+def as_documented(shown: str, *, listener: int, peer: int) -> list[str]:
     """The lines of a run, with the ports and numbers of the documentation."""
     for of_this_run, documented in (
         (f":{listener}", ":11112"),
@@ -63,8 +63,8 @@ def as_documented(text: str, *, listener: int, peer: int) -> list[str]:
         (r"\d+ MB free", "41235 MB free"),
         (r"\d+ files", "6 files"),
     ):
-        text = re.sub(of_this_run, documented, text)
-    return text.splitlines()
+        shown = re.sub(of_this_run, documented, shown)
+    return shown.splitlines()
 
 
 def is_the_one_line_of_the_documentation(done: subprocess.CompletedProcess[str]) -> bool:
@@ -128,10 +128,12 @@ def test_a_known_peer_is_called_by_its_name_and_its_own_calls_are_looked_at(
         here = {"host": orthanc.host, "port": orthanc.dicom_port, "receives": True, "sends": True}
         is_pacs = tables.peers.c.ae_title == "PACS"
         connection.execute(update(tables.peers).where(is_pacs).values(**here, allow_from=["10.0.0.0/24"]))
+        connection.execute(update(tables.peers).where(is_pacs).values(requires_certificate=True))
     findings = json.loads(doctor("PACS", "--json").stdout)
-    (wrong,) = [each for each in findings if not each["ok"]]
-    assert wrong["about"] == "demo/PACS"
-    assert "from 127.0.0.1 they would be turned away: add that to allow_from here" in wrong["sentence"]
+    calls, certificate = [each for each in findings if not each["ok"]]
+    assert calls["about"] == certificate["about"] == "demo/PACS"
+    assert "from 127.0.0.1 they would be turned away: add that to allow_from here" in calls["sentence"]
+    assert "set tls_trusted_cas in node.toml here" in certificate["sentence"]
     assert {each["about"] for each in findings} == {"this node", "its listener", "demo/PACS"}
 
 
@@ -161,6 +163,13 @@ def test_a_listener_and_a_database_that_are_down_are_told(doctor: Doctor) -> Non
     database, listener = fixes(doctor(**nobody))
     assert "PostgreSQL does not answer" in database
     assert "start it here with bonecraft serve" in listener
+
+
+def test_a_database_without_tables_is_told(doctor: Doctor, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    (line,) = fixes(doctor())
+    assert "its tables are of another version: restart the node here" in line
 
 
 def test_a_peer_that_nobody_knows_is_a_wrong_argument(doctor: Doctor) -> None:

@@ -122,9 +122,10 @@ def test_too_many_associations_are_listed_and_named_a_setting_of_the_node(start_
     small = start_listener(maximum_associations=1)
     first = associate(small.port, make_dx())
     assert associate(small.port, make_dx()).is_rejected
+    assert associate(small.port, make_dx()).is_rejected
     first.release()
     (entry,) = listed(bonecraft)
-    assert entry["reason"] == "too-many-associations"
+    assert (entry["reason"], entry["times"]) == ("too-many-associations", 2)
     with pytest.raises(BonecraftError, match="raise maximum_associations"):
         bonecraft("peers", "admit", entry["id"])
 
@@ -135,6 +136,15 @@ def test_the_same_attempt_again_raises_a_counter(storescu, bonecraft) -> None:
     (entry,) = listed(bonecraft)
     assert entry["times"] == 3
     assert entry["first_at"] < entry["last_at"]
+
+
+def test_who_was_let_in_otherwise_leaves_the_list_when_they_come_again(storescu, bonecraft) -> None:
+    assert not storescu(calling="CR7")
+    where = ("--host", "127.0.0.1", "--port", "104", "--allow-from", "127.0.0.1", "--sends")
+    bonecraft("peers", "add", "--institution", "demo", "--ae-title", "CR7", *where)
+    assert len(listed(bonecraft)) == 1
+    assert storescu(calling="CR7")
+    assert listed(bonecraft) == []
 
 
 def test_a_dry_run_shows_what_would_change_and_changes_nothing(storescu, bonecraft) -> None:
