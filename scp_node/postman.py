@@ -11,7 +11,7 @@ import random
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pynetdicom.association import Association
+from sqlalchemy import Connection
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
@@ -156,8 +157,7 @@ class Postman:
         """Ask for every commitment that is outstanding; where the peer gives none, what it stored is delivered."""
         now = self.clock()
         with self.database.begin() as connection:
-            too_old = now - PATIENCE
-            commitments.give_up_older(connection, line.peer.id, than=too_old, our_title=line.calling, now=now)
+            self._give_up_commitments(connection, line, now=now)
         while wanted := self._claim_commitment(line.peer.id):
             reason = f"{line.target} does not offer storage commitment"
             if association is not None:
@@ -167,6 +167,12 @@ class Postman:
                     commitments.decline(connection, wanted, reason=reason, now=now)
             facts = {"peer": line.peer.ae_title, "instances": len(wanted.instances)}
             log.info("commitment_declined" if reason else "commitment_asked", **facts)
+
+    @staticmethod
+    def _give_up_commitments(connection: Connection, line: Line, *, now: datetime) -> int:
+        """Those that the peer has not reported for too long."""
+        too_old = now - PATIENCE
+        return commitments.give_up_older(connection, line.peer.id, than=too_old, our_title=line.calling, now=now)
 
     def _claim_commitment(self, peer_id: UUID) -> Ask | None:
         with self.database.begin() as connection:
@@ -243,6 +249,7 @@ class Postman:
                 wait=lambda failures: wait(failures, longest=LONGEST_OUTAGE_WAIT, chance=chance),
             )
             given_up = deliveries.give_up_older(connection, line.peer.id, than=now - PATIENCE, now=now)
+            given_up += self._give_up_commitments(connection, line, now=now)
         facts = {"peer": line.peer.ae_title, "problem": problem, "given_up": given_up}
         log.warning("destination_unreachable", again=again.isoformat(), **facts)
 

@@ -107,7 +107,9 @@ def write(connection: Connection, entries: Iterable[NewEntry]) -> None:
     ]
     if not rows:
         return
-    written = insert(ledger).values(rows).returning(ledger.c.id).cte("written")
+    # One row on its own: SQLAlchemy keeps that statement compiled, and most transactions write one entry.
+    values = rows[0] if len(rows) == 1 else rows
+    written = insert(ledger).values(values).returning(ledger.c.id).cte("written")
     connection.execute(insert(ledger_unsealed).from_select(["entry_id"], select(written.c.id)))
 
 

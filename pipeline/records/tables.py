@@ -221,8 +221,9 @@ instances = Table(
 )
 """`header` holds what settling and the viewer's list need: Modality, BodyPartExamined, view, side, Rows, Columns.
 
-Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use,
-and the second is marked `superseded`.
+Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use and
+the second is marked `superseded`; where the first was uploaded by somebody and the second is a device's, the other way
+round.
 """
 
 quarantine = Table(

@@ -17,6 +17,7 @@ from pipeline.records import deliveries, destinations, results, tables
 from pipeline.records.checks import get_check, request_check
 from pipeline.records.destinations import Outage
 from pipeline.records.results import StoredFile
+from pipeline.records.viewing import deliveries_of
 from pipeline.results import Report, ScaleReport, Status
 from scp_node.checks import check_connections
 from scp_node.dispatch import Dispatcher
@@ -147,6 +148,12 @@ class Outbox:
     def next_attempt_at(self) -> datetime:
         return max(row["next_attempt_at"] for row in self.rows())
 
+    def shown_in_viewer(self) -> list[str]:
+        """The states on the study's page."""
+        with self.hospital.database.begin() as connection:
+            study = connection.execute(select(tables.studies.c.id)).scalar_one()
+            return [line.state for line in deliveries_of(connection, self.hospital.scope, study)]
+
     def outages(self) -> tuple[Outage, ...]:
         with self.hospital.database.begin() as connection:
             return destinations.outages(connection)
@@ -234,6 +241,15 @@ def test_a_destination_that_says_nothing_keeps_no_other_waiting(outbox: Outbox, 
     assert outage.peer == "SILENT"
 
 
+def test_what_was_planned_first_leaves_first(outbox: Outbox) -> None:
+    oldest = outbox.rows()[-1]["id"]
+    earlier = {"planned_at": NOON - timedelta(hours=1), "next_attempt_at": NOON}
+    with outbox.hospital.database.begin() as connection:
+        connection.execute(update(tables.deliveries).where(tables.deliveries.c.id == oldest).values(**earlier))
+        [first] = deliveries.claim_due(connection, now=NOON, limit=1)
+    assert first.id == oldest
+
+
 def test_what_a_peer_does_not_take_is_said_and_the_rest_is_delivered(
     outbox: Outbox, tmp_path: Path, port: int, dcmtk
 ) -> None:
@@ -243,6 +259,7 @@ def test_what_a_peer_does_not_take_is_said_and_the_rest_is_delivered(
     refused = [row for row in outbox.rows() if row["state"] != "delivered"]
     assert [row["state"] for row in refused] == ["not-accepted"]
     assert "does not accept Surface Segmentation Storage" in refused[0]["problem"]
+    assert sorted(outbox.shown_in_viewer()) == ["delivered", "delivered", "not-accepted"]
     with outbox.hospital.database.begin() as connection:
         assert deliveries.resend_failed(connection, "PACS", now=outbox.now) == 1
     with archive(tmp_path / "archive", port) as folder:
