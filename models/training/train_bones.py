@@ -2,7 +2,7 @@
 
     python -m models.training.train_bones --shadows DIR --hold-out 1 --minutes 50 --start femur/checkpoint.pt --out DIR
 
-`--start` takes a checkpoint of this network, or of the femur's, of which all but the last layer is taken over. The
+`--start` takes a checkpoint of this network, or of the femur's, whose last layer serves both femora to begin with. The
 learning rate follows the clock.
 """
 
@@ -20,9 +20,11 @@ import torch
 from torch import nn
 
 from models.training.bone_dataset import BONES, POINTS, BoneExample, BoneShadow, develop, read_shadows
+from models.training.bones import Kind
 from models.training.dataset import heat_maps
 from models.training.networks import PERCEPTION_WIDTHS, PerceptionNet
 from models.training.train_perception import SIZES, export, held_out
+from pipeline.stages.perceive import LANDMARKS
 
 OUTPUTS = len(BONES) + len(POINTS)
 PEAK_RATE = 3e-3
@@ -51,13 +53,31 @@ class BonesNet(PerceptionNet):
 
 
 def start_from(network: BonesNet, checkpoint: Mapping[str, torch.Tensor]) -> None:
-    """Take over a checkpoint: all of it where the last layer fits, else all but the last layer."""
-    head = {name: value for name, value in checkpoint.items() if name.startswith("head.")}
-    if head["head.bias"].shape == network.head.bias.shape:
+    """Take over a checkpoint, of this network or of the femur's, whose last layer serves both femora to begin with."""
+    if checkpoint["head.bias"].shape == network.head.bias.shape:
         network.load_state_dict(checkpoint)
         return
-    trunk = {name: value for name, value in checkpoint.items() if name not in head}
+    trunk = {name: value for name, value in checkpoint.items() if not name.startswith("head.")}
     network.load_state_dict(trunk, strict=False)
+    with torch.no_grad():
+        for output, source in _femoral_outputs():
+            for name in ("weight", "bias"):
+                # Pixel shuffle makes one output of four neighbouring channels.
+                getattr(network.head, name)[4 * output : 4 * output + 4] = checkpoint[f"head.{name}"][
+                    4 * source : 4 * source + 4
+                ]
+
+
+def _femoral_outputs() -> list[tuple[int, int]]:
+    """Outputs of this network that are the femur's, each with that output of the femur's network."""
+    femora = [bone for bone in BONES if bone[0] is Kind.FEMUR]
+    masks = [(BONES.index(femur), 0) for femur in femora]
+    points = [
+        (len(BONES) + POINTS.index((femur, name)), 1 + number)
+        for femur in femora
+        for number, name in enumerate(LANDMARKS)
+    ]
+    return masks + points
 
 
 def stack(examples: Sequence[BoneExample]) -> tuple[torch.Tensor, torch.Tensor]:

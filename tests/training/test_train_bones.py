@@ -8,9 +8,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is absent: it comes with the extra `train`")
 
 from models.training.bone_dataset import BONES, POINTS, render  # noqa: E402
+from models.training.bones import Kind  # noqa: E402
 from models.training.fields import BoneField  # noqa: E402
 from models.training.networks import PerceptionNet  # noqa: E402
 from models.training.train_bones import Batches, BonesNet, evaluate, learn_from, loss, start_from, train  # noqa: E402
+from pipeline.radiograph import Side  # noqa: E402
+from pipeline.stages.perceive import Landmark  # noqa: E402
 from tests.training.whole_body import someone  # noqa: E402
 
 SMALL = ((1.01, 96, 112, 4),)
@@ -22,7 +25,7 @@ def shadows():
     return [render([someone()], rng, field=field, size=128) for field in (BoneField.PELVIS_AP, BoneField.KNEE_AP)]
 
 
-def test_everything_but_the_last_layer_comes_from_the_femurs_network():
+def test_the_trunk_comes_from_the_femurs_network():
     torch.manual_seed(0)
     femur, bones = PerceptionNet(), BonesNet()
     start_from(bones, femur.state_dict())
@@ -30,6 +33,17 @@ def test_everything_but_the_last_layer_comes_from_the_femurs_network():
     for name, value in femur.state_dict().items():
         assert name.startswith("head.") or torch.equal(kept[name], value)
     assert kept["head.bias"].shape == (4 * (len(BONES) + len(POINTS)),)
+
+
+def test_both_femora_look_to_begin_with_as_the_femurs_network_saw_one():
+    torch.manual_seed(0)
+    femur, bones, image = PerceptionNet(), BonesNet(), torch.randn(1, 1, 64, 48)
+    start_from(bones, femur.state_dict())
+    one, many = femur.eval()(image)[0], bones.eval()(image)[0]
+    for side in Side:
+        assert torch.allclose(many[BONES.index((Kind.FEMUR, side))], one[0])
+        notch = len(BONES) + POINTS.index(((Kind.FEMUR, side), Landmark.INTERCONDYLAR_NOTCH))
+        assert torch.allclose(many[notch], one[1 + list(Landmark).index(Landmark.INTERCONDYLAR_NOTCH)])
 
 
 def test_a_training_goes_on_from_its_own_checkpoint():
