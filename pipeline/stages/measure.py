@@ -32,10 +32,16 @@ NEEDS_FRONTAL: Final = "Needs a frontal view."
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Anatomy:
-    """Landmarks of one shape and the points of its head."""
+    """One shape as it is measured; positions in mm.
+
+    Attributes:
+        at: Landmarks by name.
+        head_radius: Of the sphere whose centre is `head_centre`.
+        vertices: (V, 3).
+    """
 
     at: Mapping[str, FloatArray]
-    head: FloatArray
+    head_radius: float
     vertices: FloatArray
 
 
@@ -62,9 +68,7 @@ class Definition:
 
 def head_diameter(anatomy: Anatomy) -> float:
     """Of the sphere nearest to the articular surface of the head (least squares)."""
-    system = np.hstack([2 * anatomy.head, np.ones((len(anatomy.head), 1))])
-    solution = np.linalg.lstsq(system, (anatomy.head**2).sum(axis=1), rcond=None)[0]
-    return 2 * float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
+    return 2 * anatomy.head_radius
 
 
 def neck_shaft_angle(anatomy: Anatomy) -> float:
@@ -185,11 +189,17 @@ def _drawn(fit: Fit) -> tuple[Anatomy, ...]:
 
 def _anatomy(model: ShapeModel, coefficients: FloatArray) -> Anatomy:
     vertices = model.instance(coefficients)
-    return Anatomy(
-        at={name: landmark.position(vertices) for name, landmark in model.landmarks.items()},
-        head=vertices[model.regions["head"]],
-        vertices=vertices,
-    )
+    centre, radius = _sphere(vertices[model.regions["head"]])
+    # Not the model's own landmark: corresponding points slide along a ball, and its centre strays by 2 mm.
+    landmarks = {name: landmark.position(vertices) for name, landmark in model.landmarks.items()}
+    return Anatomy(at={**landmarks, "head_centre": centre}, head_radius=radius, vertices=vertices)
+
+
+def _sphere(points: FloatArray) -> tuple[FloatArray, float]:
+    """Centre (3,) and radius of the sphere nearest to points (N, 3), algebraic least squares."""
+    system = np.hstack([2 * points, np.ones((len(points), 1))])
+    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
+    return solution[:3], float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
 
 
 def _angle(one: FloatArray, other: FloatArray) -> float:
