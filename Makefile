@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test check format check-deploy bench-pipeline bench-ingest eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -44,6 +44,10 @@ peers: ## Install the programs the tests talk to (Orthanc, dcmtk, Chromium, ...)
 test: setup .setup/dev .setup/deploy peers ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-training: setup .setup/dev ## Tests of the networks' training; installs PyTorch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'onnx>=1.17'
+	@$(BIN)/python -m pytest tests/training/with_torch $(ARGS)
+
 check: setup .setup/dev ## Format, lint, types, import contracts, page
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -63,7 +67,7 @@ bench-pipeline: setup .setup/dev ## Time and memory of a reconstruction, per sta
 bench-ingest: setup .setup/dev ## Durable ingest beside dcmtk's storescp and Orthanc
 	@$(BIN)/python -m tests.benchmarks.ingest $(ARGS)
 
-eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net ONNX]"
+eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net FOLD=ONNX ...]"
 	@$(BIN)/python -m models.training.evaluate $(ARGS)
 
 models: setup ## Make every model anew from the bone collection (hours): DATA=DIR

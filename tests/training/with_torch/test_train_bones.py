@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="PyTorch is absent: it comes with the extra `train`")
-
-from models.training.bone_dataset import BONES, POINTS, render  # noqa: E402
-from models.training.bones import Kind  # noqa: E402
-from models.training.fields import BoneField  # noqa: E402
-from models.training.networks import PerceptionNet  # noqa: E402
-from models.training.train_bones import Batches, BonesNet, evaluate, learn_from, loss, start_from, train  # noqa: E402
-from pipeline.radiograph import Side  # noqa: E402
-from pipeline.stages.perceive import Landmark  # noqa: E402
-from tests.training.whole_body import someone  # noqa: E402
+from models.training.bone_dataset import BONES, POINTS, render
+from models.training.bones import Kind
+from models.training.fields import BoneField
+from models.training.networks import PerceptionNet
+from models.training.train_bones import Batches, BonesNet, evaluate, learn_from, loss, start_from, train
+from pipeline.radiograph import Side
+from pipeline.stages.perceive import Landmark
+from tests.training.whole_body import someone
 
 SMALL = ((1.01, 96, 112, 4),)
 
