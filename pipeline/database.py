@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from pipeline.embedded_postgres import embedded_url
 from pipeline.errors import ConfigurationError, TransientError
@@ -42,7 +43,8 @@ class Database:
         """One transaction: committed at the end of the block, rolled back by an exception.
 
         Raises:
-            DatabaseUnavailable: PostgreSQL does not answer, or went away before the commit was confirmed.
+            DatabaseUnavailable: PostgreSQL does not answer, went away before the commit was confirmed, or every
+                connection to it was in use for too long.
         """
         try:
             with self.engine.begin() as connection:
@@ -51,6 +53,8 @@ class Database:
             raise DatabaseUnavailable(
                 f"PostgreSQL does not answer ({type(error.orig).__name__}): is it running, and is database_url right?"
             ) from error
+        except NoneFree as error:
+            raise DatabaseUnavailable("every connection to PostgreSQL is in use: see what keeps it busy") from error
 
     def close(self) -> None:
         """Give every connection back."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from pipeline.addresses import may_call_from
+from pipeline.database import Database
 from pipeline.records.directory import Peer, find_peer, institution_called
 from pipeline.records.rejected import RejectReason
 
@@ -52,25 +51,27 @@ class Turned:
 
 
 def admit(
-    connection: Connection, *, called: str, calling: str, address: str, is_certified: bool = False
+    database: Database, *, called: str, calling: str, address: str, is_certified: bool = False
 ) -> Admitted | Turned:
     """Decide about an association request.
 
     Args:
-        connection: To the database.
+        database: The node's records.
         called: Called AE title.
         calling: Calling AE title.
         address: IP address that the request came from.
         is_certified: Whether it came over TLS with a certificate of a trusted CA.
+
+    Raises:
+        DatabaseUnavailable: The records cannot be asked.
     """
-    institution = institution_called(connection, called)
+    institution, peer = _known(database, called=called, calling=calling)
     if institution is None:
         return Turned(
             reject=Reject.CALLED_AE_TITLE,
             why=RejectReason.CALLED_AE_TITLE,
             reason=f"no institution answers to the AE title {called!r}: correct it at the sender, or add it here",
         )
-    peer = find_peer(connection, institution, calling)
     if peer is None:
         return Turned(
             reject=Reject.CALLING_AE_TITLE,
@@ -93,3 +94,10 @@ def admit(
             reason=f"{calling!r} must call the TLS port and show a certificate: switch that on there",
         )
     return Admitted(institution_id=institution, peer=peer)
+
+
+def _known(database: Database, *, called: str, calling: str) -> tuple[UUID | None, Peer | None]:
+    """The institution that was called and its peer; asked first, as resolving a host's name may take long."""
+    with database.begin() as connection:
+        institution = institution_called(connection, called)
+        return institution, None if institution is None else find_peer(connection, institution, calling)

@@ -100,9 +100,11 @@ class Handlers:
         if isinstance(decision, Admitted):
             self._admitted[event.assoc] = decision
             return
-        self._note(event, decision)
-        event.assoc.acse.send_reject(*decision.reject.value)
-        event.assoc.kill()  # waits until the rejection has left
+        try:
+            self._note(event, decision)
+        finally:  # pynetdicom would let in whoever this handler does not reject
+            event.assoc.acse.send_reject(*decision.reject.value)
+            event.assoc.kill()  # waits until the rejection has left
 
     def on_rejected(self, event: evt.Event) -> None:
         """Write down what pynetdicom itself rejected: too many associations at once."""
@@ -216,14 +218,20 @@ class Handlers:
         if not self._is_open:
             return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason="the listener is stopping")
         try:
-            with self._database.begin() as connection:
-                caller = {"called": called, "calling": calling, "address": event.assoc.requestor.address}
-                decision = admit(connection, **caller, is_certified=is_certified(_connection(event)))
-                if isinstance(decision, Admitted):
-                    forget_resolved(connection, **caller, sends=decision.peer.sends)
-                return decision
+            return self._judge(event, called=called, calling=calling)
         except TransientError as error:
             return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason=str(error))
+        except Exception:  # pynetdicom swallows what its handlers raise, and lets the caller in
+            log.exception("decision_crashed", called=called, calling=calling)
+            return Turned(reject=Reject.TRY_AGAIN_LATER, why=None, reason="a fault of the node: see its log")
+
+    def _judge(self, event: evt.Event, *, called: str, calling: str) -> Admitted | Turned:
+        caller = {"called": called, "calling": calling, "address": event.assoc.requestor.address}
+        decision = admit(self._database, **caller, is_certified=is_certified(_connection(event)))
+        if isinstance(decision, Admitted):
+            with self._database.begin() as connection:
+                forget_resolved(connection, **caller, sends=decision.peer.sends)
+        return decision
 
     def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:
         if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from pipeline.database import Database, DatabaseUnavailable, open_database, open_url
 from pipeline.embedded_postgres import EmbeddedPostgresNotRunning, embedded_url
@@ -46,6 +46,15 @@ def test_the_product_is_no_superuser_and_owns_its_database(database: Database) -
     with database.begin() as connection:
         assert connection.execute(text("SELECT current_setting('is_superuser')")).scalar() == "off"
         connection.execute(text("CREATE TABLE scratch (a int)"))
+
+
+def test_no_free_connection_is_told_as_a_passing_trouble(database: Database) -> None:
+    engine = create_engine(database.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    small = Database(url=database.url, engine=engine)
+    in_use = pytest.raises(DatabaseUnavailable, match="every connection to PostgreSQL is in use")
+    with small.begin(), in_use, small.begin():
+        pass
+    small.close()
 
 
 def test_tables_and_migrations_agree(database: Database) -> None:

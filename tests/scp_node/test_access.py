@@ -1,5 +1,6 @@
 """Who may open an association: AE titles and addresses, as the database has them."""
 
+import socket
 from uuid import UUID
 
 import pytest
@@ -23,8 +24,7 @@ def modality(database: Database, institution_id: UUID) -> None:
 
 
 def asked(database: Database, *, called: str = "BONECRAFT", calling: str = "CR1", address: str = "10.0.0.7"):
-    with database.begin() as connection:
-        return admit(connection, called=called, calling=calling, address=address)
+    return admit(database, called=called, calling=calling, address=address)
 
 
 @pytest.mark.usefixtures("modality")
@@ -41,6 +41,21 @@ def test_a_peer_without_networks_may_call_from_its_own_host_only(database: Datab
     assert isinstance(asked(database, calling="PACS", address="127.0.0.1"), Admitted)
     assert isinstance(asked(database, calling="PACS", address="10.0.0.7"), Turned)
     assert isinstance(asked(database, calling="LOST", address="127.0.0.1"), Turned)
+
+
+@pytest.mark.usefixtures("modality")
+def test_a_slow_name_server_keeps_no_connection_to_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use, resolve = [], socket.getaddrinfo
+
+    def look_up(host: str | bytes | None, *rest: object, **more: object) -> list:
+        in_use.append(database.engine.pool.checkedout())
+        return resolve(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert isinstance(asked(database, calling="PACS", address="127.0.0.1"), Admitted)
+    assert in_use[-1] == 0
 
 
 @pytest.mark.usefixtures("modality")

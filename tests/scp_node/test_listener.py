@@ -12,7 +12,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from pipeline.database import Database
 from pipeline.records import tables
@@ -95,6 +95,22 @@ def test_a_wrong_ae_title_is_rejected_by_its_name(
     sent = storescu(dcmtk, running.port, save(make_dx(), tmp_path / "ap.dcm"), **titles)
     assert sent.returncode != 0
     assert rejection in sent.stderr
+
+
+def test_nobody_is_let_in_where_the_records_cannot_say_who_it_is(running: RunningListener, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE peers RENAME TO misplaced"))
+    caller = associate(running.port, make_dx())
+    assert caller.is_rejected
+    answer = caller.acceptor.primitive
+    assert isinstance(answer, A_ASSOCIATE)
+    assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 1)
+
+
+def test_a_stranger_is_rejected_where_that_cannot_be_written_down(running: RunningListener, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE rejected_attempts RENAME TO misplaced"))
+    assert associate(running.port, make_dx(), calling="STRANGER").is_rejected
 
 
 def test_a_peer_that_may_not_send_is_told_so(running: RunningListener, database: Database) -> None:
