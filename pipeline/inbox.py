@@ -184,9 +184,11 @@ def _record(
     instance_id, outcome = instances.add(connection, _new_instance(incoming, header, blob, study.id, now=now))
     ledger.write(connection, [_received(incoming, header, blob, outcome, now=now)])
     is_radiograph = header.role is InstanceRole.RADIOGRAPH
-    if is_radiograph and study.uploaded_by is not None and incoming.uploaded_by is None:
-        studies.claim_for_institution(connection, study.id, header.study)
-        deliveries.plan_for_study(connection, study.id)
+    if is_radiograph and incoming.uploaded_by is None:
+        if study.uploaded_by is not None:
+            studies.claim_for_institution(connection, study.id, header.study)
+        if outcome is Addition.DUPLICATE and _confirms_upload(connection, incoming, instance_id):
+            deliveries.plan_for_study(connection, study.id)
     reconstruction_id = None
     if is_radiograph and outcome.is_in_use:
         waiting = studies.note_radiograph(connection, study, now=now)
@@ -198,6 +200,11 @@ def _record(
         role=header.role,
         reconstruction_id=reconstruction_id,
     )
+
+
+def _confirms_upload(connection: Connection, incoming: Incoming, instance_id: UUID) -> bool:
+    titles = {"calling_ae_title": incoming.calling_ae_title, "called_ae_title": incoming.called_ae_title}
+    return instances.confirm(connection, instance_id, **titles)
 
 
 def _received(incoming: Incoming, header: InstanceHeader, blob: Blob, outcome: Addition, *, now: datetime) -> NewEntry:

@@ -23,7 +23,7 @@ from pipeline.inbox import (
     UnreadableDataset,
     accept,
 )
-from pipeline.records import quarantine, reconstructions, tables
+from pipeline.records import deliveries, quarantine, reconstructions, tables
 from pipeline.records.instances import Addition, InstanceRole, instances_of
 from pipeline.records.quarantine import QuarantineProblem
 from pipeline.records.studies import StudyScope, get_study
@@ -242,22 +242,68 @@ def test_the_devices_own_image_is_used_instead_of_one_that_was_uploaded(
     assert study.header.patient_name != "Typed^By^Hand"
 
 
-def test_what_was_reconstructed_from_an_upload_is_delivered_once_a_device_sends_it(
-    hospital: Hospital, specialist: UUID, tmp_path: Path
-) -> None:
+@pytest.fixture
+def reconstructed_upload(hospital: Hospital, specialist: UUID, tmp_path: Path) -> Accepted:
+    """A study that was uploaded and reconstructed, in a hospital whose PACS gets results."""
     paths = [save(make_dx(view=view), tmp_path / f"{view}.dcm") for view in ("AP", "LATERAL")]
     uploaded = [upload(hospital, specialist, path) for path in paths][-1]
     with hospital.database.begin() as connection:
         peer = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "receives": True}
         connection.execute(insert(tables.peers).values(institution_id=hospital.institution_id, **peer))
-    add_result(hospital, uploaded.study_id, uploaded.reconstruction_id)
+    finish(hospital, uploaded)
+    return uploaded
+
+
+def finish(hospital: Hospital, accepted: Accepted) -> None:
+    """Its reconstruction ends, with a result."""
+    result_set = add_result(hospital, accepted.study_id, accepted.reconstruction_id)
     with hospital.database.begin() as connection:
-        done = reconstructions.lock(connection, uploaded.reconstruction_id)
+        deliveries.plan(connection, result_set_id=result_set)
+        done = reconstructions.lock(connection, accepted.reconstruction_id)
         reconstructions.finish(connection, done, "reconstructed", now=NOON, problem="")
+
+
+def test_what_was_reconstructed_from_an_upload_is_delivered_once_a_device_has_sent_all_of_it(
+    hospital: Hospital, reconstructed_upload: Accepted, tmp_path: Path
+) -> None:
     assert count(hospital, tables.deliveries) == 0
-    assert hospital.send_file(paths[0]).outcome is Addition.DUPLICATE
-    assert hospital.study(uploaded).uploaded_by is None
+    assert hospital.send_file(tmp_path / "AP.dcm").outcome is Addition.DUPLICATE
+    assert hospital.study(reconstructed_upload).uploaded_by is None
+    assert count(hospital, tables.deliveries) == 0, "the lateral view is only an upload"
+    assert hospital.send_file(tmp_path / "LATERAL.dcm").outcome is Addition.DUPLICATE
     assert count(hospital, tables.deliveries) == 1
+
+
+def test_what_was_reconstructed_from_an_upload_that_a_device_replaced_is_never_delivered(
+    hospital: Hospital, reconstructed_upload: Accepted, tmp_path: Path
+) -> None:
+    own = make_dx(view="AP")
+    own.SeriesDescription = "the device's own"
+    replaced = hospital.send_file(save(own, tmp_path / "own.dcm"))
+    assert replaced.outcome is Addition.REPLACES_UPLOAD
+    hospital.send_file(tmp_path / "LATERAL.dcm")
+    assert count(hospital, tables.deliveries) == 0
+    finish(hospital, replaced)
+    assert count(hospital, tables.deliveries) == 1
+
+
+def test_another_image_from_a_device_does_not_deliver_what_was_made_from_uploads(
+    hospital: Hospital, reconstructed_upload: Accepted
+) -> None:
+    sent = hospital.send("AP", side="L")
+    assert sent.outcome is Addition.NEW
+    assert count(hospital, tables.deliveries) == 0
+    finish(hospital, sent)
+    assert count(hospital, tables.deliveries) == 0, "two of its three images are only uploads"
+
+
+def test_what_a_device_has_confirmed_is_not_replaced_by_another_device(
+    hospital: Hospital, reconstructed_upload: Accepted, tmp_path: Path
+) -> None:
+    hospital.send_file(tmp_path / "AP.dcm")
+    other = make_dx(view="AP")
+    other.SeriesDescription = "sent again with a correction"
+    assert hospital.send_file(save(other, tmp_path / "other.dcm")).outcome is Addition.SUPERSEDED
 
 
 def test_a_person_can_add_to_their_own_studies_only(hospital: Hospital, specialist: UUID, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, any_, func, literal, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, any_, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger
@@ -83,7 +83,8 @@ class DeliveryLine:
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
     """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
 
-    What somebody uploaded stays in the viewer: the PACS does not know that study, and nobody asked it to take one.
+    What was made from an image that somebody uploaded stays in the viewer until a device has sent the same image: the
+    PACS does not know the upload, and its identity may have been typed. So does what was made from a replaced image.
 
     Returns:
         How many deliveries that makes.
@@ -97,6 +98,7 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
         .where(
             result_sets.c.id == result_set_id,
             studies.c.uploaded_by.is_(None),
+            ~_made_from_what_no_device_sent(),
             result_files.c.kind.in_([kind.value for kind in FileKind if kind.is_dicom]),
             peers.c.receives,
         )
@@ -123,6 +125,19 @@ def plan_for_study(connection: Connection, study_id: UUID) -> int:
     )
     result_set_id = connection.execute(newest).scalar_one_or_none()
     return 0 if result_set_id is None else plan(connection, result_set_id=result_set_id)
+
+
+def _made_from_what_no_device_sent() -> ColumnElement[bool]:
+    """SQL on `result_sets`: a radiograph of its reconstruction is only an upload, or not in use any more."""
+    return (
+        select(instances.c.id)
+        .join_from(reconstructions, instances, instances.c.id == any_(reconstructions.c.instance_ids))
+        .where(
+            reconstructions.c.id == result_sets.c.reconstruction_id,
+            or_(instances.c.superseded, instances.c.called_ae_title == ""),
+        )
+        .exists()
+    )
 
 
 def _hold_study(connection: Connection, result_set_id: UUID) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -124,6 +124,17 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
         insert(instances).values(**values, header=dict(new.facts), superseded=superseded).returning(instances.c.id)
     ).scalar_one()
     return created, outcome
+
+
+def confirm(connection: Connection, instance_id: UUID, *, calling_ae_title: str, called_ae_title: str) -> bool:
+    """A device sent the very bytes that somebody had uploaded: they are its own from now on.
+
+    Returns:
+        False where they were a device's already.
+    """
+    uploaded = and_(instances.c.id == instance_id, instances.c.called_ae_title == "")
+    sent = {"calling_ae_title": calling_ae_title, "called_ae_title": called_ae_title}
+    return connection.execute(update(instances).where(uploaded).values(**sent)).rowcount == 1
 
 
 def _outcome(new: NewInstance, called_with_twin: str | None) -> Addition:
