@@ -51,7 +51,8 @@ class ExampleStudy:
 def receive_sample(database: Database, store: Store, institution_id: UUID) -> UUID:
     """The sample study as a modality's C-STORE leaves it."""
     for name in FILMS:
-        incoming = Incoming(path=SAMPLE / name, institution_id=institution_id, calling_ae_title="MODALITY")
+        titles = {"calling_ae_title": "MODALITY", "called_ae_title": "BONECRAFT"}
+        incoming = Incoming(path=SAMPLE / name, institution_id=institution_id, **titles)
         accepted = accept(database, store, incoming, now=NOON)
     return accepted.study_id
 
