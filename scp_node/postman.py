@@ -26,7 +26,7 @@ from sqlalchemy import Connection
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.dicom_check import check_instance
-from pipeline.errors import ConfigurationError, TransientError
+from pipeline.errors import ConfigurationError, InputError, TransientError
 from pipeline.records import commitments, deliveries, destinations
 from pipeline.records.commitments import Ask
 from pipeline.records.deliveries import DueDelivery
@@ -50,6 +50,8 @@ PATIENCE: Final = timedelta(days=7)
 
 DEFAULT_TITLE: Final = "BONECRAFT"
 """As whom we call where the institution answers to no AE title."""
+
+UNREADABLE: Final = "the result or a radiograph it was made from cannot be read ({error}): check the blob store"
 
 log = structlog.get_logger(__name__)
 
@@ -179,25 +181,30 @@ class Postman:
             return commitments.claim(connection, peer_id, now=self.clock())
 
     def _sound(self, due: Iterable[DueDelivery], folder: Path) -> Iterator[tuple[DueDelivery, OutgoingFile]]:
-        """The deliveries whose files may leave the house; the others become dead letters with the finding."""
+        """The deliveries whose files may leave the house; the others become dead letters with the finding.
+
+        Each is judged by itself: one that cannot be read keeps no other back.
+        """
         for number, delivery in enumerate(due):
+            path = folder / f"{number}.dcm"
             try:
-                if problem := self._why_not(delivery, folder / f"{number}.dcm"):
+                if problem := self._why_not(delivery, path):
                     self._bury(delivery, problem)
                 else:
-                    yield delivery, OutgoingFile.read(folder / f"{number}.dcm")
+                    yield delivery, OutgoingFile.read(path)
+            except (InputError, InvalidDicomError):
+                self._bury(delivery, "the stored result is no DICOM file any more: check the blob store")
             except TransientError as error:
                 self._note_failure(delivery, str(error))
+            except Exception as error:  # noqa: BLE001 - pydicom raises anything for damaged bytes; values stay out of the log
+                self._note_failure(delivery, UNREADABLE.format(error=type(error).__name__))
 
     def _why_not(self, delivery: DueDelivery, path: Path) -> str:
         """Fetch the file to `path`; why it may not leave the house, empty where it may."""
         if delivery.attempts > self.attempts:
             return delivery.problem or "every attempt was interrupted: see the log of the delivery"
         self.store.fetch(delivery.blob_key, path)
-        try:
-            dataset = dcmread(path)
-        except InvalidDicomError:
-            return "the stored result is no DICOM file any more: check the blob store"
+        dataset = dcmread(path)
         return " ".join(finding.sentence for finding in check_instance(dataset, sources=self._sources(delivery)))
 
     def _sources(self, delivery: DueDelivery) -> list[Dataset]:
@@ -275,4 +282,5 @@ def _header(store: Store, key: str) -> Dataset:
     with tempfile.TemporaryDirectory(prefix="bonecraft-source-") as folder:
         path = Path(folder) / "source.dcm"
         store.fetch(key, path)
-        return dcmread(path, stop_before_pixels=True)
+        # Forced: intake takes files without the preamble of PS3.10 7.1 too.
+        return dcmread(path, force=True, stop_before_pixels=True)

@@ -296,6 +296,40 @@ def test_an_unsound_result_never_leaves(outbox: Outbox, tmp_path: Path, port: in
     assert "opacity" in refused["problem"].lower()
 
 
+@pytest.mark.parametrize(
+    ("content", "state"), [(b"no DICOM at all", "dead"), (b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\x04\0\1", "pending")]
+)
+def test_a_result_that_is_damaged_keeps_no_other_back(
+    outbox: Outbox, tmp_path: Path, port: int, content: bytes, state: str
+) -> None:
+    (tmp_path / "damaged.dcm").write_bytes(content)
+    blob = outbox.hospital.store.put_file(outbox.hospital.institution_id, tmp_path / "damaged.dcm")
+    damaged, files = outbox.rows()[0], tables.result_files
+    with outbox.hospital.database.begin() as connection:
+        its_file = files.c.id == damaged["result_file_id"]
+        connection.execute(update(files).where(its_file).values(blob_key=blob.key))
+    with archive(tmp_path / "archive", port) as folder:
+        assert outbox.deliver() == 3
+        assert len(list(folder.rglob("*.dcm"))) == 2
+    (kept,) = [row for row in outbox.rows() if row["state"] != "delivered"]
+    assert (kept["id"], kept["state"]) == (damaged["id"], state)
+    assert "check the blob store" in kept["problem"]
+
+
+def test_results_of_radiographs_without_a_preamble_leave(outbox: Outbox, tmp_path: Path, port: int) -> None:
+    with outbox.hospital.database.begin() as connection:
+        keys = connection.execute(select(tables.instances.c.id, tables.instances.c.blob_key)).all()
+        for instance_id, key in keys:
+            path = tmp_path / f"{instance_id}.dcm"
+            path.write_bytes(outbox.hospital.store.read(key)[132:])
+            blob = outbox.hospital.store.put_file(outbox.hospital.institution_id, path)
+            its_row = tables.instances.c.id == instance_id
+            connection.execute(update(tables.instances).where(its_row).values(blob_key=blob.key))
+    with archive(tmp_path / "archive", port):
+        assert outbox.deliver() == 3
+    assert outbox.states() == {"delivered"}
+
+
 def test_a_connection_check_ends_in_a_sentence(outbox: Outbox, tmp_path: Path, port: int) -> None:
     database, owner = outbox.hospital.database, outbox.hospital.institution_id
     peer = outbox.rows()[0]["peer_id"]
