@@ -68,6 +68,9 @@ def _repeat(work: Callable[[], int], stop: threading.Event) -> None:
         except BonecraftError as error:
             log.warning("interrupted", reason=str(error))
             idle = True
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: the work goes on; values stay out of the log
+            log.warning("interrupted_unexpectedly", error=type(error).__name__)
+            idle = True
         if idle:
             stop.wait(POLL_SECONDS)
 

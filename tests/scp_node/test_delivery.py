@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
+from structlog.testing import capture_logs
 
 from pipeline.records import proof, tables
 from pipeline.records.checks import get_check, request_check
@@ -49,6 +52,34 @@ def test_results_leave_the_ledger_is_sealed_and_connections_are_checked(
         wait_until(is_done)
         stop.set()
         process.join()
+
+
+def test_an_unexpected_error_stops_nothing_for_good(hospital: Hospital, database_url: str, tmp_path: Path) -> None:
+    hospital.send("AP")
+    stop = threading.Event()
+    settings = NodeSettings(data_folder=tmp_path / "data", database_url=database_url)
+    with rename(hospital, "ledger_seals", "elsewhere"), capture_logs() as logs:
+        process = threading.Thread(target=delivery.run, args=(settings, stop))
+        process.start()
+        wait_until(lambda: any(line.get("error") == "ProgrammingError" for line in logs))
+    wait_until(lambda: sealed(hospital) == 1)
+    stop.set()
+    process.join()
+
+
+@contextmanager
+def rename(hospital: Hospital, table: str, to: str) -> Iterator[None]:
+    """For a while the table has another name."""
+    with hospital.database.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {to}"))
+    yield
+    with hospital.database.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {to} RENAME TO {table}"))
+
+
+def sealed(hospital: Hospital) -> int:
+    with hospital.database.begin() as connection:
+        return proof.verify(connection).sealed
 
 
 def port_of(outbox: Outbox) -> int:
