@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import _read_command_set_elements, _read_file_meta_info, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipeline.errors import InputError
@@ -16,8 +16,8 @@ LARGEST_BYTES: Final = 256 << 20
 """Inflated; several times a large radiograph of 16 bits per pixel. pydicom inflates the whole dataset in memory."""
 
 _CHUNK: Final = 1 << 20
-_PREAMBLE_PREFIX_AND_GROUP_LENGTH: Final = 128 + 4 + 12
-"""PS3.10 7.1: what comes before the elements that FileMetaInformationGroupLength counts."""
+_NO_META: Final = (OSError, ValueError, LookupError, AttributeError, NotImplementedError, EOFError, struct.error)
+"""What pydicom raises over damaged file meta information, before it inflates anything."""
 
 
 def check_inflated_size(path: Path) -> None:
@@ -26,36 +26,45 @@ def check_inflated_size(path: Path) -> None:
     Raises:
         InputError: It is such a dataset.
     """
-    try:
-        meta = read_file_meta_info(path)
-    except (InvalidDicomError, OSError, ValueError, LookupError, AttributeError):
-        return  # no file meta information that could say so: not deflated
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    begin = _PREAMBLE_PREFIX_AND_GROUP_LENGTH + int(meta.get("FileMetaInformationGroupLength", 0))
-    try:
-        size = _inflated_size(path, begin)
-    except zlib.error as error:
-        raise InputError(f"{path.name} cannot be inflated: send the file again, or uncompressed") from error
+    with path.open("rb") as file:
+        if not _go_to_deflated(file):
+            return
+        try:
+            size = _inflated_size(file)
+        except zlib.error as error:
+            raise InputError(f"{path.name} cannot be inflated: send the file again, or uncompressed") from error
     if size > LARGEST_BYTES:
         raise InputError(f"{path.name} is larger than {LARGEST_BYTES >> 20} MiB when it is inflated: send it otherwise")
 
 
-def _inflated_size(path: Path, begin: int) -> int:
-    """Bytes after inflation; counting ends above `LARGEST_BYTES`.
+def _go_to_deflated(file: BinaryIO) -> bool:
+    """Go to where pydicom begins to inflate, with its own steps; whether it will.
+
+    Its way through the file is not the standard's: it needs no preamble, and ends the file meta information at the
+    first element of another group, whatever FileMetaInformationGroupLength says.
+    """
+    try:
+        read_preamble(file, force=True)
+        meta = _read_file_meta_info(file)
+        _read_command_set_elements(file)
+        return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
+    except _NO_META:
+        return False
+
+
+def _inflated_size(file: BinaryIO) -> int:
+    """Bytes after inflation, from here to the end; counting ends above `LARGEST_BYTES`.
 
     Raises:
         zlib.error: The bytes are damaged or cut short.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     size = 0
-    with path.open("rb") as file:
-        file.seek(begin)
-        while not inflater.eof and size <= LARGEST_BYTES:
-            piece = inflater.unconsumed_tail or file.read(_CHUNK)
-            if not piece:
-                break
-            size += len(inflater.decompress(piece, _CHUNK))
+    while not inflater.eof and size <= LARGEST_BYTES:
+        piece = inflater.unconsumed_tail or file.read(_CHUNK)
+        if not piece:
+            break
+        size += len(inflater.decompress(piece, _CHUNK))
     if size <= LARGEST_BYTES and not inflater.eof:
         raise zlib.error("incomplete")
     return size

@@ -135,9 +135,9 @@ def labels_of(dataset: Dataset) -> Labels:
 
 def _read(path: Path, *, pixels: bool) -> Dataset:
     """Also of a file without preamble or file meta information."""
-    check_inflated_size(path)
     try:
         with lenient():
+            check_inflated_size(path)
             dataset = dcmread(path, force=True, stop_before_pixels=not pixels)
     except (*CODEC_ERRORS, InvalidDicomError) as error:
         raise InputError(f"{path.name} is not a readable DICOM file; export it again") from error
