@@ -44,12 +44,15 @@ class Ask:
 
 
 def due(now: datetime) -> ColumnElement[bool]:
-    """SQL on `deliveries`: a commitment is to be asked for, for the first time or again."""
+    """SQL on `deliveries`: a commitment is to be asked for, for the first time or again.
+
+    What a report left unnamed waits like what was not reported: else peer and node would ask and answer without pause.
+    """
     waits = (
         select(commitments.c.id)
         .where(
             commitments.c.id == deliveries.c.commitment_id,
-            commitments.c.state == "asked",
+            commitments.c.state.in_(("asked", "answered")),
             commitments.c.answer_due_at > now,
         )
         .exists()
