@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from sqlalchemy.exc import ProgrammingError
 from pipeline.addresses import may_call_from, resolve
 from pipeline.admission import BEYOND_SETTINGS
 from pipeline.checkup import check_node
+from pipeline.clock import utc_now
 from pipeline.database import open_database
 from pipeline.errors import BonecraftError, InputError
 from pipeline.finding import Finding, ill, well
@@ -36,6 +38,8 @@ from scp_node.tls import TlsFiles
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen on all
 DEFAULT_TITLE: Final = "BONECRAFT"
+RECENT: Final = timedelta(hours=24)
+"""Who was turned away longer ago may have been helped in a way that the node does not see."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,7 +141,7 @@ def _known(connection: Connection, settings: NodeSettings) -> list[Examined]:
 
 
 def _check_what_is_set(settings: NodeSettings, peer: Peer) -> Iterator[Finding]:
-    """Whether the peer would be let in when it calls, and whether it was turned away."""
+    """Whether the peer would be let in when it calls, and whether it was turned away lately."""
     addresses = sorted(str(address) for address in resolve(peer.host))
     barred = [each for each in addresses if not may_call_from(each, allow_from=peer.allow_from, host=peer.host)]
     if peer.sends and barred:
@@ -147,7 +151,7 @@ def _check_what_is_set(settings: NodeSettings, peer: Peer) -> Iterator[Finding]:
     if peer.requires_certificate and settings.tls_trusted_cas is None:
         yield ill("its calls", "must show a certificate, but none is trusted: set tls_trusted_cas in node.toml here")
     with closing(open_database(settings)) as database, database.begin() as connection:
-        attempts = list_rejected(connection)
+        attempts = list_rejected(connection, since=utc_now() - RECENT)
     for attempt in attempts:
         if attempt.calling_ae_title == peer.ae_title or attempt.address in addresses:
             often = f"{attempt.times} times" if attempt.times > 1 else "once"

@@ -29,7 +29,7 @@ from scp_node.contexts import IMPLEMENTATION_CLASS_UID
 from scp_node.incoming import IncomingFile, discard, has_room
 from scp_node.rejections import Rejections, printable, wanted_by
 from scp_node.status import StoreStatus, status_of
-from scp_node.tls import is_certified
+from scp_node.tls import is_certified, is_over_tls
 
 log = structlog.get_logger(__name__)
 
@@ -227,10 +227,11 @@ class Handlers:
 
     def _judge(self, event: evt.Event, *, called: str, calling: str) -> Admitted | Turned:
         caller = {"called": called, "calling": calling, "address": event.assoc.requestor.address}
-        decision = admit(self._database, **caller, is_certified=is_certified(_connection(event)))
+        transport = _connection(event)
+        decision = admit(self._database, **caller, is_certified=is_certified(transport))
         if isinstance(decision, Admitted):
             with self._database.begin() as connection:
-                forget_resolved(connection, **caller, sends=decision.peer.sends)
+                forget_resolved(connection, **caller, sends=decision.peer.sends, over_tls=is_over_tls(transport))
         return decision
 
     def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:

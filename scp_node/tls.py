@@ -131,6 +131,11 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
+def is_over_tls(connection: socket.socket | None) -> bool:
+    """Whether a connection is secured."""
+    return isinstance(connection, ssl.SSLSocket)
+
+
 def is_certified(connection: socket.socket | None) -> bool:
     """Whether the other side has shown a certificate of a trusted CA."""
     return isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert())

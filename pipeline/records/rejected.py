@@ -96,12 +96,23 @@ def note(connection: Connection, attempt: Attempt, *, now: datetime) -> None:
         _prune(connection, attempt.address)
 
 
-def list_rejected(connection: Connection, *, institution: str | None = None, limit: int = KEPT) -> tuple[Rejected, ...]:
-    """The attempts that were turned away, the newest first; with `institution` (its slug), those that called it."""
+def list_rejected(
+    connection: Connection, *, institution: str | None = None, since: datetime | None = None, limit: int = KEPT
+) -> tuple[Rejected, ...]:
+    """The attempts that were turned away, the newest first.
+
+    Args:
+        connection: Of the caller's transaction.
+        institution: Its slug: only those that called it.
+        since: Only those that were made again since then.
+        limit: At most so many.
+    """
     rows = rejected_attempts
     query = select(rows).order_by(rows.c.last_at.desc(), rows.c.id.desc()).limit(limit)
     if institution is not None:
         query = query.join(institutions).where(institutions.c.slug == institution)
+    if since is not None:
+        query = query.where(rows.c.last_at >= since)
     return tuple(_rejected(row) for row in connection.execute(query))
 
 
@@ -116,8 +127,12 @@ def forget(connection: Connection, number: int) -> None:
     connection.execute(delete(rejected_attempts).where(rejected_attempts.c.id == number))
 
 
-def forget_resolved(connection: Connection, *, called: str, calling: str, address: str, sends: bool) -> None:
+def forget_resolved(
+    connection: Connection, *, called: str, calling: str, address: str, sends: bool, over_tls: bool
+) -> None:
     """Strike off what the same caller was turned away for: it has been let in.
+
+    That there were too many associations stays: it says nothing of this caller.
 
     Args:
         connection: Of the caller's transaction.
@@ -125,11 +140,15 @@ def forget_resolved(connection: Connection, *, called: str, calling: str, addres
         calling: Who it is.
         address: Where it called from.
         sends: Whether it may send too.
+        over_tls: Whether it got through TLS, so that earlier handshakes from its address are settled.
     """
     table = rejected_attempts
     is_caller = and_(table.c.called_ae_title == called, table.c.calling_ae_title == calling, table.c.address == address)
     still_open = {RejectReason.TOO_MANY_ASSOCIATIONS} | (set() if sends else {RejectReason.MAY_NOT_SEND})
     connection.execute(delete(table).where(is_caller, table.c.reason.not_in(still_open)))
+    if over_tls:
+        is_handshake = table.c.reason == RejectReason.TLS_HANDSHAKE
+        connection.execute(delete(table).where(is_handshake, table.c.address == address))
 
 
 def _prune(connection: Connection, address: str) -> None:

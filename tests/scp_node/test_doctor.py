@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -147,14 +148,17 @@ def test_who_was_turned_away_is_told_with_the_command_that_admits_it(
     doctor: Doctor, database: Database, orthanc: OrthancPeer
 ) -> None:
     here = {"host": orthanc.host, "port": orthanc.dicom_port}
+    lately, long_ago = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) - timedelta(hours=25)
     with database.begin() as connection:
         connection.execute(update(tables.peers).where(tables.peers.c.ae_title == "PACS").values(**here))
         attempt = {"reason": "address", "sentence": "'PACS' may not call from 10.0.0.9", "address": "10.0.0.9"}
         titles = {"called_ae_title": "BONECRAFT", "calling_ae_title": "PACS"}
-        moment = {"first_at": "2026-01-02 12:00Z", "last_at": "2026-01-02 12:00Z", "times": 3}
+        moment = {"first_at": long_ago, "last_at": lately, "times": 3}
         connection.execute(insert(tables.rejected_attempts).values(**attempt, **titles, **moment))
+        settled = attempt | titles | moment | {"reason": "tls-handshake", "last_at": long_ago}
+        connection.execute(insert(tables.rejected_attempts).values(settled))
     (line,) = fixes(doctor("PACS"))
-    assert "turned away 3 times, last 2026-01-02 12:00 UTC: 'PACS' may not call from 10.0.0.9" in line
+    assert f"turned away 3 times, last {lately:%Y-%m-%d %H:%M} UTC: 'PACS' may not call from 10.0.0.9" in line
     assert "bonecraft peers admit 1" in line
 
 

@@ -142,6 +142,19 @@ def test_a_certificate_of_an_unknown_ca_ends_the_handshake_and_is_listed(
     assert "is of a CA that is not in tls_trusted_cas: add that CA here" in rejected(database)[0].sentence
 
 
+def test_a_failed_handshake_leaves_the_list_when_its_caller_gets_through(
+    secure: RunningListener, authority: Authority, stranger: Authority, database: Database
+) -> None:
+    files = stranger.certificate("modality")
+    own = TlsFiles(certificate=files.certificate, key=files.key, trusted_cas=authority.pair.certificate)
+    problem_of_echo(node_at(secure.tls_port, own))
+    wait_until(lambda: bool(rejected(database)))
+    echo(node_at(secure.port, None), calling="MODALITY")
+    assert [attempt.reason.value for attempt in rejected(database)] == ["tls-handshake"]
+    echo(node_at(secure.tls_port, authority.certificate("modality2")), calling="MODALITY")
+    assert rejected(database) == []
+
+
 def test_an_expired_certificate_of_a_caller_is_told_to_both_sides(
     secure: RunningListener, authority: Authority, database: Database
 ) -> None:
