@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from pydicom.uid import UID
 from pipeline.errors import BonecraftError
 from pipeline.settings import NodeSettings, load_settings
 from scp_node.access import Reject
+from scp_node.backoff import LONGEST_WAIT
 from scp_node.commitment import PUSH_MODEL
 from scp_node.contexts import (
     EXPLICIT_LITTLE,
@@ -31,7 +33,7 @@ from scp_node.contexts import (
 from scp_node.examination import DELIVERED
 from scp_node.listener import REQUEST_SECONDS, SILENCE_SECONDS, accepted_by_listener
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
-from scp_node.sending import FILES_PER_ASSOCIATION
+from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
 from scp_node.status import StoreStatus
 from scp_node.tls import CIPHERS
 from scp_node.transport import HANDSHAKE_SECONDS
@@ -49,10 +51,11 @@ REJECT_MEANINGS: Final = {
     Reject.CALLED_AE_TITLE: "No institution answers to the called AE title.",
     Reject.CALLING_AE_TITLE: "The caller is no peer of the institution, or calls from elsewhere.",
     Reject.NO_REASON_GIVEN: "The caller shows no certificate, though it must.",
-    Reject.TRY_AGAIN_LATER: "The node is stopping, or its database cannot be reached.",
+    Reject.TRY_AGAIN_LATER: "The node is stopping, or cannot decide: its database cannot be reached.",
     Reject.TOO_MANY: "Too many associations at once.",
 }
-
+RESULTS_AT_ONCE: Final = 20
+"""So many deliveries are claimed, and sent in one association."""
 
 REQUESTED: Final = (VERIFICATION, *DELIVERED, PUSH_MODEL)
 """SOP classes that we ask others for."""
@@ -121,7 +124,7 @@ def _networking(settings: NodeSettings) -> Iterator[str]:
     yield "### 4.2 AE Specifications"
     yield ""
     yield from _listener(settings)
-    yield from _delivery()
+    yield from _delivery(settings)
     yield from _interfaces(settings)
 
 
@@ -159,14 +162,14 @@ def _listener(settings: NodeSettings) -> Iterator[str]:
     yield from _table(("Status", "Meaning"), statuses)
 
 
-def _delivery() -> Iterator[str]:
+def _delivery(settings: NodeSettings) -> Iterator[str]:
     yield "#### 4.2.2 Delivery"
     yield ""
     rows = (
         ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
         ("Connection awaited for", f"{CONNECT_SECONDS} s"),
         ("Answer awaited for", f"{ANSWER_SECONDS} s"),
-        ("Files in one association", f"{FILES_PER_ASSOCIATION} at the most"),
+        ("Files in one association", f"{RESULTS_AT_ONCE} at the most"),
     )
     yield from _table(("Item", "Value"), rows)
     yield "Proposed, each syntax in a presentation context of its own:"
@@ -177,10 +180,18 @@ def _delivery() -> Iterator[str]:
         ((UID(each).name, each, syntaxes) for each in REQUESTED),
     )
     yield (
-        "Success and warnings (0xBxxx) count as stored. Everything else is tried again with growing pauses, as often as"
-        " `delivery_attempts` says."
+        "Success and warnings (0xBxxx) count as stored. Where a C-STORE has another answer, or none, it is tried again"
+        f" with pauses that grow to about {_minutes(LONGEST_WAIT)}: {settings.delivery_attempts} times in all"
+        " (`delivery_attempts`). What the peer accepts in none of the presentation contexts is not offered again, until"
+        " `bonecraft resend` asks for that. A peer that takes no association is called again with pauses that grow to"
+        f" about {_minutes(LONGEST_OUTAGE_WAIT)}, which uses up no attempts; what has waited for {PATIENCE.days} days"
+        " is given up."
     )
     yield ""
+
+
+def _minutes(duration: timedelta) -> str:
+    return f"{duration // timedelta(minutes=1)} minutes"
 
 
 def _interfaces(settings: NodeSettings) -> Iterator[str]:

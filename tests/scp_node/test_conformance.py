@@ -1,5 +1,6 @@
 """The conformance statement says what the listener does: negotiated with it, line by line."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from pydicom.uid import UID_dictionary
 from pynetdicom import AE
 from pynetdicom.presentation import PresentationContext, build_context
 
+from pipeline.records.deliveries import claim_due
 from pipeline.settings import NodeSettings
 from scp_node.conformance import conformance_statement
 from scp_node.contexts import EXPLICIT_LITTLE
@@ -72,3 +74,12 @@ def test_the_statement_names_the_ports_of_this_node(tmp_path: Path) -> None:
     shown = statement(dicom_plain=False, dicom_tls_port=2763, tls_certificate=tmp_path / "node.pem")
     assert "| Port without TLS | closed |" in shown
     assert "| Port with TLS | 2763 |" in shown
+
+
+def test_the_statement_says_how_results_are_sent_and_sent_again() -> None:
+    claimed = inspect.signature(claim_due).parameters["limit"].default
+    shown = statement(delivery_attempts=7)
+    assert f"| Files in one association | {claimed} at the most |" in shown
+    assert "grow to about 60 minutes: 7 times in all" in shown
+    assert "in none of the presentation contexts is not offered again" in shown
+    assert "grow to about 5 minutes, which uses up no attempts; what has waited for 7 days is given up" in shown
