@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,12 +74,13 @@ def ask(association: Association, target: Target, transaction_uid: str, instance
     """N-ACTION: ask the peer to commit itself; why it does not, empty where it will report.
 
     Raises:
-        ConnectionProblem: It gave no answer.
+        ConnectionProblem: It gave no answer, or had hung up before.
     """
     question = Dataset()
     question.TransactionUID = transaction_uid
     question.ReferencedSOPSequence = _items(instances)
-    answer, _ = association.send_n_action(question, REQUEST, PUSH_MODEL, WELL_KNOWN_INSTANCE)
+    with _hung_up_is_a_problem(target):
+        answer, _ = association.send_n_action(question, REQUEST, PUSH_MODEL, WELL_KNOWN_INSTANCE)
     status = getattr(answer, "Status", None)
     if status is None:
         raise ConnectionProblem(f"{target} gave no answer to a request for storage commitment: see its log")
@@ -109,11 +111,25 @@ def report(target: Target, *, calling: str, answer: Answer, classes: Mapping[str
     roles = [build_role(PUSH_MODEL, scp_role=True)]
     with open_association(target, calling=calling, contexts=[context()], roles=roles) as association:
         try:
-            taken, _ = association.send_n_event_report(said, event, PUSH_MODEL, WELL_KNOWN_INSTANCE)
+            with _hung_up_is_a_problem(target):
+                taken, _ = association.send_n_event_report(said, event, PUSH_MODEL, WELL_KNOWN_INSTANCE)
         except ValueError as error:  # pynetdicom's word for: not accepted in the role of the one that was asked
             raise ConnectionProblem(f"{target} does not let us report storage commitment: enable that there") from error
     if getattr(taken, "Status", None) != 0x0000:
         raise ConnectionProblem(f"{target} did not take the report of a storage commitment: see its log")
+
+
+@contextmanager
+def _hung_up_is_a_problem(target: Target) -> Iterator[None]:
+    """The peer may end the association between any two of our steps.
+
+    Raises:
+        ConnectionProblem: It had done so.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # pynetdicom's word for: the association is not established any more
+        raise ConnectionProblem(f"{target} hung up before the end of the association: see its log") from error
 
 
 def question_of(information: Dataset) -> tuple[str, tuple[Instance, ...]]:

@@ -141,7 +141,7 @@ class Postman:
         """Send what waits, and take it out of `waiting`.
 
         Raises:
-            ConnectionProblem: The association ended; what had no turn still waits.
+            ConnectionProblem: The association broke; what had no turn still waits.
         """
         for delivery, file in list(waiting.values()):
             outcome = store(association, file, line.target)
@@ -149,6 +149,8 @@ class Postman:
                 raise ConnectionProblem(outcome.problem)
             del waiting[file.path]
             self._note(delivery, outcome, awaits_commitment=awaits_commitment)
+            if outcome.status is None and not association.is_established:
+                raise ConnectionProblem(outcome.problem or f"{line.target} closed the association")
 
     def _awaits_commitment(self, peer_id: UUID) -> bool:
         now = self.clock()

@@ -12,14 +12,14 @@ import structlog
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, TransientError
 from pipeline.records import commitment_reports
 from pipeline.records.commitment_reports import DueReport, Holding
 from pipeline.records.directory import get_peer
 from pipeline.store import Store
 from scp_node.backoff import next_attempt
 from scp_node.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE, Answer, report
-from scp_node.peer import ConnectionProblem, target_of
+from scp_node.peer import target_of
 from scp_node.tls import TlsFiles
 
 LEASE: Final = timedelta(minutes=5)
@@ -57,11 +57,12 @@ class Reporter:
             peer = get_peer(connection, peer_id)
         if due is None or peer is None:
             return 0
-        answer, target = self.answer(due), target_of(peer, self.tls)
+        target = target_of(peer, self.tls)
         classes = {uid: sop_class for sop_class, uid in due.instances}
         try:
+            answer = self.answer(due)
             report(target, calling=due.called_ae_title, answer=answer, classes=classes)
-        except (ConnectionProblem, ConfigurationError) as problem:
+        except (TransientError, ConfigurationError) as problem:
             self._note_failure(due, str(problem))
             return 1
         with self.database.begin() as connection:
@@ -71,7 +72,11 @@ class Reporter:
         return 1
 
     def answer(self, due: DueReport) -> Answer:
-        """What we keep of what was asked for; the bytes are read again and hashed."""
+        """What we keep of what was asked for; the bytes are read again and hashed.
+
+        Raises:
+            TransientError: Store or database do not answer.
+        """
         with self.database.begin() as connection:
             uids = [uid for _, uid in due.instances]
             held = commitment_reports.holdings(connection, due.institution_id, uids)
