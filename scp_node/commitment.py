@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,8 +41,18 @@ FAILURE_REASONS: Final = {
 }
 """FailureReason (0008,1197), PS3.3 C.14.1.1."""
 
+INSTANCES_AT_MOST: Final = 10_000
+"""So many a peer may ask about at once: the bytes of each are read again."""
+
+_LIKE_A_UID: Final = re.compile(r"[0-9.]{1,64}")
+"""Not stricter: what was taken in with leading zeros may be asked about too."""
+
 Instance = tuple[str, str]
 """SOPClassUID, SOPInstanceUID."""
+
+
+class TooManyInstances(InputError):  # noqa: N818 - says what is the matter
+    """A peer asks about more instances at once than we look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +144,22 @@ def _hung_up_is_a_problem(target: Target) -> Iterator[None]:
 
 
 def question_of(information: Dataset) -> tuple[str, tuple[Instance, ...]]:
-    """TransactionUID and instances of a request.
+    """TransactionUID and instances of a request, each once.
 
     Raises:
-        InputError: One of them is missing.
+        TooManyInstances: They are more than `INSTANCES_AT_MOST`.
+        InputError: One of them is missing, or is no UID.
     """
     transaction_uid = str(information.get("TransactionUID", ""))
-    instances = tuple(_pairs(information, "ReferencedSOPSequence"))
+    if len(information.get("ReferencedSOPSequence", None) or ()) > INSTANCES_AT_MOST:
+        raise TooManyInstances(f"at most {INSTANCES_AT_MOST} instances can be asked for at once: ask for fewer")
+    instances = tuple(dict.fromkeys(_pairs(information, "ReferencedSOPSequence")))
     if not UID(transaction_uid).is_valid or not instances:
         raise InputError("TransactionUID and ReferencedSOPSequence are needed (PS3.4 Table J.3-1)")
+    if not all(_LIKE_A_UID.fullmatch(uid) for pair in instances for uid in pair):
+        raise InputError("ReferencedSOPClassUID and ReferencedSOPInstanceUID are needed for each (PS3.4 Table J.3-1)")
+    if len({uid for _, uid in instances}) < len(instances):
+        raise InputError("one instance is named under two SOP classes: correct that at the sender")
     return transaction_uid, instances
 
 

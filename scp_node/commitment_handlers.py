@@ -16,7 +16,7 @@ from pipeline.errors import InputError, TransientError
 from pipeline.records import commitment_reports, commitments
 from scp_node.access import Admitted
 from scp_node.backoff import LONGEST_WAIT, wait
-from scp_node.commitment import REQUEST, Answer, answer_of, question_of, reason_in_words
+from scp_node.commitment import REQUEST, Answer, TooManyInstances, answer_of, question_of, reason_in_words
 
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
@@ -61,7 +61,7 @@ class CommitmentHandlers:
                 )
         except InputError as error:
             log.warning("commitment_request_refused", calling=admitted.peer.ae_title, reason=str(error))
-            return INVALID_ARGUMENT, None
+            return (RESOURCE_LIMITATION if isinstance(error, TooManyInstances) else INVALID_ARGUMENT), None
         except TransientError as error:
             log.warning("commitment_request_failed", calling=admitted.peer.ae_title, reason=str(error))
             return RESOURCE_LIMITATION, None

@@ -57,6 +57,9 @@ class Reporter:
             peer = get_peer(connection, peer_id)
         if due is None or peer is None:
             return 0
+        if due.attempts > self.attempts:
+            self._note_failure(due, "every attempt was interrupted: see the log of the delivery")
+            return 1
         target = target_of(peer, self.tls)
         classes = {uid: sop_class for sop_class, uid in due.instances}
         try:

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import commitment_reports, instances, peers
+
+KEPT_FOR: Final = timedelta(days=7)
+"""So long a report that was made stays here; the ledger keeps what it said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +124,12 @@ def holdings(connection: Connection, institution_id: UUID, uids: Sequence[str]) 
 
 
 def mark_reported(connection: Connection, report: DueReport, *, kept: Sequence[str], peer: str, now: datetime) -> None:
-    """The peer has heard which instances we keep; the ledger remembers that for each."""
+    """The peer has heard which instances we keep; the ledger remembers that for each, for good."""
     done = {"state": "reported", "reported_at": now, "problem": ""}
     connection.execute(update(commitment_reports).where(commitment_reports.c.id == report.id).values(**done))
+    old = and_(commitment_reports.c.peer_id == report.peer_id, commitment_reports.c.reported_at < now - KEPT_FOR)
+    connection.execute(delete(commitment_reports).where(old, commitment_reports.c.state == "reported"))
+    known = frozenset(kept)
     ledger.write(
         connection,
         [
@@ -130,7 +137,7 @@ def mark_reported(connection: Connection, report: DueReport, *, kept: Sequence[s
                 institution_id=report.institution_id,
                 event=LedgerEvent.COMMITMENT_GIVEN,
                 sop_instance_uid=uid,
-                facts={"peer": peer, "transaction": report.transaction_uid, "kept": uid in kept},
+                facts={"peer": peer, "transaction": report.transaction_uid, "kept": uid in known},
                 recorded_at=now,
             )
             for _, uid in report.instances

@@ -105,8 +105,12 @@ def write(connection: Connection, entries: Iterable[NewEntry]) -> None:
         }
         for entry in entries
     ]
-    if not rows:
-        return
+    # Piece by piece: a statement of PostgreSQL's protocol has 65,535 parameters at the most.
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        _insert(connection, rows[start : start + _ROWS_AT_ONCE])
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     # One row on its own: SQLAlchemy keeps that statement compiled, and most transactions write one entry.
     values = rows[0] if len(rows) == 1 else rows
     written = insert(ledger).values(values).returning(ledger.c.id).cte("written")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, StoragePresentationContexts, evt
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 
+from pipeline.errors import InputError
 from pipeline.records import commitment_reports, commitments, tables
 from pipeline.records.commitments import ANSWER_TIME
-from scp_node.commitment import ask, context
+from scp_node.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE, ask, context, question_of
+from scp_node.commitment_handlers import RESOURCE_LIMITATION
 from scp_node.peer import ConnectionProblem, Target, open_association
 from scp_node.reporter import Reporter
 from tests.factories import make_dx
+from tests.listening import RunningListener
 from tests.node_helpers import NOON, Hospital
 from tests.peers import free_port
+from tests.scp_node.senders import closing
 from tests.scp_node.test_postman import Outbox
 
 
@@ -125,3 +131,69 @@ def test_a_report_that_the_store_cannot_answer_is_made_later_and_shown(asked: Ho
     with asked.database.begin() as connection:
         [waiting] = commitment_reports.failed(connection)
     assert "the blob store does not answer" in waiting.problem
+
+
+def question(*named: tuple[str, str]) -> Dataset:
+    """What a peer asks, item by item."""
+    asked = Dataset()
+    asked.TransactionUID = "1.2.3"
+    items = []
+    for sop_class_uid, sop_instance_uid in named:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+        items.append(item)
+    asked.ReferencedSOPSequence = items
+    return asked
+
+
+def test_an_instance_that_is_asked_about_twice_is_looked_at_once() -> None:
+    assert question_of(question(("1.2", "1.2.4"), ("1.2", "1.2.4"))) == ("1.2.3", (("1.2", "1.2.4"),))
+
+
+@pytest.mark.parametrize("named", [[("1.2", "")], [("1.2", "1.2.4"), ("1.3", "1.2.4")]])
+def test_a_question_that_names_no_instance_clearly_is_refused(named: list[tuple[str, str]]) -> None:
+    with pytest.raises(InputError):
+        question_of(question(*named))
+
+
+def test_a_question_about_more_than_we_look_at_is_told_so(running: RunningListener) -> None:
+    ae = AE("MODALITY")
+    ae.add_requested_context(PUSH_MODEL)
+    asking = ae.associate("127.0.0.1", running.port, ae_title="BONECRAFT", evt_handlers=closing())
+    too_many = question(*(("1.2", f"1.2.{number}") for number in range(10_001)))
+    answer, _ = asking.send_n_action(too_many, 1, PUSH_MODEL, WELL_KNOWN_INSTANCE)
+    asking.release()
+    assert answer.Status == RESOURCE_LIMITATION
+
+
+def test_a_report_of_any_length_is_remembered_and_its_row_goes_after_a_while(asked: Hospital) -> None:
+    with asked.database.begin() as connection:
+        [peer] = commitment_reports.peers_due(connection, now=NOON)
+        due = commitment_reports.claim_due(connection, peer, now=NOON, lease=timedelta(minutes=5))
+        many = replace(due, instances=tuple(("1.2", f"1.2.{number}") for number in range(14_000)))
+        commitment_reports.mark_reported(connection, many, kept=["1.2.1"], peer="PACS", now=NOON)
+        assert connection.execute(select(func.count()).select_from(tables.ledger)).scalar_one() == 14_001
+        later = NOON + timedelta(days=8)
+        commitment_reports.add(
+            connection,
+            institution_id=due.institution_id,
+            peer_id=peer,
+            transaction_uid="1.2.5",
+            called_ae_title="BONECRAFT",
+            instances=due.instances,
+            now=later,
+        )
+        again = commitment_reports.claim_due(connection, peer, now=later, lease=timedelta(minutes=5))
+        commitment_reports.mark_reported(connection, again, kept=[], peer="PACS", now=later)
+        left = connection.execute(select(tables.commitment_reports.c.transaction_uid)).scalars().all()
+    assert left == ["1.2.5"]
+
+
+def test_a_report_whose_every_attempt_was_interrupted_is_given_up(asked: Hospital) -> None:
+    with asked.database.begin() as connection:
+        connection.execute(update(tables.commitment_reports).values(attempts=3))
+    assert report(asked) == 1
+    with asked.database.begin() as connection:
+        [given_up] = commitment_reports.failed(connection)
+        assert connection.execute(select(tables.commitment_reports.c.state)).scalar_one() == "dead"
+    assert "every attempt was interrupted" in given_up.problem
