@@ -233,7 +233,10 @@ def _security(settings: NodeSettings) -> Iterator[str]:
     )
     yield ""
     asked = "are checked" if settings.tls_trusted_cas else "are not asked for, as `tls_trusted_cas` is not set"
-    yield f"Callers' certificates {asked}; each peer's setting `requires_certificate` says who must show one."
+    yield (
+        f"Callers' certificates {asked}; each peer's setting `requires_certificate` says who must show one."
+        " The name in a certificate is not compared with the AE title."
+    )
     yield ""
     yield "Associations are let in by called AE title, calling AE title and address. User identity is not negotiated."
 

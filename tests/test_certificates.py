@@ -47,6 +47,7 @@ def test_init_makes_what_a_node_and_its_peers_need_and_says_where_it_goes(tmp_pa
     assert read_certificates(tmp_path / "ca.pem")[0].is_ca
     assert f'tls_certificate = "{tmp_path / "node.pem"}"' in shown
     assert "To pacs:" in shown
+    assert "passes for that of any peer: the node does not compare the name in it with the AE title" in shown
     assert {stat.S_IMODE(key.stat().st_mode) for key in tmp_path.glob("*.key")} == {0o600}
 
 

@@ -44,7 +44,10 @@ Sends = Annotated[bool | None, typer.Option("--sends/--no-sends", help="May send
 Tls = Annotated[bool | None, typer.Option("--tls/--no-tls", help="We call it over TLS.")]
 RequiresCertificate = Annotated[
     bool | None,
-    typer.Option("--requires-certificate/--no-requires-certificate", help="Must show a certificate when it calls."),
+    typer.Option(
+        "--requires-certificate/--no-requires-certificate",
+        help="Must show a certificate of a trusted CA when it calls; whose, is not compared.",
+    ),
 ]
 Commitment = Annotated[
     str | None, typer.Option("--commitment", help="Ask it to commit to keep results: auto (where it can) or never.")

@@ -31,6 +31,7 @@ from tests.listening import RunningListener
 from tests.peers import free_port, running_orthanc
 from tests.scp_node.senders import closing, takes_connections, wait_until
 
+PAGE = Path(__file__).parents[2] / "docs" / "administrators.md"
 VERIFICATION = "1.2.840.10008.1.1"
 HOSTS = ("localhost", "127.0.0.1")
 Program = Callable[[str], Path]
@@ -130,6 +131,14 @@ def test_a_peer_that_must_show_a_certificate_gets_in_with_one_only(
     (attempt,) = rejected(database)
     assert (attempt.reason.value, attempt.times) == ("certificate", 2)
     assert storescu(dcmtk, secure.tls_port, file, *tls_options(files)).returncode == 0
+
+
+def test_a_certificate_does_not_show_whose_call_it_is_as_the_documentation_says(
+    secure: RunningListener, authority: Authority, database: Database
+) -> None:
+    require_certificates(database)
+    echo(node_at(secure.tls_port, authority.certificate("somebody-else")), calling="MODALITY")
+    assert "certificate of a CA in `tls_trusted_cas` passes for any AE" in PAGE.read_text()
 
 
 def test_a_certificate_of_an_unknown_ca_ends_the_handshake_and_is_listed(
