@@ -71,7 +71,7 @@ def _show_where_they_go(out: Path, authority: Pair, peers: list[str]) -> None:
             for name in peers
         ),
         f"Keep {authority.key} where nobody else can read it: whoever has it can be any peer.",
-        "Each of these certificates passes for that of any peer: the node does not compare the name in it with the AE title.",
+        "Each of these passes for that of any peer: the node does not compare the name in it with the AE title.",
     ]
     for line in lines:
         typer.echo(line)
