@@ -164,6 +164,8 @@ class Postman:
             self._give_up_commitments(connection, line, now=now)
         while wanted := self._claim_commitment(line.peer.id):
             reason = f"{line.target} does not offer storage commitment"
+            if line.peer.commitment == "never":
+                reason = f"{line.target} stored it; no commitment is asked of it, as this peer is set"
             if association is not None:
                 reason = ask(association, line.target, wanted.transaction_uid, wanted.instances)
             if reason:

@@ -54,6 +54,15 @@ def test_what_a_report_does_not_name_is_asked_for_again_but_not_at_once(outbox: 
     assert outbox.postman.destinations_due() == (peer_id(outbox),)
 
 
+def test_of_a_peer_that_shall_not_be_asked_any_more_nobody_says_that_it_offers_no_commitment(outbox: Outbox) -> None:
+    with outbox.hospital.database.begin() as connection:
+        connection.execute(update(tables.deliveries).values(state="sent", attempts=1))
+        connection.execute(update(tables.peers).values(commitment="never"))
+    outbox.deliver()
+    assert outbox.states() == {"delivered"}
+    assert all("no commitment is asked of it" in row["note"] for row in outbox.rows())
+
+
 @contextmanager
 def pacs_that_breaks_off(port: int, *, after: int) -> Iterator[None]:
     """It stores as many files as said, and aborts the association in the middle of the next."""
