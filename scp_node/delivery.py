@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -24,6 +25,8 @@ from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
 
 POLL_SECONDS: Final = 0.5
+DRAIN_SECONDS: Final = 30.0
+"""For everything together: less than the supervisor waits before it kills."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +50,15 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     deliveries = Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop)
     reports = Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop)
     _repeat(lambda: deliveries.dispatch() + reports.dispatch(), stop)
-    for dispatcher in (deliveries, reports):
-        dispatcher.drain()
-    for thread in (checking, sealing):
-        thread.join()
+    drain([*deliveries.busy(), *reports.busy(), checking, sealing])
     database.close()
+
+
+def drain(threads: Iterable[threading.Thread], *, seconds: float = DRAIN_SECONDS) -> None:
+    """Wait for all of them together; what a peer keeps longer is sent again when its lease has ended."""
+    give_up = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, give_up - time.monotonic()))
 
 
 def _seal(database: Database) -> int:

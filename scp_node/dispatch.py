@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from typing import Final
 from uuid import UUID
 
 import structlog
 
 from pipeline.errors import BonecraftError
-
-DRAIN_SECONDS: Final = 20
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +43,9 @@ class Dispatcher:
             self._busy[peer].start()
         return len(idle)
 
-    def drain(self, *, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for the batches in hand; what a peer keeps longer is sent again when its lease has ended."""
-        give_up = time.monotonic() + seconds
-        for thread in self._busy.values():
-            thread.join(max(0.0, give_up - time.monotonic()))
+    def busy(self) -> tuple[threading.Thread, ...]:
+        """The threads with a batch in hand."""
+        return tuple(thread for thread in self._busy.values() if thread.is_alive())
 
     def _serve(self, peer: UUID) -> None:
         """Send batch after batch while there are some."""

@@ -67,6 +67,18 @@ def test_an_unexpected_error_stops_nothing_for_good(hospital: Hospital, database
     process.join()
 
 
+def test_whoever_does_not_end_is_not_waited_for_longer_than_all_together_may_take() -> None:
+    go_on = threading.Event()
+    hanging = [threading.Thread(target=go_on.wait, daemon=True) for _ in range(3)]
+    for thread in hanging:
+        thread.start()
+    delivery.drain(hanging, seconds=0.1)
+    assert all(thread.is_alive() for thread in hanging)
+    go_on.set()
+    delivery.drain(hanging)
+    assert not any(thread.is_alive() for thread in hanging)
+
+
 @contextmanager
 def rename(hospital: Hospital, table: str, to: str) -> Iterator[None]:
     """For a while the table has another name."""

@@ -20,6 +20,7 @@ from pipeline.records.results import StoredFile
 from pipeline.records.viewing import deliveries_of
 from pipeline.results import Report, ScaleReport, Status
 from scp_node.checks import check_connections
+from scp_node.delivery import drain
 from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
 from scp_node.tls import TlsFiles
@@ -236,7 +237,8 @@ def test_a_destination_that_says_nothing_keeps_no_other_waiting(outbox: Outbox, 
         assert dispatcher.dispatch() == 0, "it is still being served"
         stop.set()
         hang_up(silent)
-        dispatcher.drain()
+        drain(dispatcher.busy())
+        assert dispatcher.busy() == ()
     [outage] = outbox.outages()
     assert outage.peer == "SILENT"
 
