@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, any_, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, any_, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger
 from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import (
-    called_ae_titles,
     deliveries,
     instances,
     peers,
@@ -33,31 +32,15 @@ class DueDelivery:
     Attributes:
         id: Of the delivery.
         attempts: How often it was tried, this time included.
-        peer_id: To whom.
-        peer_ae_title: The peer's AE title (called).
-        host: The peer's host.
-        port: The peer's port.
-        tls: Whether it is called over TLS.
-        commitment: Whether the peer is asked to commit to it: `auto` or `never`.
+        peer_ae_title: To whom.
         problem: Why the last attempt failed.
-        calling_ae_title: The AE title the institution knows us by.
-        sop_class_uid: Of the file.
-        sop_instance_uid: Of the file.
         blob_key: Where the file lies in the store.
     """
 
     id: UUID
     attempts: int
-    peer_id: UUID
     peer_ae_title: str
-    host: str
-    port: int
-    tls: bool
-    commitment: str
     problem: str
-    calling_ae_title: str
-    sop_class_uid: str
-    sop_instance_uid: str
     blob_key: str
 
 
@@ -326,25 +309,12 @@ def enter(
 
 
 def _read(connection: Connection, ids: list[UUID]) -> tuple[DueDelivery, ...]:
-    our_title = (
-        select(func.min(called_ae_titles.c.ae_title))
-        .where(called_ae_titles.c.institution_id == deliveries.c.institution_id)
-        .scalar_subquery()
-    )
     rows = connection.execute(
         select(
             deliveries.c.id,
             deliveries.c.attempts,
-            deliveries.c.peer_id,
             peers.c.ae_title.label("peer_ae_title"),
-            peers.c.host,
-            peers.c.port,
-            peers.c.tls,
-            peers.c.commitment,
             deliveries.c.problem,
-            func.coalesce(our_title, "BONECRAFT").label("calling_ae_title"),
-            result_files.c.sop_class_uid,
-            result_files.c.sop_instance_uid,
             result_files.c.blob_key,
         )
         .join_from(deliveries, peers)
