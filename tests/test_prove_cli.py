@@ -54,6 +54,15 @@ def test_what_was_received_is_proven(bonecraft, received: Hospital) -> None:
     assert (entry["as_written"], entry["bytes_in_store"]) == (True, True)
 
 
+def test_what_came_in_before_the_ledger_began_is_not_denied(bonecraft, received: Hospital) -> None:
+    with received.database.begin() as connection:
+        connection.execute(text("ALTER TABLE ledger DISABLE TRIGGER append_only"))
+        connection.execute(text("TRUNCATE ledger CASCADE"))
+    asked = bonecraft("prove", UID)
+    assert isinstance(asked.exception, ConfigurationError)
+    assert re.search(rf"{UID} was received on \S+ \S+, before the ledger began", str(asked.exception))
+
+
 def test_bytes_that_were_changed_in_the_store_are_noticed(bonecraft, received: Hospital) -> None:
     [blob] = (path for path in received.store.folder.rglob("*") if path.is_file())
     blob.write_bytes(b"something else")

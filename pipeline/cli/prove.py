@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from pipeline.cli.administration import AsJson, Config, local_time, transaction
 from pipeline.errors import ConfigurationError
 from pipeline.records.ledger import Entry, LedgerEvent
-from pipeline.records.proof import Verdict, digest_at, entries_about, is_as_written, verify
+from pipeline.records.proof import Verdict, digest_at, entries_about, first_received, is_as_written, verify
 from pipeline.settings import load_settings
 from pipeline.store import open_store
 
@@ -48,14 +49,22 @@ def prove(
 def _prove_one(config: Path | None, uid: str, *, as_json: bool) -> bool:
     with transaction(config) as connection:
         proven = [(entry, is_as_written(connection, entry)) for entry in entries_about(connection, uid)]
+        received_at = first_received(connection, uid)
     if not proven:
-        raise ConfigurationError(f"the ledger knows nothing of {uid}: it was not acknowledged here")
+        raise ConfigurationError(_unknown(uid, received_at))
     kept = _kept(config, (entry for entry, _ in proven))
     if as_json:
         typer.echo(json.dumps([_plain(entry, is_sound, kept) for entry, is_sound in proven], indent=1, default=str))
     else:
         _show(Console(highlight=False), uid, proven, kept)
     return all(is_sound for _, is_sound in proven) and all(kept.values())
+
+
+def _unknown(uid: str, received_at: datetime | None) -> str:
+    if received_at is None:
+        return f"the ledger knows nothing of {uid}: it was not acknowledged here"
+    received = f"{uid} was received on {local_time(received_at)}, before the ledger began: no entry tells of it"
+    return f"{received}; that none was removed shows in bonecraft prove --all"
 
 
 def _kept(config: Path | None, entries: Iterable[Entry]) -> dict[int, bool]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, exists, func, literal, select, union_all
 
 from pipeline.records.ledger import FIRST_DIGEST, Entry, LedgerEvent, as_entry, entries
-from pipeline.records.tables import ledger, ledger_seals, ledger_unsealed
+from pipeline.records.tables import instances, ledger, ledger_seals, ledger_unsealed
 
 ROWS_AT_ONCE: Final = 1000
 
@@ -109,3 +110,10 @@ def _outside(connection: Connection) -> str:
     waits = exists().where(ledger_unsealed.c.entry_id == ledger.c.id)
     stray = connection.execute(select(func.min(ledger.c.id)).where(~is_sealed, ~waits)).scalar_one()
     return "" if stray is None else f"row {stray} of the ledger is not in the chain"
+
+
+def first_received(connection: Connection, sop_instance_uid: str) -> datetime | None:
+    """When an instance came in, as the node's own records have it, which are older than the ledger."""
+    is_it = instances.c.sop_instance_uid == sop_instance_uid
+    found: datetime | None = connection.execute(select(func.min(instances.c.received_at)).where(is_it)).scalar_one()
+    return found
