@@ -146,3 +146,11 @@ class RigidPose:
     def inverse(self) -> RigidPose:
         """The pose that undoes this one."""
         return RigidPose(rotation=self.rotation.T, translation=-self.rotation.T @ self.translation)
+
+
+def nearest_sphere(points: FloatArray) -> tuple[FloatArray, float]:
+    """Centre (3,) and radius of the sphere nearest to points (N, 3), least squares in the algebraic sense."""
+    system = np.hstack([2 * points, np.ones((len(points), 1))])
+    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
+    centre = solution[:3]
+    return centre, float(np.sqrt(solution[3] + centre @ centre))

@@ -16,6 +16,7 @@ from typing import Final
 from pydicom.uid import UID
 
 from pipeline.errors import BonecraftError
+from pipeline.records.deliveries import CLAIMED_AT_ONCE
 from pipeline.settings import NodeSettings, load_settings
 from scp_node.access import Reject
 from scp_node.backoff import LONGEST_WAIT
@@ -54,8 +55,6 @@ REJECT_MEANINGS: Final = {
     Reject.TRY_AGAIN_LATER: "The node is stopping, or cannot decide: its database cannot be reached.",
     Reject.TOO_MANY: "Too many associations at once.",
 }
-RESULTS_AT_ONCE: Final = 20
-"""So many deliveries are claimed, and sent in one association."""
 
 REQUESTED: Final = (VERIFICATION, *DELIVERED, PUSH_MODEL)
 """SOP classes that we ask others for."""
@@ -169,7 +168,7 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
         ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
         ("Connection awaited for", f"{CONNECT_SECONDS} s"),
         ("Answer awaited for", f"{ANSWER_SECONDS} s"),
-        ("Files in one association", f"{RESULTS_AT_ONCE} at the most"),
+        ("Files in one association", f"{CLAIMED_AT_ONCE} at the most"),
     )
     yield from _table(("Item", "Value"), rows)
     yield "Proposed, each syntax in a presentation context of its own:"

@@ -31,13 +31,12 @@ from pipeline.finding import Finding, ill, well
 from pipeline.records.directory import Peer, every_peer, first_called_ae_title
 from pipeline.records.rejected import list_rejected
 from pipeline.settings import NodeSettings, load_settings
-from scp_node.contexts import EXPLICIT_LITTLE, VERIFICATION, contexts_for
+from scp_node.contexts import DEFAULT_AE_TITLE, EXPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.examination import examine
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands, target_of
 from scp_node.tls import TlsFiles
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen on all
-DEFAULT_TITLE: Final = "BONECRAFT"
 RECENT: Final = timedelta(hours=24)
 """Who was turned away longer ago may have been helped in a way that the node does not see."""
 
@@ -110,7 +109,7 @@ def _examined(settings: NodeSettings, given: argparse.Namespace) -> list[Examine
     if given.peer and "@" in given.peer:
         target = Target.parse(given.peer)
         secured = dataclasses.replace(target, tls=TlsFiles.of(settings)) if given.tls else target
-        return [Examined(name=str(secured), target=secured, calling=given.calling or DEFAULT_TITLE)]
+        return [Examined(name=str(secured), target=secured, calling=given.calling or DEFAULT_AE_TITLE)]
     try:
         with closing(open_database(settings)) as database, database.begin() as connection:
             known = _known(connection, settings)
@@ -133,7 +132,7 @@ def _known(connection: Connection, settings: NodeSettings) -> list[Examined]:
         Examined(
             name=f"{slug}/{peer.ae_title}",
             target=target_of(peer, files),
-            calling=first_called_ae_title(connection, peer.institution_id) or DEFAULT_TITLE,
+            calling=first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE,
             peer=peer,
         )
         for slug, peer in every_peer(connection)
@@ -164,9 +163,9 @@ def _check_what_is_set(settings: NodeSettings, peer: Peer) -> Iterator[Finding]:
 def _check_listener(settings: NodeSettings) -> Iterator[Finding]:
     host = EVERYWHERE.get(settings.dicom_host, settings.dicom_host)
     if settings.dicom_plain:
-        yield _check_port(Target(ae_title=DEFAULT_TITLE, host=host, port=settings.dicom_port))
+        yield _check_port(Target(ae_title=DEFAULT_AE_TITLE, host=host, port=settings.dicom_port))
     if settings.tls_certificate is not None:
-        yield _check_tls_port(Target(ae_title=DEFAULT_TITLE, host=host, port=settings.dicom_tls_port))
+        yield _check_tls_port(Target(ae_title=DEFAULT_AE_TITLE, host=host, port=settings.dicom_tls_port))
 
 
 def _check_port(target: Target) -> Finding:

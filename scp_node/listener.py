@@ -23,6 +23,7 @@ from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 from scp_node.commitment import context_for_both_roles
 from scp_node.contexts import (
+    DEFAULT_AE_TITLE,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     MAXIMUM_PDU_BYTES,
@@ -110,7 +111,7 @@ def accepted_by_listener() -> list[PresentationContext]:
 def _application_entity(settings: NodeSettings) -> AE:
     """One for all ports, so that `maximum_associations` holds for them together."""
     _config.LOG_HANDLER_LEVEL = "none"
-    ae = AE("BONECRAFT")  # only a default: `access` decides which called AE titles are ours
+    ae = AE(DEFAULT_AE_TITLE)  # only a default: `access` decides which called AE titles are ours
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = MAXIMUM_PDU_BYTES

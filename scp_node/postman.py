@@ -34,7 +34,7 @@ from pipeline.records.directory import Peer, first_called_ae_title, get_peer
 from pipeline.store import Store
 from scp_node.backoff import next_attempt, wait
 from scp_node.commitment import ask, context, is_accepted
-from scp_node.contexts import IMPLICIT_LITTLE, VERIFICATION, contexts_for
+from scp_node.contexts import DEFAULT_AE_TITLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, open_association, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile, proposed, store
 from scp_node.tls import TlsFiles
@@ -48,7 +48,6 @@ LONGEST_OUTAGE_WAIT: Final = timedelta(minutes=5)
 PATIENCE: Final = timedelta(days=7)
 """What could not be sent for so long, because the peer could not be reached, is given up."""
 
-DEFAULT_TITLE: Final = "BONECRAFT"
 """As whom we call where the institution answers to no AE title."""
 
 UNREADABLE: Final = "the result or a radiograph it was made from cannot be read ({error}): check the blob store"
@@ -97,7 +96,7 @@ class Postman:
             calling = None if peer is None else first_called_ae_title(connection, peer.institution_id)
         if peer is None:
             return 0
-        line = Line(peer=peer, target=target_of(peer, self.tls), calling=calling or DEFAULT_TITLE)
+        line = Line(peer=peer, target=target_of(peer, self.tls), calling=calling or DEFAULT_AE_TITLE)
         with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
             self._visit(line, {file.path: (delivery, file) for delivery, file in self._sound(due, Path(folder))})
         return len(due)

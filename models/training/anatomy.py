@@ -12,7 +12,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from models.training.primitives import Mesh
-from pipeline.geometry import FloatArray
+from pipeline.geometry import FloatArray, nearest_sphere
 from pipeline.radiograph import Side
 from pipeline.stages.perceive import Landmark
 
@@ -80,13 +80,6 @@ def load_mesh(path: Path) -> Mesh:
     mesh = trimesh.load_mesh(path, process=True)
     mesh.fix_normals()
     return Mesh(vertices=np.array(mesh.vertices, dtype=np.float64), triangles=np.array(mesh.faces, dtype=np.int64))
-
-
-def fit_sphere(points: FloatArray) -> tuple[FloatArray, float]:
-    """Centre and radius of the sphere through points (N, 3), least squares on the linear form."""
-    system = np.c_[2 * points, np.ones(len(points))]
-    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-    return solution[:3], float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
 
 
 class Collection:
@@ -214,7 +207,7 @@ def refine_head(start: FloatArray, femur: Mesh) -> tuple[FloatArray, float]:
         on_head = (np.abs(distance - radius) < 4.0) & (offsets[:, 2] > -0.3 * radius)
         if on_head.sum() < 30:
             break
-        centre, radius = fit_sphere(femur.vertices[on_head])
+        centre, radius = nearest_sphere(femur.vertices[on_head])
     return centre, radius
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from models.training.bones import MIRROR, Bone, FloatArray, Kind, read_bones
-from models.training.features import fit_sphere
 from models.training.primitives import Mesh
 from models.training.recipes import RECIPES
 from models.training.registration import choose_template, register_all
+from pipeline.geometry import nearest_sphere
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel
 
@@ -133,7 +133,7 @@ def _placed_bones(
         landmarks = {name: landmark.position(item.vertices) for name, landmark in model.landmarks.items()}
         if kind in SPHERES:
             centre, region = SPHERES[kind]
-            landmarks[centre], _ = fit_sphere(item.vertices[model.regions[region]])
+            landmarks[centre], _ = nearest_sphere(item.vertices[model.regions[region]])
         right = PlacedBone(mesh=Mesh(vertices=item.bone.vertices, triangles=item.bone.triangles), landmarks=landmarks)
         placed.append((item.bone, right.mirrored() if item.bone.side == "L" else right))
     return placed

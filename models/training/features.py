@@ -43,14 +43,6 @@ def carried(
     return {name: np.median(positions, axis=0) for name, positions in found.items()}
 
 
-def fit_sphere(points: FloatArray) -> tuple[FloatArray, float]:
-    """Centre (3,) and radius of the sphere nearest to points (N, 3) in the algebraic sense."""
-    system = np.hstack([2 * points, np.ones((len(points), 1))])
-    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-    centre = solution[:3]
-    return centre, float(np.sqrt(solution[3] + centre @ centre))
-
-
 def nearest(mean: FloatArray, position: FloatArray) -> Landmark:
     """The vertex nearest to a position."""
     index = np.linalg.norm(mean - position, axis=1).argmin()

@@ -9,7 +9,8 @@ import numpy as np
 
 from models.training.bones import FloatArray, IntArray, read_landmarks
 from models.training.correspondence import Registered
-from models.training.features import Features, balanced, carried, centre_of, fit_sphere, nearest
+from models.training.features import Features, balanced, carried, centre_of, nearest
+from pipeline.geometry import nearest_sphere
 
 LANDMARKS = {
     "greater_trochanter": "SGT",
@@ -42,7 +43,7 @@ def orientation(data: Path, registered: Sequence[Registered], mean: FloatArray) 
     Mechanical axis: head centre to the middle of the epicondyles (Wu 2002, J Biomech 35:543).
     """
     positions = _positions(data, registered, mean)
-    centre, _ = fit_sphere(np.array([positions[code] for code in HEAD_POINTS]))
+    centre, _ = nearest_sphere(np.array([positions[code] for code in HEAD_POINTS]))
     middle = (positions["MEC"] + positions["LEC"]) / 2
     z = (centre - middle) / np.linalg.norm(centre - middle)
     medial = positions["MEC"] - positions["LEC"]
@@ -71,14 +72,14 @@ def _positions(data: Path, registered: Sequence[Registered], mean: FloatArray) -
 def _regions(mean: FloatArray, positions: Mapping[str, FloatArray]) -> tuple[dict[str, IntArray], FloatArray]:
     """Vertex indices by region, and the centre of the head."""
     neck_middle = _middle(positions, NECK_ISTHMUS)
-    centre, radius = fit_sphere(np.array([positions[code] for code in HEAD_POINTS]))
+    centre, radius = nearest_sphere(np.array([positions[code] for code in HEAD_POINTS]))
     for _ in range(5):
         from_centre = mean - centre
         distance = np.linalg.norm(from_centre, axis=1)
         towards_neck = (neck_middle - centre) / np.linalg.norm(neck_middle - centre)
         facing_away = from_centre @ towards_neck < 0.5 * radius
         head = (abs(distance / radius - 1) < HEAD_TOLERANCE) & facing_away
-        centre, radius = fit_sphere(mean[head])
+        centre, radius = nearest_sphere(mean[head])
     lowest, top_of_shaft = mean[:, 2].min(), positions["LT"][2] - 15
     distal = mean[:, 2] < lowest + 0.18 * np.ptp(mean[:, 2])
     shaft = (mean[:, 2] < top_of_shaft) & ~distal

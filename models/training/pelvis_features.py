@@ -25,9 +25,10 @@ from models.training.bones import (
     read_pelvic_landmarks,
 )
 from models.training.correspondence import Registered, rigid, similarity
-from models.training.features import Features, balanced, carried, centre_of, farthest, fit_sphere, nearest
+from models.training.features import Features, balanced, carried, centre_of, farthest, nearest
 from models.training.femur_features import HEAD_POINTS
 from models.training.primitives import Mesh
+from pipeline.geometry import nearest_sphere
 
 PICKED = {
     "asis": "ASIS",
@@ -183,11 +184,11 @@ def _clearance(data: Path, registered: Sequence[Registered]) -> FloatArray:
 def _acetabulum(mean: FloatArray, normals: FloatArray, clearance: FloatArray) -> tuple[IntArray, FloatArray]:
     """Vertices of the articular (lunate) surface, and the centre of the sphere through them."""
     near = (clearance > 0) & (clearance < CARTILAGE_MM)
-    centre, _ = fit_sphere(mean[near])
+    centre, _ = nearest_sphere(mean[near])
     for _ in range(4):
         away = mean - centre
         facing = -(away * normals).sum(axis=1) / np.linalg.norm(away, axis=1) > FACING_CENTRE
-        centre, _ = fit_sphere(mean[near & facing])
+        centre, _ = nearest_sphere(mean[near & facing])
     return np.flatnonzero(near & facing), centre
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, any_, literal, or_, select, true, update
@@ -23,6 +24,9 @@ from pipeline.records.tables import (
     studies,
 )
 from pipeline.results import FileKind
+
+CLAIMED_AT_ONCE: Final = 20
+"""So many deliveries are claimed, and sent in one association."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +138,7 @@ def claim_due(
     *,
     now: datetime,
     peer_id: UUID | None = None,
-    limit: int = 20,
+    limit: int = CLAIMED_AT_ONCE,
     lease: timedelta = timedelta(minutes=5),
 ) -> tuple[DueDelivery, ...]:
     """Take deliveries whose time has come, in the order they were planned; nobody else gets them before the lease ends.

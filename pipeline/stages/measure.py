@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.geometry import FloatArray
+from pipeline.geometry import FloatArray, nearest_sphere
 from pipeline.results import Measurement
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.assess import Assessment
@@ -189,17 +189,10 @@ def _drawn(fit: Fit) -> tuple[Anatomy, ...]:
 
 def _anatomy(model: ShapeModel, coefficients: FloatArray) -> Anatomy:
     vertices = model.instance(coefficients)
-    centre, radius = _sphere(vertices[model.regions["head"]])
+    centre, radius = nearest_sphere(vertices[model.regions["head"]])
     # Not the model's own landmark: corresponding points slide along a ball, and its centre strays by 2 mm.
     landmarks = {name: landmark.position(vertices) for name, landmark in model.landmarks.items()}
     return Anatomy(at={**landmarks, "head_centre": centre}, head_radius=radius, vertices=vertices)
-
-
-def _sphere(points: FloatArray) -> tuple[FloatArray, float]:
-    """Centre (3,) and radius of the sphere nearest to points (N, 3), algebraic least squares."""
-    system = np.hstack([2 * points, np.ones((len(points), 1))])
-    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-    return solution[:3], float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
 
 
 def _angle(one: FloatArray, other: FloatArray) -> float:

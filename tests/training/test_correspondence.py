@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 from models.training.bones import Bone, Kind
 from models.training.correspondence import KERNELS, Template, deformation_basis, farthest_points, register, similarity
 from models.training.covariance import complete, free_modes
-from models.training.features import fit_sphere
 from models.training.recipes import RECIPES
+from pipeline.geometry import nearest_sphere
 from tests.stages.shadows import femur_model, somebody, surface_error
 
 
@@ -51,7 +51,7 @@ def test_a_sphere_is_found_from_a_cap_of_it():
     directions = np.random.default_rng(0).standard_normal((200, 3))
     directions = directions[directions[:, 2] > 0]
     cap = 24 * directions / np.linalg.norm(directions, axis=1, keepdims=True) + [1, 2, 3]
-    centre, radius = fit_sphere(cap)
+    centre, radius = nearest_sphere(cap)
     assert centre == pytest.approx([1, 2, 3])
     assert radius == pytest.approx(24)
 
