@@ -23,7 +23,7 @@ from models.training.bone_dataset import BONES, POINTS, BoneExample, BoneShadow,
 from models.training.bones import Kind
 from models.training.dataset import heat_maps
 from models.training.networks import PERCEPTION_WIDTHS, PerceptionNet
-from models.training.train_perception import SIZES, export, held_out
+from models.training.train_perception import SIZES, Batches, Sizes, export, held_out
 from pipeline.stages.perceive import LANDMARKS
 
 OUTPUTS = len(BONES) + len(POINTS)
@@ -32,14 +32,6 @@ LANDMARK_WEIGHT = 8.0
 EVALUATED = 160
 """Films of held-out people over which the fold's Dice is measured."""
 
-KEPT = 64
-"""Half of a batch is taken from the films developed last: developing costs as much as learning."""
-
-TALL = 0.62
-"""Pictures narrower than this share of their height are trained together: they need smaller canvases."""
-
-
-Sizes = Sequence[tuple[float, int, int, int]]
 Progress = Callable[[int], float]
 
 
@@ -110,38 +102,16 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return 3 * border + (dice * there).sum() / there.sum().clamp(min=1) + LANDMARK_WEIGHT * heat.mean()
 
 
-class Batches:
-    """Batches of freshly developed films, tall and broad pictures apart.
-
-    Args:
-        shadows: Of which films are developed.
-        seed: Decides which, and how.
-        sizes: (share of the training, smallest and largest size of films, films a batch), in order of time.
-    """
-
-    def __init__(self, shadows: Sequence[BoneShadow], seed: int, *, sizes: Sizes = SIZES) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._sizes = sizes
-        tall = [s for s in shadows if s.masks.shape[1] < TALL * s.masks.shape[0]]
-        broad = [s for s in shadows if s.masks.shape[1] >= TALL * s.masks.shape[0]]
-        self._groups = [group for group in (tall, broad) if group]
-        self._share = np.array([len(group) for group in self._groups]) / len(shadows)
-        self._kept: list[list[BoneExample]] = [[] for _ in self._groups]
-
-    def draw(self, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 1, h, w) images and (n, outputs, h, w) targets for a moment of the training (0 to 1)."""
-        smallest, largest, count = next(sizes for until, *sizes in self._sizes if share < until)
-        chosen = int(self._rng.choice(len(self._groups), p=self._share))
-        kept = [e for e in self._kept[chosen] if max(e.image.shape) >= smallest]
-        new = [self._develop(chosen, smallest, largest) for _ in range(count // 2 if len(kept) >= KEPT // 2 else count)]
-        old = [kept[int(self._rng.integers(len(kept)))] for _ in range(count - len(new))]
-        self._kept[chosen] = [*kept, *new][-KEPT:]
-        return stack([*new, *old])
-
-    def _develop(self, chosen: int, smallest: int, largest: int) -> BoneExample:
-        group = self._groups[chosen]
-        size = int(self._rng.integers(smallest, largest + 1))
-        return develop(group[int(self._rng.integers(len(group)))], self._rng, working_size=size)
+def bone_batches(shadows: Sequence[BoneShadow], seed: int, *, sizes: Sizes = SIZES) -> Batches[BoneShadow, BoneExample]:
+    """Batches for the network of many bones."""
+    return Batches(
+        shadows,
+        seed,
+        shape=lambda shadow: shadow.masks.shape,
+        develop=lambda shadow, rng, size: develop(shadow, rng, working_size=size),
+        stack=stack,
+        sizes=sizes,
+    )
 
 
 def by_the_clock(minutes: float) -> Progress:
@@ -150,7 +120,9 @@ def by_the_clock(minutes: float) -> Progress:
     return lambda _: (time.monotonic() - began) / (60 * minutes)
 
 
-def train(network: BonesNet, batches: Batches, *, progress: Progress, out: Path, resumed: bool) -> list[float]:
+def train(
+    network: BonesNet, batches: Batches[BoneShadow, BoneExample], *, progress: Progress, out: Path, resumed: bool
+) -> list[float]:
     """Train until the progress is 1; the loss of every step.
 
     Args:
@@ -225,7 +197,7 @@ def main() -> None:
         checkpoint = torch.load(given.start, weights_only=True)
         resumed = checkpoint["head.bias"].shape == network.head.bias.shape
         start_from(network, checkpoint)
-    batches = Batches(list(read_shadows(given.shadows, without)), given.seed)
+    batches = bone_batches(list(read_shadows(given.shadows, without)), given.seed)
     train(network, batches, progress=by_the_clock(given.minutes), out=given.out, resumed=resumed)
     torch.save(network.state_dict(), given.out / "checkpoint.pt")
     export(network, given.out / "bones.onnx")

@@ -12,14 +12,15 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from models.training.dataset import Example, Shadow, develop_example, heat_maps, read_folds, read_shadows
+from models.training.dataset import Example, FloatImage, Shadow, develop_example, heat_maps, read_folds, read_shadows
 from models.training.networks import PerceptionNet
 
 PEAK_RATE = 4e-3
@@ -36,6 +37,8 @@ SIZES = ((0.40, 112, 176, 16), (0.65, 160, 256, 12), (1.01, 240, 320, 8))
 Random sizes also vary the bone's size in the picture.
 """
 
+Sizes = Sequence[tuple[float, int, int, int]]
+
 REREAD = 400
 """Steps after which the folder of shadows is read again."""
 
@@ -43,36 +46,78 @@ EVALUATED = 240
 """Films of held-out people over which the fold's Dice is measured."""
 
 
+class Developed(Protocol):
+    """A film as networks are taught with it."""
+
+    @property
+    def image(self) -> FloatImage:
+        """(h, w)."""
+
+
+Source = TypeVar("Source")
+Film = TypeVar("Film", bound=Developed)
+
+
 def held_out(folds: Sequence[str]) -> frozenset[str]:
     """The people whom a network must not see; the sample's person is never rendered at all."""
     return frozenset(person for person, number in read_folds().items() if str(number) in folds)
 
 
-class Batches:
-    """Batches of freshly developed films, tall and broad pictures apart."""
+class Batches(Generic[Source, Film]):
+    """Batches of freshly developed films, tall and broad pictures apart.
 
-    def __init__(self, shadows: Sequence[Shadow], seed: int) -> None:
+    Args:
+        shadows: Of which films are developed.
+        seed: Decides which, and how.
+        shape: (..., rows, columns) of a shadow.
+        develop: A new film of a shadow, with its longest side in pixels.
+        stack: Films as images (n, 1, h, w) and targets (n, outputs, h, w).
+        sizes: (share of the training, smallest and largest size of films, films a batch), in order of time.
+    """
+
+    def __init__(
+        self,
+        shadows: Sequence[Source],
+        seed: int,
+        *,
+        shape: Callable[[Source], tuple[int, ...]],
+        develop: Callable[[Source, np.random.Generator, int], Film],
+        stack: Callable[[Sequence[Film]], tuple[torch.Tensor, torch.Tensor]],
+        sizes: Sizes = SIZES,
+    ) -> None:
         self._rng = np.random.default_rng(seed)
-        tall = [s for s in shadows if s.lengths.shape[2] < TALL * s.lengths.shape[1]]
-        broad = [s for s in shadows if s.lengths.shape[2] >= TALL * s.lengths.shape[1]]
-        self._groups = [group for group in (tall, broad) if group]
+        self._develop, self._stack, self._sizes = develop, stack, sizes
+        is_tall = [shape(shadow)[-1] < TALL * shape(shadow)[-2] for shadow in shadows]
+        groups = [[s for s, tall in zip(shadows, is_tall, strict=True) if tall is kind] for kind in (True, False)]
+        self._groups = [group for group in groups if group]
         self._share = np.array([len(group) for group in self._groups]) / len(shadows)
-        self._kept: list[list[Example]] = [[] for _ in self._groups]
+        self._kept: list[list[Film]] = [[] for _ in self._groups]
 
     def draw(self, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 1, h, w) images and (n, 1 + landmarks, h, w) targets for a moment of the training (0 to 1)."""
-        smallest, largest, count = next(sizes for until, *sizes in SIZES if share < until)
+        """Images and targets for a moment of the training (0 to 1)."""
+        smallest, largest, count = next(sizes for until, *sizes in self._sizes if share < until)
         chosen = int(self._rng.choice(len(self._groups), p=self._share))
         kept = [e for e in self._kept[chosen] if max(e.image.shape) >= smallest]
-        new = [self._develop(chosen, smallest, largest) for _ in range(count // 2 if len(kept) >= KEPT // 2 else count)]
+        new = [self._new(chosen, smallest, largest) for _ in range(count // 2 if len(kept) >= KEPT // 2 else count)]
         old = [kept[int(self._rng.integers(len(kept)))] for _ in range(count - len(new))]
         self._kept[chosen] = [*kept, *new][-KEPT:]
-        return stack([*new, *old])
+        return self._stack([*new, *old])
 
-    def _develop(self, chosen: int, smallest: int, largest: int) -> Example:
+    def _new(self, chosen: int, smallest: int, largest: int) -> Film:
         group = self._groups[chosen]
         size = int(self._rng.integers(smallest, largest + 1))
-        return develop_example(group[int(self._rng.integers(len(group)))], self._rng, working_size=size)
+        return self._develop(group[int(self._rng.integers(len(group)))], self._rng, size)
+
+
+def femur_batches(shadows: Sequence[Shadow], seed: int) -> Batches[Shadow, Example]:
+    """Batches for the perception network."""
+    return Batches(
+        shadows,
+        seed,
+        shape=lambda shadow: shadow.lengths.shape,
+        develop=lambda shadow, rng, size: develop_example(shadow, rng, working_size=size),
+        stack=stack,
+    )
 
 
 def stack(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,10 +173,10 @@ def train(
         network.load_state_dict(torch.load(start, weights_only=True))
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
     began, step, recent = time.monotonic(), 0, list[float]()
-    batches = Batches(list(read_shadows(shadows, without)), seed)
+    batches = femur_batches(list(read_shadows(shadows, without)), seed)
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
         if step % REREAD == REREAD - 1:
-            batches = Batches(list(read_shadows(shadows, without)), seed + step)
+            batches = femur_batches(list(read_shadows(shadows, without)), seed + step)
         for group in optimiser.param_groups:
             group["lr"] = peak * min(1, step / 100 + 0.01) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-5
         images, targets = batches.draw(1.0 if start else share)

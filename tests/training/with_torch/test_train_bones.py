@@ -10,7 +10,7 @@ from models.training.bone_dataset import BONES, POINTS, render
 from models.training.bones import Kind
 from models.training.fields import BoneField
 from models.training.networks import PerceptionNet
-from models.training.train_bones import Batches, BonesNet, evaluate, learn_from, loss, start_from, train
+from models.training.train_bones import BonesNet, bone_batches, evaluate, learn_from, loss, start_from, train
 from pipeline.radiograph import Side
 from pipeline.stages.perceive import Landmark
 from tests.training.whole_body import someone
@@ -55,7 +55,7 @@ def test_a_training_goes_on_from_its_own_checkpoint():
 
 
 def test_a_right_answer_costs_less_than_a_wrong_one(shadows):
-    _, targets = Batches(shadows, 0, sizes=SMALL).draw(0.0)
+    _, targets = bone_batches(shadows, 0, sizes=SMALL).draw(0.0)
     right = 12 * (targets - 0.5)
     assert loss(right, targets) < 0.2 * loss(-right, targets)
 
@@ -64,14 +64,14 @@ def test_learning_from_a_batch_lowers_its_loss(shadows):
     torch.manual_seed(0)
     network = BonesNet((8, 12, 16, 24))
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    batch = Batches(shadows, 0, sizes=SMALL).draw(0.0)
+    batch = bone_batches(shadows, 0, sizes=SMALL).draw(0.0)
     losses = [learn_from(network, optimiser, batch) for _ in range(16)]
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_training_ends_when_its_progress_says_so_and_leaves_a_judgement(shadows, tmp_path):
     network = BonesNet((8, 12, 16, 24))
-    batches = Batches(shadows, 0, sizes=SMALL)
+    batches = bone_batches(shadows, 0, sizes=SMALL)
     losses = train(network, batches, progress=lambda steps: steps / 2, out=tmp_path, resumed=False)
     assert len(losses) == 2
     assert set(evaluate(network, shadows, count=2)) >= {"femur"}
