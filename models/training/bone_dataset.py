@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.training.bodies import Body, Name, lend_lower_leg, load_bodies
+from models.training.bodies import OTHER, Body, Name, lend_lower_leg, load_bodies
 from models.training.bone_rays import bone_lengths
 from models.training.bones import Kind
 from models.training.build_shape_model import CACHE
@@ -43,7 +43,7 @@ BONES: Final[tuple[Name, ...]] = (
     (Kind.PATELLA, None),
 )
 """The order of masks. Femora and hip bones lie in one picture with those of the other side; of a tibia, a fibula and a
-patella there is one, of either side. Right is what looks right in the picture (`FieldSetup.right_looks_right`)."""
+patella there is one, of either side. Right is what looks right in the picture (`FieldSetup.sides_look_exchanged`)."""
 
 _POINTS: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.FEMUR: (
@@ -96,7 +96,7 @@ class BoneShadow:
         people: Whose bones are in it; a network that is judged on one of them must not see it.
         field: What it shows.
         spacing_mm: At the detector.
-        right_looks_right: Whether the masks' sides are the patient's; else they are exchanged already.
+        sides_look_exchanged: Whether what the masks call right is the patient's left.
         lengths: (2, h, w) float16 mm: all bones, all their cores.
         soft: (3, h / 2, w / 2) float16 mm, in the order of `SOFT`.
         masks: (h, w) uint8, bit k set where bone k of `BONES` casts its shadow.
@@ -106,7 +106,7 @@ class BoneShadow:
     people: tuple[str, ...]
     field: BoneField
     spacing_mm: float
-    right_looks_right: bool
+    sides_look_exchanged: bool
     lengths: npt.NDArray[np.float16]
     soft: npt.NDArray[np.float16]
     masks: npt.NDArray[np.uint8]
@@ -118,7 +118,7 @@ class BoneShadow:
             "people": self.people,
             "field": self.field,
             "spacing_mm": self.spacing_mm,
-            "right_looks_right": self.right_looks_right,
+            "sides_look_exchanged": self.sides_look_exchanged,
         }
         np.savez(
             path,
@@ -138,7 +138,7 @@ class BoneShadow:
                 people=tuple(header["people"]),
                 field=BoneField(header["field"]),
                 spacing_mm=header["spacing_mm"],
-                right_looks_right=header["right_looks_right"],
+                sides_look_exchanged=header["sides_look_exchanged"],
                 lengths=arrays["lengths"],
                 soft=arrays["soft"],
                 masks=arrays["masks"],
@@ -195,7 +195,7 @@ def _take(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry) -> 
         people=patient.body.people,
         field=setup.field,
         spacing_mm=geometry.pixel_spacing[0],
-        right_looks_right=setup.right_looks_right,
+        sides_look_exchanged=setup.sides_look_exchanged,
         lengths=lengths.astype(np.float16),
         soft=np.stack([soft[layer] for layer in SOFT]).astype(np.float16),
         masks=masks,
@@ -208,7 +208,7 @@ def channel(name: Name, setup: FieldSetup) -> Name:
     kind, side = name
     if kind not in {Kind.FEMUR, Kind.HIP_BONE} or side is None:
         return (kind, None)
-    as_seen = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT} if not setup.right_looks_right else {}
+    as_seen = OTHER if setup.sides_look_exchanged else {}
     return (kind, as_seen.get(side, side))
 
 
@@ -217,7 +217,7 @@ def _landmarks(body: Body, setup: FieldSetup, geometry: ProjectionGeometry) -> F
     for name, bone in body.bones.items():
         for landmark in _POINTS[name[0]]:
             wanted = landmark
-            if not setup.right_looks_right and name[0] is Kind.SACRUM:
+            if setup.sides_look_exchanged and name[0] is Kind.SACRUM:
                 wanted = _other_side(landmark)
             seen[POINTS.index((channel(name, setup), wanted))] = geometry.project(bone.landmarks[landmark])
     return seen
@@ -319,13 +319,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--folds", nargs="+", default=["0", "1", "2"], help="whose bones")
+    parser.add_argument("--fields", nargs="*", help="which fields, equally often; by default all, by their shares")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of registrations")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     people = [person for person, fold in read_folds().items() if str(fold) in given.folds]
     bodies = load_bodies(given.data, people, read_models(), cache=given.cache)
     for number in range(given.first, given.first + given.count):
-        render(bodies, np.random.default_rng([11, number])).save(given.out / f"{number:05d}.npz")
+        rng = np.random.default_rng([11, number])
+        field = BoneField(rng.choice(given.fields)) if given.fields else None
+        render(bodies, rng, field=field).save(given.out / f"{number:05d}.npz")
 
 
 if __name__ == "__main__":

@@ -85,12 +85,16 @@ class FieldSetup(Distances):
     from_medial: bool = True
 
     @property
-    def right_looks_right(self) -> bool:
-        """Whether a right bone looks as one in the picture: in a frontal view the patient's right is at the left.
+    def sides_look_exchanged(self) -> bool:
+        """Whether a right bone looks like a left one in the picture.
 
-        In a lateral view nothing tells right from left; by convention a bone looks right whose front is at the left.
+        In a frontal view a right bone looks right when the patient's right is at the picture's left. A lateral view of
+        a right leg and the mirrored one of a left leg are the same picture: what has its front at the left is called
+        right.
         """
-        return not self.columns_reversed
+        if self.field.lateral:
+            return (self.side is Side.RIGHT) is self.columns_reversed
+        return self.columns_reversed
 
 
 def sample_setup(field: BoneField, side: Side, rng: np.random.Generator, *, slips: float = 1.0) -> FieldSetup:

@@ -118,7 +118,11 @@ def test_the_same_seed_renders_the_same_shadow_and_a_file_keeps_it(tmp_path):
     np.testing.assert_array_equal(first.lengths, second.lengths)
     first.save(tmp_path / "0.npz")
     (kept,) = read_shadows(tmp_path, frozenset({"somebody else"}))
-    assert (kept.people, kept.field, kept.right_looks_right) == (first.people, first.field, first.right_looks_right)
+    assert (kept.people, kept.field, kept.sides_look_exchanged) == (
+        first.people,
+        first.field,
+        first.sides_look_exchanged,
+    )
     np.testing.assert_array_equal(kept.masks, first.masks)
     assert not list(read_shadows(tmp_path, frozenset({"nobody"})))
 
