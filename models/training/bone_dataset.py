@@ -163,7 +163,7 @@ def render(
     setup = sample_setup(field, side, rng)
     patient = build_patient(body, setup, rng)
     geometry = place(patient.body, setup, longest_side=size)
-    return _take(patient, setup, geometry)
+    return take(patient, setup, geometry)
 
 
 def _draw_person(bodies: Sequence[Body], field: BoneField, rng: np.random.Generator) -> tuple[Body, Side]:
@@ -181,7 +181,8 @@ def _draw_person(bodies: Sequence[Body], field: BoneField, rng: np.random.Genera
     return lend_lower_leg(body, side, donor, donor_side), side
 
 
-def _take(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry) -> BoneShadow:
+def take(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry) -> BoneShadow:
+    """What every ray passes of a patient, and which bones cast their shadow where."""
     bones = patient.body.bones
     outer = bone_lengths([bone.mesh for bone in bones.values()], geometry)
     cores = bone_lengths([bone.core for bone in bones.values() if bone.core], geometry)
@@ -269,7 +270,7 @@ class BoneExample:
 def develop(shadow: BoneShadow, rng: np.random.Generator, *, working_size: int = WORKING_SIZE) -> BoneExample:
     """A new film of a shadow, cut out and mirrored at random, through the product's own enhancement."""
     window = Window.draw(shadow.masks.shape, working_size, rng)
-    lengths = _layers(shadow, window)
+    lengths = layers_of(shadow, window)
     ordinary = rng.random() < ORDINARY_SHARE
     photometry = typical_photometry(rng, marker="R") if ordinary else sample_photometry(rng)
     film, blades = expose(lengths, shadow.spacing_mm / window.factor, photometry, rng)
@@ -283,11 +284,13 @@ def develop(shadow: BoneShadow, rng: np.random.Generator, *, working_size: int =
     return mirrored(example) if rng.random() < 0.5 else example
 
 
-def _layers(shadow: BoneShadow, window: Window) -> dict[Layer, FloatImage]:
+def layers_of(shadow: BoneShadow, window: Window | None = None) -> dict[Layer, FloatImage]:
+    """Path lengths (h, w) mm per tissue, as `expose` wants them; of a part of the picture, or of all of it."""
     rows, columns = shadow.masks.shape
-    layers = {layer: window.cut(values) for layer, values in zip(LENGTHS, shadow.lengths, strict=True)}
+    cut = window.cut if window else lambda values: np.asarray(values, dtype=np.float32)
+    layers = {layer: cut(values) for layer, values in zip(LENGTHS, shadow.lengths, strict=True)}
     for layer, values in zip(SOFT, shadow.soft, strict=True):
-        layers[layer] = window.cut(cv2.resize(values.astype(np.float32), (columns, rows)))
+        layers[layer] = cut(cv2.resize(values.astype(np.float32), (columns, rows)))
     nothing = np.zeros_like(layers[Layer.BONE])
     return layers | {Layer.FEMUR: nothing, Layer.FEMUR_CORE: nothing}
 

@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 from models.training.bodies import Body
 from models.training.bones import FloatArray, Kind
 from models.training.joints import LegPose
-from models.training.positioning import Axes, Distances, geometry_around
+from models.training.positioning import Axes, Beam, Distances, geometry_around
 from pipeline.geometry import ProjectionGeometry
-from pipeline.radiograph import Side
+from pipeline.radiograph import Side, View
 
 RIGHT_TO_LEFT = np.array([1.0, 0.0, 0.0])
 FRONT_TO_BACK = np.array([0.0, 1.0, 0.0])
@@ -83,6 +83,16 @@ class FieldSetup(Distances):
     tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
     columns_reversed: bool = False
     from_medial: bool = True
+
+    @property
+    def view(self) -> View:
+        """As the technologist's console calls it; a frog-leg is taken from the front."""
+        return View.LATERAL if self.field.lateral else View.AP
+
+    @property
+    def beam(self) -> Beam:
+        """Through which side a lateral beam enters."""
+        return "ML" if self.from_medial else "LM"
 
     @property
     def sides_look_exchanged(self) -> bool:

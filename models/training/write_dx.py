@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,32 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from models.training.positioning import Field, Setup
-from models.training.simulator import SimulatedView
+from models.training.fields import BoneField
+from models.training.positioning import Beam, Field
+from pipeline.geometry import ProjectionGeometry
 from pipeline.radiograph import Side, View
 
 BITS_STORED = 12
 
-_REGIONS: dict[Field, tuple[str, str, str]] = {
-    Field.WHOLE: ("71341001", "Femur", "FEMUR"),
-    Field.HIP: ("24136001", "Hip joint", "HIP"),
-    Field.DISTAL: ("72696002", "Knee", "KNEE"),
+_FEMUR = ("71341001", "Femur", "FEMUR")
+_HIP = ("24136001", "Hip joint", "HIP")
+_KNEE = ("72696002", "Knee", "KNEE")
+_LEG = ("30021000", "Lower leg", "LEG")
+
+_REGIONS: dict[Field | BoneField, tuple[str, str, str]] = {
+    Field.WHOLE: _FEMUR,
+    Field.HIP: _HIP,
+    Field.DISTAL: _KNEE,
+    BoneField.PELVIS_AP: ("12921003", "Pelvis", "PELVIS"),
+    BoneField.HIP_AP: _HIP,
+    BoneField.HIP_FROG_LEG: _HIP,
+    BoneField.HIP_CROSS_TABLE: _HIP,
+    BoneField.FEMUR_AP: _FEMUR,
+    BoneField.FEMUR_LATERAL: _FEMUR,
+    BoneField.KNEE_AP: _KNEE,
+    BoneField.KNEE_LATERAL: _KNEE,
+    BoneField.LOWER_LEG_AP: _LEG,
+    BoneField.LOWER_LEG_LATERAL: _LEG,
 }
 """Code value, meaning and Defined Term of BodyPartExamined (PS3.16 Annex L)."""
 
@@ -40,6 +57,46 @@ _VIEWS: dict[tuple[View, str], tuple[str, str]] = {
 """PS3.16 CID 4010."""
 
 _LATERALITY = {Side.LEFT: ("7771000", "Left"), Side.RIGHT: ("24028007", "Right")}
+
+
+class Picture(Protocol):
+    """What a detector delivers."""
+
+    @property
+    def image(self) -> npt.NDArray[np.float32]:
+        """(rows, columns) display values in 0..1, bone bright."""
+
+    @property
+    def geometry(self) -> ProjectionGeometry:
+        """Where source and detector stood."""
+
+
+class Console(Protocol):
+    """What a technologist's console knows of a radiograph."""
+
+    @property
+    def field(self) -> Field | BoneField:
+        """What is to be shown."""
+
+    @property
+    def view(self) -> View:
+        """Frontal or lateral."""
+
+    @property
+    def beam(self) -> Beam:
+        """Through which side a lateral beam enters."""
+
+    @property
+    def columns_reversed(self) -> bool:
+        """Whether the picture is seen from the detector's back."""
+
+    @property
+    def source_to_detector_mm(self) -> float:
+        """SID."""
+
+    @property
+    def bone_to_detector_mm(self) -> float:
+        """From the middle of the field to the detector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +138,9 @@ class Study:
 
 
 def write_dx(
-    view: SimulatedView,
-    setup: Setup,
-    side: Side,
+    view: Picture,
+    setup: Console,
+    side: Side | None,
     study: Study,
     *,
     number: int = 1,
@@ -96,7 +153,7 @@ def write_dx(
         view: Simulated radiograph.
         setup: As what it was set up: view, field and distances go into the tags as a technologist's console knows
             them, that is without the slips.
-        side: Laterality.
+        side: Laterality; None: both.
         study: What all radiographs of the study share.
         number: Series and instance number within the study.
         monochrome1: Store it with dark bone and say so.
@@ -155,13 +212,14 @@ def _series_and_equipment(dataset: Dataset, study: Study, number: int) -> None:
     dataset.AcquisitionContextSequence = []
 
 
-def _anatomy(dataset: Dataset, setup: Setup, side: Side) -> None:
+def _anatomy(dataset: Dataset, setup: Console, side: Side | None) -> None:
     value, meaning, body_part = _REGIONS[setup.field]
     region = _code(value, meaning)
-    region.AnatomicRegionModifierSequence = [_code(*_LATERALITY[side])]
+    if side is not None:
+        region.AnatomicRegionModifierSequence = [_code(*_LATERALITY[side])]
     dataset.AnatomicRegionSequence = [region]
     dataset.BodyPartExamined = body_part
-    dataset.ImageLaterality = str(side)
+    dataset.ImageLaterality = str(side or "B")
     view_code = _code(*_VIEWS[setup.view, setup.beam if setup.view is View.LATERAL else "ML"])
     view_code.ViewModifierCodeSequence = []
     dataset.ViewCodeSequence = [view_code]
@@ -170,14 +228,14 @@ def _anatomy(dataset: Dataset, setup: Setup, side: Side) -> None:
     dataset.PatientOrientation = _orientation(setup)
 
 
-def _orientation(setup: Setup) -> list[str]:
+def _orientation(setup: Console) -> list[str]:
     """Where rows and columns of the picture run to in the patient (PS3.3 C.7.6.1.1.1)."""
     across = "P" if setup.view is View.LATERAL else "L"
     opposite = {"P": "A", "L": "R"}
     return [opposite[across] if setup.columns_reversed else across, "F"]
 
 
-def _geometry(dataset: Dataset, view: SimulatedView, setup: Setup) -> None:
+def _geometry(dataset: Dataset, view: Picture, setup: Console) -> None:
     row_spacing, column_spacing = view.geometry.pixel_spacing
     distance = setup.source_to_detector_mm
     to_patient = distance - setup.bone_to_detector_mm
