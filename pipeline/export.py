@@ -16,7 +16,6 @@ from scipy.spatial import cKDTree
 
 from pipeline import mesh_files
 from pipeline.geometry import FloatArray
-from pipeline.radiograph import Side
 from pipeline.results import FileKind, ResultFile
 from pipeline.stages.palette import plain_colours, uncertainty_colours
 from pipeline.surface import BoneSurface
@@ -39,15 +38,8 @@ MEDIA_TYPES: Final = {
     "npz": "application/octet-stream",
 }
 
-SIDE_WORDS: Final = {Side.LEFT: "Left", Side.RIGHT: "Right"}
-
 EARLIEST_ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """Archives name a time for each member; this one makes equal arrays equal bytes."""
-
-
-def bone_title(surface: BoneSurface) -> str:
-    """What a person calls the bone: `Right femur`."""
-    return f"{SIDE_WORDS[surface.side]} {surface.bone}"
 
 
 def write_meshes(surface: BoneSurface, out: Path, *, scale_known: bool) -> tuple[ResultFile, ...]:
@@ -188,7 +180,7 @@ def _write(
 ) -> ResultFile:
     shape_only = "" if scale_known else "shape-only"
     name = "_".join(filter(None, (surface.name, detail, shape_only)))
-    words = ", ".join(filter(None, (bone_title(surface), detail, "shape only, not mm" if shape_only else "")))
+    words = ", ".join(filter(None, (surface.title, detail, "shape only, not mm" if shape_only else "")))
     return write_file(out, f"meshes/{name}.{suffix}", data, kind=kind, title=f"{words}, {suffix.upper()}")
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pipeline.dicom_write import ProofPicture
-from pipeline.export import bone_title, npz, png, write_file, write_meshes
+from pipeline.export import npz, png, write_file, write_meshes
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.reconstruct import ReconstructedBone
@@ -83,7 +83,7 @@ def _present_view(bone: ReconstructedBone, index: int, out: Path) -> _PresentedV
     """One radiograph: windowed, with the outline on it, and the depth maps that its rays meet."""
     view, fitted, surface = bone.views[index], bone.fit.views[index], bone.assessment.surface
     name = f"{surface.name}_{index + 1}_{view.decision.view}"
-    title = f"{bone_title(surface)}, {view.decision.view}"
+    title = f"{surface.title}, {view.decision.view}"
     identifier = view.radiograph.identifier
     contour = reproject(surface.vertices, surface.triangles, fitted.geometry, view.perception)
     proof = proof_picture(view.radiograph.pixels, contour, _caption(bone, index, title))
@@ -130,13 +130,13 @@ def _novel_views(surface: BoneSurface, known: bool) -> Iterator[tuple[str, str, 
         renderings[f"radiographic_{angle:03d}"] = (side.name, drawn)
     for name, (words, rendering) in renderings.items():
         cool = bool(surface.inferred.any()) and not name.startswith("radiographic")
-        yield name, f"{bone_title(surface)}, {words}", _labelled(rendering, surface, words, known, cool=cool)
+        yield name, f"{surface.title}, {words}", _labelled(rendering, surface, words, known, cool=cool)
 
 
 def _labelled(rendering: Rendering, surface: BoneSurface, words: str, known: bool, *, cool: bool) -> Picture:
     """The rendering with its words and its scale; `cool` explains the colour of what was not seen."""
     marked = with_scale_bar(rendering.pixels, rendering.mm_per_pixel if known else None)
-    heading = [Line(text=bone_title(surface), size=1.25), Line(text=words, colour=QUIET)]
+    heading = [Line(text=surface.title, size=1.25), Line(text=words, colour=QUIET)]
     heading += [] if known else [Line(text=SHAPE_ONLY_WORDS, colour=WARNING)]
     footing = [Line(text="blue: inferred, not seen", colour=QUIET, size=0.85)] if cool else []
     footing += [Line(text=DISCLAIMER, colour=QUIET, size=0.75)]
@@ -204,7 +204,7 @@ def _proof(bone: ReconstructedBone, index: int, picture: Picture) -> ProofPictur
     return ProofPicture(
         radiograph=view.radiograph.identifier,
         pixels=picture,
-        title=f"{bone_title(surface)} on {view.decision.view}",
+        title=f"{surface.title} on {view.decision.view}",
         side=surface.side,
         view=view.decision.view,
         spacing_mm=(spacing / factor, spacing / factor) if spacing is not None else None,
@@ -217,7 +217,7 @@ def _surface_report(bone: ReconstructedBone) -> SurfaceReport:
     return SurfaceReport(
         name=surface.name,
         bone=str(surface.bone),
-        side=str(surface.side),
+        side=str(surface.side) if surface.side else None,
         vertices=len(surface.vertices),
         triangles=len(surface.triangles),
         watertight=surface.watertight,

@@ -12,6 +12,7 @@ from typing import Final
 
 from PIL import Image
 
+from pipeline.radiograph import Side
 from pipeline.results import (
     SHAPE_ONLY,
     FileKind,
@@ -23,6 +24,7 @@ from pipeline.results import (
     Status,
     SurfaceReport,
 )
+from pipeline.surface import Bone, bone_title
 
 LONGEST_PIXELS: Final = 1400
 JPEG_QUALITY: Final = 86
@@ -76,7 +78,11 @@ def report_page(report: Report, folder: Path) -> str:
 def _title(report: Report) -> str:
     if report.status is Status.REFUSED:
         return "not reconstructed"
-    return ", ".join(f"{'right' if s.side == 'R' else 'left'} {s.bone}" for s in report.surfaces)
+    return ", ".join(_bone_title(surface) for surface in report.surfaces)
+
+
+def _bone_title(surface: SurfaceReport) -> str:
+    return bone_title(Bone(surface.bone), Side(surface.side) if surface.side else None)
 
 
 def _head(report: Report) -> str:

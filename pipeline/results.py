@@ -136,9 +136,9 @@ class SurfaceReport:
     """One reconstructed bone.
 
     Attributes:
-        name: `femur_R`.
-        bone: `femur`.
-        side: `L` or `R`.
+        name: `hip_bone_R`, `sacrum`.
+        bone: A `pipeline.surface.Bone`: `hip_bone`.
+        side: `L`, `R`, or None for a bone that has no side (the sacrum).
         vertices: Number of vertices.
         triangles: Number of triangles.
         watertight: Whether the mesh is closed and consistently oriented.
@@ -150,7 +150,7 @@ class SurfaceReport:
 
     name: str
     bone: str
-    side: str
+    side: str | None
     vertices: int
     triangles: int
     watertight: bool

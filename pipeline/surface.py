@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,37 @@ from pipeline.radiograph import Side
 
 
 class Bone(StrEnum):
-    """Bones that can be reconstructed, by their anatomical names."""
+    """Bones that can be reconstructed, by their anatomical names, file-name friendly."""
 
     FEMUR = "femur"
+    HIP_BONE = "hip_bone"
+    SACRUM = "sacrum"
+    TIBIA = "tibia"
+    FIBULA = "fibula"
+    PATELLA = "patella"
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether a person has one on each side."""
+        return self is not Bone.SACRUM
+
+    @property
+    def words(self) -> str:
+        """What a person calls it: `hip bone`."""
+        return self.value.replace("_", " ")
+
+
+SIDE_WORDS: Final = {Side.RIGHT: "right", Side.LEFT: "left"}
+
+
+def bone_name(bone: Bone, side: Side | None) -> str:
+    """File-name friendly: `hip_bone_R`, `sacrum`."""
+    return f"{bone}_{side}" if side else str(bone)
+
+
+def bone_title(bone: Bone, side: Side | None) -> str:
+    """What a person calls the bone: `Right hip bone`, `Sacrum`."""
+    return (f"{SIDE_WORDS[side]} {bone.words}" if side else bone.words).capitalize()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,21 +53,26 @@ class BoneSurface:
 
     Attributes:
         bone: Which bone.
-        side: Which side of the patient.
+        side: Which side of the patient; None for a bone that has none (the sacrum).
         vertices: (V, 3) LPS; mm when the study's scale is known, else units of the assumed scale (`Report.scale`).
         triangles: (T, 3) int32 indices into `vertices`, counter-clockwise seen from outside. Read-only.
         standard_deviation: (V,) mm, one standard deviation of each vertex's position along its normal.
         inferred: (V,) True where no radiograph shows the vertex: it is the model's inference. Read-only.
+
+    Raises:
+        ValueError: Numbers that do not belong together, a paired bone without a side, or a side of an unpaired one.
     """
 
     bone: Bone
-    side: Side
+    side: Side | None
     vertices: FloatArray
     triangles: npt.NDArray[np.int32]
     standard_deviation: FloatArray
     inferred: npt.NDArray[np.bool_]
 
     def __post_init__(self) -> None:
+        if self.bone.is_paired != (self.side is not None):
+            raise ValueError(f"a {self.bone.words} {'has' if self.bone.is_paired else 'has no'} side, got {self.side}")
         object.__setattr__(self, "vertices", read_only(self.vertices, shape=(None, 3)))
         count = len(self.vertices)
         object.__setattr__(self, "standard_deviation", read_only(self.standard_deviation, shape=(count,)))
@@ -53,8 +87,13 @@ class BoneSurface:
 
     @property
     def name(self) -> str:
-        """File-name friendly: `femur_R`."""
-        return f"{self.bone}_{self.side}"
+        """File-name friendly: `hip_bone_R`, `sacrum`."""
+        return bone_name(self.bone, self.side)
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: `Right hip bone`, `Sacrum`."""
+        return bone_title(self.bone, self.side)
 
     @property
     def extent(self) -> FloatArray:

@@ -10,12 +10,12 @@ from pydicom.dataset import Dataset
 from pipeline.dicom_check.finding import Check, Finding, missing, one_of
 
 REQUIRED: Final = (
-    *("ConversionType", "ImageType", "Laterality", "BurnedInAnnotation", "DerivationDescription", "ImageComments"),
+    *("ConversionType", "ImageType", "BurnedInAnnotation", "DerivationDescription", "ImageComments"),
     *("SourceImageSequence", "Rows", "Columns", "PixelData"),
 )
 ENUMERATED: Final = {
     "ConversionType": ("WSD",),
-    "Laterality": ("L", "R"),
+    "Laterality": ("L", "R", None),
     "BurnedInAnnotation": ("YES", "NO"),
     "SamplesPerPixel": (3,),
     "PhotometricInterpretation": ("RGB",),

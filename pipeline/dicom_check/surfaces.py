@@ -35,6 +35,9 @@ SURFACE_ENUMERATED: Final = {
     "Manifold": ("YES", "UNKNOWN"),
 }
 
+UNPAIRED: Final = ("54735007",)
+"""SNOMED CT codes of bones that have no side: the sacrum."""
+
 
 def check_surface_segmentation(dataset: Dataset) -> Iterator[Finding]:
     """Findings on the Surface Segmentation and Surface Mesh modules (PS3.3 C.8.23.1 and C.27.1)."""
@@ -78,7 +81,8 @@ def _check_segment(segment: Dataset) -> Iterator[Finding]:
     if segment.get("SurfaceCount") != len(segment.get("ReferencedSurfaceSequence") or ()):
         yield Finding(check=Check.COUNT, sentence=f"{where}: SurfaceCount is not the number of its surfaces.")
     for kind in segment.get("SegmentedPropertyTypeCodeSequence") or ():
-        yield from missing(kind, ("SegmentedPropertyTypeModifierCodeSequence",), where=where)
+        if kind.get("CodeValue") not in UNPAIRED:
+            yield from missing(kind, ("SegmentedPropertyTypeModifierCodeSequence",), where=where)
 
 
 def _check_surface(surface: Dataset) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ class ProofPicture:
         radiograph: Identifier of the radiograph shown, a key of the sources.
         pixels: (H, W, 3) uint8 RGB. Read-only.
         title: At most 64 ASCII characters: what a list shows ("Right femur on AP").
-        side: Which side of the patient is shown.
+        side: Which side of the patient is shown; None where it is both, or the middle.
         view: How the beam passed the patient, as decided.
         spacing_mm: (row, column) size of a picture pixel in the plane of the bone, None where it is not known.
     """
@@ -26,7 +26,7 @@ class ProofPicture:
     radiograph: str
     pixels: npt.NDArray[np.uint8]
     title: str
-    side: Side
+    side: Side | None
     view: View | None = None
     spacing_mm: tuple[float, float] | None = None
 

@@ -18,7 +18,7 @@ from pipeline.dicom_write.inputs import WriteSettings
 from pipeline.dicom_write.source_study import copy_patient_and_study
 from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME, derive_uid
 from pipeline.errors import InputError
-from pipeline.radiograph import Scale, ScaleProvenance, Side
+from pipeline.radiograph import Scale, ScaleProvenance
 from pipeline.results import ModelVersion
 
 SCALE_WORDS: Final = {
@@ -30,9 +30,6 @@ SCALE_WORDS: Final = {
     ScaleProvenance.NONE: "unknown",
 }
 """The scale's provenance in at most 18 letters: ContentDescription (0070,0081) holds 64 in all."""
-
-SIDE_WORDS: Final = {Side.LEFT: "Left", Side.RIGHT: "Right"}
-
 
 IDENTIFIERS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 """What a result must be able to say of its sources, type 1 in every image."""

@@ -89,12 +89,12 @@ def _picture_drafts(
     """The pictures side by side, within a side in the order in which radiographs are read: frontal first."""
     if len({(picture.side, picture.radiograph) for picture in pictures}) < len(pictures):
         raise ValueError("two pictures of the same radiograph and side would be the same instance")
-    for side in Side:
+    for side in (Side.LEFT, Side.RIGHT, None):
         of_side = [picture for picture in pictures if picture.side is side]
         of_side.sort(key=lambda picture: (VIEW_ORDER.index(picture.view), picture.radiograph))
         for number, picture in enumerate(of_side, start=1):
             yield _Draft(
-                name=f"secondary-capture_{side}_{number}.dcm",
+                name=f"secondary-capture{f'_{side}' if side else ''}_{number}.dcm",
                 kind=FileKind.SECONDARY_CAPTURE,
                 title=f"{picture.title}, DICOM Secondary Capture",
                 dataset=ProofCapture(picture, sources[picture.radiograph], origin, instance_number=number),

@@ -14,12 +14,13 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pydicom.valuerep import DS
 
 from pipeline.dicom_write.inputs import ProofPicture
-from pipeline.dicom_write.origin import SCALE_WORDS, SIDE_WORDS, Origin, code_item, instance_item
+from pipeline.dicom_write.origin import SCALE_WORDS, Origin, code_item, instance_item
 from pipeline.radiograph import Side
 from pipeline.results import DISCLAIMER, SHAPE_ONLY
+from pipeline.surface import SIDE_WORDS
 
-SERIES_NUMBERS: Final = {Side.RIGHT: 9011, Side.LEFT: 9012}
-"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1)."""
+SERIES_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 9012, None: 9013}
+"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1). A pelvis has none."""
 
 
 class ProofCapture(SOPClass):
@@ -34,19 +35,21 @@ class ProofCapture(SOPClass):
             origin: What the reconstruction was made from.
             instance_number: Its place among the pictures of its side, from 1.
         """
+        side = picture.side
         super().__init__(
             study_instance_uid=source.StudyInstanceUID,
-            series_instance_uid=origin.uid(f"series/proof/{picture.side}"),
-            series_number=SERIES_NUMBERS[picture.side],
-            series_description=f"Bonecraft {SIDE_WORDS[picture.side].lower()}: bone on radiographs",
-            sop_instance_uid=origin.uid(f"instance/proof/{picture.side}/{source.SOPInstanceUID}"),
+            series_instance_uid=origin.uid(f"series/proof/{side}"),
+            series_number=SERIES_NUMBERS[side],
+            series_description=f"Bonecraft{f' {SIDE_WORDS[side]}' if side else ''}: bones on radiographs",
+            sop_instance_uid=origin.uid(f"instance/proof/{side}/{source.SOPInstanceUID}"),
             sop_class_uid=SecondaryCaptureImageStorage,
             instance_number=instance_number,
             modality="OT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
         origin.stamp(self)
-        self.Laterality = picture.side.value
+        if side is not None:
+            self.Laterality = side.value
         self.ConversionType = "WSD"
         self._describe(picture, source, origin)
         self._set_spacing(picture, origin)

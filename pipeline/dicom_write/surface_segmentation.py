@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SurfaceSegmentationStorage
 
-from pipeline.dicom_write.origin import SCALE_WORDS, SIDE_WORDS, Origin, code_item, instance_item, series_items
+from pipeline.dicom_write.origin import SCALE_WORDS, Origin, code_item, instance_item, series_items
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.results import DISCLAIMER
@@ -25,7 +25,16 @@ from pipeline.surface import Bone, BoneSurface
 SERIES_NUMBER: Final = 9001
 """Large enough to come behind what modalities number."""
 
-BONE_CODES: Final = {Bone.FEMUR: codes.SCT.Femur}
+BONE_CODES: Final = {
+    Bone.FEMUR: codes.SCT.Femur,
+    Bone.HIP_BONE: codes.SCT.BoneStructureOfPelvis,
+    Bone.SACRUM: codes.SCT.Sacrum,
+    Bone.TIBIA: codes.SCT.Tibia,
+    Bone.FIBULA: codes.SCT.Fibula,
+    Bone.PATELLA: codes.SCT.Patella,
+}
+"""From CID 4031, Common Anatomic Regions. No table of PS3.16 has the hip bone: "bone structure of pelvis" with a side
+(CID 7304) is the nearest, for ilium and ischium are parts of it; SegmentLabel says the bone."""
 SIDE_CODES: Final = {Side.LEFT: codes.SCT.Left, Side.RIGHT: codes.SCT.Right}
 
 BONE_COLOUR: Final = CIELabColor(l_star=88.0, a_star=2.0, b_star=14.0)
@@ -87,17 +96,18 @@ class SurfaceSegmentation(SOPClass):
 
 def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
     """An item of SegmentSequence (PS3.3 C.8.23.1): which bone, and its surface."""
-    bone, side = [code_item(BONE_CODES[surface.bone])], [code_item(SIDE_CODES[surface.side])]
     segment = Dataset()
     segment.SegmentNumber = number
-    segment.SegmentLabel = bone_title((surface,))
+    segment.SegmentLabel = surface.title
     segment.SegmentDescription = DISCLAIMER
     segment.SegmentAlgorithmType = "AUTOMATIC"
     segment.SegmentedPropertyCategoryCodeSequence = [code_item(codes.SCT.AnatomicalStructure)]
-    segment.SegmentedPropertyTypeCodeSequence = bone
-    segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = side
+    segment.SegmentedPropertyTypeCodeSequence = [code_item(BONE_CODES[surface.bone])]
     segment.AnatomicRegionSequence = [code_item(BONE_CODES[surface.bone])]
-    segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(SIDE_CODES[surface.side])]
+    if surface.side is not None:
+        side = SIDE_CODES[surface.side]
+        segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
+        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(side)]
     segment.TrackingID = surface.name
     segment.TrackingUID = origin.uid(f"tracking/{surface.name}")
     segment.SurfaceCount = 1
@@ -135,7 +145,7 @@ def _surface(number: int, surface: BoneSurface, manifold: str) -> Dataset:
     item = Dataset()
     item.SurfaceNumber = number
     item.SurfaceComments = (
-        f"{bone_title((surface,))}. {100 * surface.inferred.mean():.0f} % of the points are inferred by the model: "
+        f"{surface.title}. {100 * surface.inferred.mean():.0f} % of the points are inferred by the model: "
         "no radiograph shows them."
     )
     item.SurfaceProcessing = "NO"
@@ -192,4 +202,4 @@ def _primitives(surface: BoneSurface) -> Dataset:
 
 def bone_title(surfaces: tuple[BoneSurface, ...]) -> str:
     """`Right femur, left femur`."""
-    return ", ".join(f"{SIDE_WORDS[surface.side]} {surface.bone}" for surface in surfaces).capitalize()
+    return ", ".join(surface.title for surface in surfaces).capitalize()

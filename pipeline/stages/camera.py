@@ -72,8 +72,21 @@ def camera(name: str, *, azimuth_deg: float, elevation_deg: float = 0.0) -> Came
     return Camera(name=name, towards=-position, up=up)
 
 
-def standard_cameras(side: Side) -> tuple[Camera, ...]:
-    """Anterior, lateral, posterior, medial and an anterolateral three-quarter view of a bone of that side."""
+def standard_cameras(side: Side | None) -> tuple[Camera, ...]:
+    """From where a bone is looked at.
+
+    Args:
+        side: Of the bone: anterior, lateral, posterior, medial and an anterolateral three-quarter view. None for a bone
+            in the middle of the body: anterior, right, posterior, superior and a three-quarter view from above.
+    """
+    if side is None:
+        return (
+            camera("anterior", azimuth_deg=0),
+            camera("from the right", azimuth_deg=-90),
+            camera("posterior", azimuth_deg=180),
+            camera("superior", azimuth_deg=0, elevation_deg=90),
+            camera("three-quarter", azimuth_deg=-35, elevation_deg=22),
+        )
     lateral = 90.0 if side is Side.LEFT else -90.0
     return (
         camera("anterior", azimuth_deg=0),
