@@ -106,19 +106,19 @@ class ShapeModel:
         """
         return np.asarray(self.mean + np.tensordot(np.asarray(coefficients, dtype=np.float64), self.modes, axes=1))
 
-    def triangles_of(self, side: Side) -> npt.NDArray[np.int32]:
+    def triangles_of(self, side: Side | None) -> npt.NDArray[np.int32]:
         """(T, 3), outward on the given side's bone: mirroring turns a surface inside out."""
-        return self.triangles if side is Side.RIGHT else np.ascontiguousarray(self.triangles[:, ::-1])
+        return np.ascontiguousarray(self.triangles[:, ::-1]) if side is Side.LEFT else self.triangles
 
 
 MIRROR = read_only([-1.0, 1.0, 1.0], shape=(3,))
 """Turns right into left in patient axes."""
 
 
-def mirrored(points: npt.ArrayLike, side: Side) -> FloatArray:
-    """Points (..., 3) of a right bone as the given side's."""
+def mirrored(points: npt.ArrayLike, side: Side | None) -> FloatArray:
+    """Points (..., 3) of a right bone, or of one without side, as the given side's."""
     values = np.asarray(points, dtype=np.float64)
-    return values if side is Side.RIGHT else np.asarray(values * MIRROR)
+    return np.asarray(values * MIRROR) if side is Side.LEFT else values
 
 
 def load(path: Path) -> ShapeModel:

@@ -29,40 +29,9 @@ from pipeline import shape_model
 from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.radiograph import Side
 from pipeline.stages.enhance import WORKING_SIZE, exposed_field, normalise
+from pipeline.stages.perceive import BONE_POINTS, BONES, MIRRORED_BONES, MIRRORED_POINTS, POINTS, other_side
 
 MODELS = Path(__file__).parents[1]
-
-BONES: Final[tuple[Name, ...]] = (
-    (Kind.FEMUR, Side.RIGHT),
-    (Kind.FEMUR, Side.LEFT),
-    (Kind.HIP_BONE, Side.RIGHT),
-    (Kind.HIP_BONE, Side.LEFT),
-    (Kind.SACRUM, None),
-    (Kind.TIBIA, None),
-    (Kind.FIBULA, None),
-    (Kind.PATELLA, None),
-)
-"""The order of masks. Femora and hip bones lie in one picture with those of the other side; of a tibia, a fibula and a
-patella there is one, of either side. Right is what looks right in the picture (`FieldSetup.sides_look_exchanged`)."""
-
-_POINTS: Final[dict[Kind, tuple[str, ...]]] = {
-    Kind.FEMUR: (
-        "head_centre",
-        "greater_trochanter",
-        "lesser_trochanter",
-        "medial_epicondyle",
-        "lateral_epicondyle",
-        "intercondylar_notch",
-    ),
-    Kind.HIP_BONE: ("asis", "iliac_crest", "acetabular_rim_superior", "pubic_symphysis", "ischial_tuberosity"),
-    Kind.SACRUM: ("endplate_centre", "apex", "sacroiliac_centre_right", "sacroiliac_centre_left"),
-    Kind.TIBIA: ("medial_edge", "lateral_edge", "knee_centre", "tibial_tuberosity", "medial_malleolus", "ankle_centre"),
-    Kind.FIBULA: ("apex", "lateral_malleolus"),
-    Kind.PATELLA: ("base", "apex"),
-}
-
-POINTS: Final = tuple((bone, name) for bone in BONES for name in _POINTS[bone[0]])
-"""The order of landmarks: of every bone in the order of `BONES`."""
 
 LENGTHS: Final = (Layer.BONE, Layer.BONE_CORE)
 SOFT: Final = (Layer.SKIN, Layer.MUSCLE, Layer.TRUNK)
@@ -226,19 +195,12 @@ def channel(name: Name, setup: FieldSetup) -> Name:
 def _landmarks(body: Body, setup: FieldSetup, geometry: ProjectionGeometry) -> FloatArray:
     seen = np.full((len(POINTS), 2), np.nan)
     for name, bone in body.bones.items():
-        for landmark in _POINTS[name[0]]:
+        for landmark in BONE_POINTS[name[0]]:
             wanted = landmark
             if setup.sides_look_exchanged and name[0] is Kind.SACRUM:
-                wanted = _other_side(landmark)
+                wanted = other_side(landmark)
             seen[POINTS.index((channel(name, setup), wanted))] = geometry.project(bone.landmarks[landmark])
     return seen
-
-
-def _other_side(name: str) -> str:
-    """``..._right`` for ``..._left`` and the other way round; other names stay."""
-    stem, _, side = name.rpartition("_")
-    other = {"right": "left", "left": "right"}.get(side)
-    return f"{stem}_{other}" if other else name
 
 
 def _coarser(geometry: ProjectionGeometry) -> ProjectionGeometry:
@@ -308,15 +270,10 @@ def layers_of(shadow: BoneShadow, window: Window | None = None) -> dict[Layer, F
 def mirrored(example: BoneExample) -> BoneExample:
     """The picture seen from behind: what looked right looks left."""
     width = example.image.shape[1]
-    bones = [BONES.index(_exchanged(bone)) for bone in BONES]
-    points = [POINTS.index((_exchanged(bone), _other_side(name))) for bone, name in POINTS]
-    landmarks = np.array([width - 1, 0.0]) + example.landmarks[points] * np.array([-1.0, 1.0])
-    return BoneExample(image=example.image[:, ::-1], masks=example.masks[bones][..., ::-1], landmarks=landmarks)
-
-
-def _exchanged(bone: Name) -> Name:
-    kind, side = bone
-    return (kind, {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}[side]) if side else bone
+    landmarks = np.array([width - 1, 0.0]) + example.landmarks[MIRRORED_POINTS] * np.array([-1.0, 1.0])
+    return BoneExample(
+        image=example.image[:, ::-1], masks=example.masks[MIRRORED_BONES][..., ::-1], landmarks=landmarks
+    )
 
 
 def read_models(folder: Path = MODELS) -> dict[Kind, shape_model.ShapeModel]:

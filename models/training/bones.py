@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import trimesh
+
+from pipeline import surface
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,16 +31,8 @@ SAMPLE_PERSON = "m8"
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-class Kind(StrEnum):
-    """The bones that have a shape model."""
-
-    FEMUR = "femur"
-    HIP_BONE = "hip_bone"
-    SACRUM = "sacrum"
-    TIBIA = "tibia"
-    FIBULA = "fibula"
-    PATELLA = "patella"
-
+Kind = surface.Bone
+"""The bones that have a shape model."""
 
 Part = Literal["whole", "proximal", "distal"]
 Piece = Literal["all", "tibia", "fibula", "hip bones", "sacrum"]

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.training.bone_dataset import BONES, BoneExample, BoneShadow, develop
+from models.training.bone_dataset import BoneExample, BoneShadow, develop
+from pipeline.stages.perceive import BONES
 
 COLOURS = (
     (80, 160, 255),

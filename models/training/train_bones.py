@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.training.bone_dataset import BONES, POINTS, BoneExample, BoneShadow, develop, read_shadows
+from models.training.bone_dataset import BoneExample, BoneShadow, develop, read_shadows
 from models.training.bones import Kind
 from models.training.dataset import heat_maps
 from models.training.networks import PERCEPTION_WIDTHS, PerceptionNet
 from models.training.train_perception import SIZES, Batches, Sizes, export, held_out
-from pipeline.stages.perceive import LANDMARKS
+from pipeline.stages.perceive import BONES, LANDMARKS, POINTS
 
 OUTPUTS = len(BONES) + len(POINTS)
 PEAK_RATE = 3e-3

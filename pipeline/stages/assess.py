@@ -19,7 +19,7 @@ from pipeline.projector import vertex_normals
 from pipeline.radiograph import ScaleProvenance
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit, FittedView
-from pipeline.surface import Bone, BoneSurface
+from pipeline.surface import BoneSurface
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -82,7 +82,7 @@ def assess(fit: Fit) -> Assessment:
     deviation = vertex_sd(fit)
     shown = _shown(fit)
     surface = BoneSurface(
-        bone=Bone.FEMUR,
+        bone=fit.bone,
         side=fit.side,
         vertices=fit.vertices,
         triangles=fit.triangles,

@@ -20,12 +20,11 @@ from pipeline.shape_model import ShapeModel
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.matching import match, residuals_mm
 from pipeline.stages.perceive import Perception
+from pipeline.stages.posture import POSTURES, Posture
 from pipeline.stages.problem import Problem, State, prepare
 from pipeline.stages.solver import depth_deviation, iterate, objective, posterior_covariance
 from pipeline.stages.starts import start
-
-YAW_STARTS_DEG: Final = (-36.0, -14.0, 8.0)
-"""Legs lie turned about their long axis; an outline has local optima over that angle."""
+from pipeline.surface import Bone
 
 ASSUMED_SIZES: Final = (0.5, 0.63, 0.8, 1.0, 1.25)
 """Pixel sizes to try, relative to a picture as large as the longest cassette, where the sender gave none."""
@@ -69,8 +68,9 @@ class Fit:
     """The best explanation found, with how sure it is.
 
     Attributes:
-        model: The shape model.
-        side: Side of the bone.
+        bone: Which bone.
+        model: Its shape model.
+        side: Side of the bone; the sacrum has none.
         coefficients: (K,) in standard deviations.
         covariance: (K, K) of the coefficients: Laplace's approximation of the posterior, poses integrated out.
         pose: From the model's frame (mirrored for a left bone) to the surface's.
@@ -83,8 +83,9 @@ class Fit:
         objective: Negative log posterior, to compare fits of the same observations.
     """
 
+    bone: Bone
     model: ShapeModel
-    side: Side
+    side: Side | None
     coefficients: FloatArray
     covariance: FloatArray
     pose: RigidPose
@@ -96,27 +97,37 @@ class Fit:
     objective: float
 
 
-def fit(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: Side) -> Fit:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Solution:
+    """Where the search for one bone ended.
+
+    Attributes:
+        bone: Which bone.
+        problem: What was solved.
+        observations: As the pictures were taken to hang.
+        best: The likeliest state.
+        rival: Where the second best start ended.
+    """
+
+    bone: Bone
+    problem: Problem
+    observations: tuple[ViewObservation, ...]
+    best: State
+    rival: State
+
+
+def fit(
+    model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: Side | None, bone: Bone = Bone.FEMUR
+) -> Fit:
     """Fit the shape model to one or more views of one bone.
 
     Args:
         model: Shape model of the right bone.
         observations: Of the same bone, frontal view first.
-        side: Side of the bone.
+        side: Side of the bone; the sacrum has none.
+        bone: Which bone, for how it lies.
     """
-    sized = tuple(_with_assumed_scale(model, view, side) for view in observations)
-    hung = _hangings(sized)
-    problems = [prepare(model, [(view.calibration, view.perception) for view in views], side) for views in hung]
-    coarse = [
-        (number, iterate(problem, start(problem, yaw_deg=yaw), COARSE_NOISE_MM, modes=COARSE_MODES))
-        for number, problem in enumerate(problems)
-        for yaw in YAW_STARTS_DEG
-    ]
-    coarse.sort(key=lambda found: objective(problems[found[0]], found[1], COARSE_NOISE_MM[-1]))
-    fine = [(number, iterate(problems[number], state, FINE_NOISE_MM, modes=model.size)) for number, state in coarse[:2]]
-    fine.sort(key=lambda found: objective(problems[found[0]], found[1], FINE_NOISE_MM[-1]))
-    (number, best), (_, rival) = fine
-    return _finished(problems[number], hung[number], best, rival)
+    return finished(solve(model, observations, side=side, bone=bone))
 
 
 def fit_either_side(model: ShapeModel, observations: tuple[ViewObservation, ...]) -> Fit:
@@ -124,14 +135,39 @@ def fit_either_side(model: ShapeModel, observations: tuple[ViewObservation, ...]
     return min((fit(model, observations, side=side) for side in Side), key=lambda found: found.objective)
 
 
-def _with_assumed_scale(model: ShapeModel, view: ViewObservation, side: Side) -> ViewObservation:
-    """Where nothing says how large a pixel is: the size of pixel with which a femur of ordinary size fits best."""
+def solve(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: Side | None, bone: Bone) -> Solution:
+    """Search from every start of the bone's posture; see `fit`."""
+    posture = POSTURES[bone]
+    sized = tuple(_with_assumed_scale(model, view, side, posture) for view in observations)
+    hung = _hangings(sized)
+    problems = [
+        prepare(model, [(view.calibration, view.perception) for view in views], side, posture) for views in hung
+    ]
+    coarse = [
+        (number, iterate(problem, start(problem, tilt_deg=tilt, yaw_deg=yaw), COARSE_NOISE_MM, modes=COARSE_MODES))
+        for number, problem in enumerate(problems)
+        for tilt, yaw in posture.starts_deg
+    ]
+    coarse.sort(key=lambda found: objective(problems[found[0]], found[1], COARSE_NOISE_MM[-1]))
+    fine = [(number, iterate(problems[number], state, FINE_NOISE_MM, modes=model.size)) for number, state in coarse[:2]]
+    fine.sort(key=lambda found: objective(problems[found[0]], found[1], FINE_NOISE_MM[-1]))
+    number, best = fine[0]
+    _, rival = fine[-1]
+    return Solution(bone=bone, problem=problems[number], observations=hung[number], best=best, rival=rival)
+
+
+def _with_assumed_scale(
+    model: ShapeModel, view: ViewObservation, side: Side | None, posture: Posture
+) -> ViewObservation:
+    """Where nothing says how large a pixel is: the size of pixel with which a bone of ordinary size fits best."""
     if view.calibration.scale.known:
         return view
     candidates = [_with_pixels_of(view, factor) for factor in ASSUMED_SIZES]
-    problems = [prepare(model, [(each.calibration, each.perception)], side) for each in candidates]
-    middle = YAW_STARTS_DEG[len(YAW_STARTS_DEG) // 2]
-    found = [iterate(each, start(each, yaw_deg=middle), COARSE_NOISE_MM, modes=COARSE_MODES) for each in problems]
+    problems = [prepare(model, [(each.calibration, each.perception)], side, posture) for each in candidates]
+    tilt, yaw = posture.starts_deg[len(posture.starts_deg) // 2]
+    found = [
+        iterate(each, start(each, tilt_deg=tilt, yaw_deg=yaw), COARSE_NOISE_MM, modes=COARSE_MODES) for each in problems
+    ]
     costs = [objective(each, state, COARSE_NOISE_MM[-1]) for each, state in zip(problems, found, strict=True)]
     return candidates[int(np.argmin(costs))]
 
@@ -169,8 +205,9 @@ def _mirrored_hanging(view: ViewObservation) -> ViewObservation:
     return replace(view, calibration=replace(view.calibration, geometry=turned))
 
 
-def _finished(problem: Problem, observations: tuple[ViewObservation, ...], best: State, rival: State) -> Fit:
-    noise = FINE_NOISE_MM[-1]
+def finished(solution: Solution) -> Fit:
+    """The solution as a bone in the frame of its first view, with how sure it is."""
+    problem, best, noise = solution.problem, solution.best, FINE_NOISE_MM[-1]
     vertices = best.vertices(problem)
     poses = [
         RigidPose(rotation=_orthonormal(rotation), translation=translation)
@@ -178,7 +215,7 @@ def _finished(problem: Problem, observations: tuple[ViewObservation, ...], best:
     ]
     placed = poses[0].apply(vertices)
     views, shown = [], np.zeros(len(vertices), dtype=np.bool_)
-    for index, (observation, view) in enumerate(zip(observations, problem.views, strict=True)):
+    for index, (observation, view) in enumerate(zip(solution.observations, problem.views, strict=True)):
         matches = match(problem, best, vertices, index, noise)
         to_surface = _composed(poses[0], poses[index].inverse())
         views.append(
@@ -191,8 +228,9 @@ def _finished(problem: Problem, observations: tuple[ViewObservation, ...], best:
             )
         )
         shown |= view.field_depth_at(view.geometry.project(best.placed(vertices, index))) > 0
-    difference = rival.vertices(problem) - vertices
+    difference = solution.rival.vertices(problem) - vertices
     return Fit(
+        bone=solution.bone,
         model=problem.model,
         side=problem.side,
         coefficients=best.coefficients,

@@ -1,8 +1,11 @@
-"""What the perception network sees: the femur's shadow, its landmarks and the exposed field."""
+"""What the perception networks see: the shadows of bones, their landmarks and the exposed field.
+
+One network knows a single femur, of either side, best; the other tells all bones of pelvis and leg apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -12,11 +15,68 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.geometry import FloatArray
+from pipeline.radiograph import Side
 from pipeline.stages.enhance import EnhancedImage
+from pipeline.surface import Bone
 
 FloatImage = npt.NDArray[np.float32]
 Network = Callable[[FloatImage], FloatImage]
-"""(1, 1, h, w) float32 normalised image → (1, 1 + landmarks, h, w) float32 logits; h and w multiples of 16."""
+"""(1, 1, h, w) float32 normalised image → (1, masks + landmarks, h, w) float32 logits; h and w multiples of 16."""
+
+Looks = tuple[Bone, Side | None]
+"""A bone as it looks in the picture. Right is what looks right: in a frontal view what a right bone looks like when the
+patient's right is at the picture's left; in a lateral view, where nothing tells right from left, what has its front at
+the left."""
+
+BONES: Final[tuple[Looks, ...]] = (
+    (Bone.FEMUR, Side.RIGHT),
+    (Bone.FEMUR, Side.LEFT),
+    (Bone.HIP_BONE, Side.RIGHT),
+    (Bone.HIP_BONE, Side.LEFT),
+    (Bone.SACRUM, None),
+    (Bone.TIBIA, None),
+    (Bone.FIBULA, None),
+    (Bone.PATELLA, None),
+)
+"""The order of the masks of the network of many bones. Femora and hip bones lie in one picture with those of the other
+side; of tibia, fibula and patella it sees one, of either side."""
+
+BONE_POINTS: Final[dict[Bone, tuple[str, ...]]] = {
+    Bone.FEMUR: (
+        "head_centre",
+        "greater_trochanter",
+        "lesser_trochanter",
+        "medial_epicondyle",
+        "lateral_epicondyle",
+        "intercondylar_notch",
+    ),
+    Bone.HIP_BONE: ("asis", "iliac_crest", "acetabular_rim_superior", "pubic_symphysis", "ischial_tuberosity"),
+    Bone.SACRUM: ("endplate_centre", "apex", "sacroiliac_centre_right", "sacroiliac_centre_left"),
+    Bone.TIBIA: ("medial_edge", "lateral_edge", "knee_centre", "tibial_tuberosity", "medial_malleolus", "ankle_centre"),
+    Bone.FIBULA: ("apex", "lateral_malleolus"),
+    Bone.PATELLA: ("base", "apex"),
+}
+"""Landmarks that the network of many bones looks for, by the names of the shape models."""
+
+POINTS: Final = tuple((bone, name) for bone in BONES for name in BONE_POINTS[bone[0]])
+"""The order of its heat maps, which follow the masks: of every bone in the order of `BONES`."""
+
+
+def other_side(name: str) -> str:
+    """``..._right`` for ``..._left`` and the other way round; other names stay."""
+    stem, _, side = name.rpartition("_")
+    other = {"right": "left", "left": "right"}.get(side)
+    return f"{stem}_{other}" if other else name
+
+
+def _exchanged(looks: Looks) -> Looks:
+    bone, side = looks
+    return (bone, {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}[side]) if side else looks
+
+
+MIRRORED_BONES: Final = [BONES.index(_exchanged(looks)) for looks in BONES]
+MIRRORED_POINTS: Final = [POINTS.index((_exchanged(looks), other_side(name))) for looks, name in POINTS]
+"""Which channel shows in the mirror image what a channel shows in the picture."""
 
 
 class Landmark(StrEnum):
@@ -54,10 +114,10 @@ class SeenLandmark:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Perception:
-    """What one radiograph shows.
+    """What one radiograph shows of one bone.
 
     Attributes:
-        mask: (h, w) float32, probability that the femur's shadow covers a pixel of the working grid, also where
+        mask: (h, w) float32, probability that the bone's shadow covers a pixel of the working grid, also where
             other bones cover it. Read-only.
         working_to_pixel: (2, 3) affine from (column, row) of the working grid to (column, row) of the source.
         field: (h, w) bool, True inside the exposed field; beyond it the bone goes on unseen, so where the mask ends
@@ -68,11 +128,11 @@ class Perception:
     mask: FloatImage
     working_to_pixel: FloatArray
     field: npt.NDArray[np.bool_]
-    landmarks: Mapping[Landmark, SeenLandmark]
+    landmarks: Mapping[str, SeenLandmark]
 
     @property
-    def femur_share(self) -> float:
-        """Share of the exposed field that the femur's shadow covers."""
+    def share(self) -> float:
+        """Share of the exposed field that the bone's shadow covers."""
         return float((self.mask[self.field] > 0.5).mean()) if self.field.any() else 0.0
 
 
@@ -83,11 +143,33 @@ def perceive(enhanced: EnhancedImage, network: Network) -> Perception:
         enhanced: Of one radiograph.
         network: The perception network.
     """
-    image, rows, columns = _padded(enhanced.image)
-    maps = _either_way(image, network)[:, :rows, :columns]
-    mask = _one_piece(np.where(enhanced.field, maps[0], np.float32(0)))
+    maps = _either_way(enhanced.image, network, list(range(1 + len(LANDMARKS))))
+    return _perception(enhanced, maps[0], zip(LANDMARKS, maps[1:], strict=True))
+
+
+def perceive_bones(enhanced: EnhancedImage, network: Network) -> dict[Looks, Perception]:
+    """Find every bone of pelvis and leg in an enhanced radiograph.
+
+    Args:
+        enhanced: Of one radiograph.
+        network: The network of many bones.
+
+    Returns:
+        A perception per bone, also of those that are not there: their masks are empty.
+    """
+    mirrored = [*MIRRORED_BONES, *(len(BONES) + point for point in MIRRORED_POINTS)]
+    maps = _either_way(enhanced.image, network, mirrored)
+    heats = dict(zip(POINTS, maps[len(BONES) :], strict=True))
+    return {
+        looks: _perception(enhanced, mask, [(name, heats[looks, name]) for name in BONE_POINTS[looks[0]]])
+        for looks, mask in zip(BONES, maps, strict=False)
+    }
+
+
+def _perception(enhanced: EnhancedImage, mask: FloatImage, heats: Iterable[tuple[str, FloatImage]]) -> Perception:
+    mask = _one_piece(np.where(enhanced.field, mask, np.float32(0)))
     mask.flags.writeable = False
-    seen = {name: _locate(heat, enhanced.working_to_pixel) for name, heat in zip(LANDMARKS, maps[1:], strict=True)}
+    seen = {str(name): _locate(heat, enhanced.working_to_pixel) for name, heat in heats}
     return Perception(
         mask=mask,
         working_to_pixel=enhanced.working_to_pixel,
@@ -96,21 +178,28 @@ def perceive(enhanced: EnhancedImage, network: Network) -> Perception:
     )
 
 
-def _padded(image: FloatImage) -> tuple[FloatImage, int, int]:
+def _padded(image: FloatImage) -> FloatImage:
     rows, columns = image.shape
-    padding = ((0, -rows % 16), (0, -columns % 16))
-    return np.pad(image, padding), rows, columns
+    return np.pad(image, ((0, -rows % 16), (0, -columns % 16)))
 
 
-def _either_way(image: FloatImage, network: Network) -> FloatImage:
-    """Probabilities (channels, h, w), averaged over the image and its mirror image: sides must not matter."""
-    upright = _sigmoid(network(image[None, None])[0])
-    mirrored = _sigmoid(network(np.ascontiguousarray(image[None, None, :, ::-1]))[0])
-    return np.asarray((upright + mirrored[..., ::-1]) / 2, dtype=np.float32)
+def _either_way(image: FloatImage, network: Network, mirrored: list[int]) -> FloatImage:
+    """Probabilities (channels, h, w), averaged over the image and its mirror image: sides must not matter.
+
+    Args:
+        image: (h, w).
+        network: Of any channels.
+        mirrored: Which channel shows in the mirror image what a channel shows in the picture.
+    """
+    rows, columns = image.shape
+    padded = _padded(image)
+    upright = _sigmoid(network(padded[None, None])[0])
+    flipped = _sigmoid(network(np.ascontiguousarray(padded[None, None, :, ::-1]))[0])[mirrored, :, ::-1]
+    return np.asarray((upright + flipped)[:, :rows, :columns] / 2, dtype=np.float32)
 
 
 def _one_piece(mask: FloatImage) -> FloatImage:
-    """The mask without specks: a femur's shadow is in one piece."""
+    """The mask without specks: a bone's shadow is in one piece."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     if count <= 2:
         return mask

@@ -16,6 +16,7 @@ from pipeline.shape_model import ShapeModel, mirrored
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.contour import Contour, depth_in_field, seen_contour
 from pipeline.stages.perceive import Perception
+from pipeline.stages.posture import Posture
 
 IntArray = npt.NDArray[np.int64]
 
@@ -66,7 +67,8 @@ class Problem:
     """What one fit holds constant: the model as the given side's bone, and the views."""
 
     model: ShapeModel
-    side: Side
+    side: Side | None
+    posture: Posture
     mean: FloatArray
     modes: FloatArray
     triangles: npt.NDArray[np.int32]
@@ -97,11 +99,14 @@ class State:
         return np.asarray(vertices @ self.rotations[view].T + self.translations[view])
 
 
-def prepare(model: ShapeModel, views: Sequence[tuple[Calibration, Perception]], side: Side) -> Problem:
+def prepare(
+    model: ShapeModel, views: Sequence[tuple[Calibration, Perception]], side: Side | None, posture: Posture
+) -> Problem:
     """Everything that can be computed once."""
     return Problem(
         model=model,
         side=side,
+        posture=posture,
         mean=mirrored(model.mean, side),
         modes=mirrored(model.modes, side),
         triangles=model.triangles_of(side),

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.stages.matching import Matches, blend, gate_mm, match, residuals_mm
+from pipeline.stages.posture import Posture
 from pipeline.stages.problem import Problem, State, View
 
 CORRELATION_MM: Final = 24.0
@@ -33,18 +34,6 @@ STUDENT_FREEDOM: Final = 4.0
 LANDMARK_SD_MM: Final = 4.0
 """By how much people disagree on a femoral landmark (five raters, VSD); adds to the heat map's own spread."""
 
-YAW_DEG: Final = -12.0
-YAW_SD_DEG: Final = 15.0
-"""Rotation of a right leg about its long axis against the nominal view. Relaxed supine legs lie at -19 +- 13 degrees
-(turned out; our bones in CT); technologists turn them in, more or less."""
-
-TURN_SD_DEG: Final = 6.0
-"""By how much that rotation changes between two views, beyond the nominal quarter turn."""
-
-TILT_SD_DEG: Final = 7.0
-"""Rotation that foreshortens the bone: flexion in a frontal view, abduction in a lateral one."""
-
-IN_PLANE_SD_DEG: Final = 40.0
 SHIFT_SD_MM: Final = 300.0
 """What the picture shows directly needs hardly any prior."""
 
@@ -212,9 +201,9 @@ def _prior_terms(problem: Problem, state: State, vertices: FloatArray, modes: in
     for index, view in enumerate(problem.views):
         first = modes + 6 * index
         turned = Rotation.from_matrix(state.rotations[index]).as_rotvec()
-        residual.append(turned - [0, 0, np.deg2rad(yaw_of(problem.side, YAW_DEG))])
+        residual.append(turned - [0, 0, np.deg2rad(yaw_of(problem.side, problem.posture.yaw_deg))])
         jacobian.append(np.eye(3, unknowns, first))
-        precision.append(1 / np.deg2rad(_rotation_sd_deg(view.beam)) ** 2)
+        precision.append(1 / np.deg2rad(_rotation_sd_deg(problem.posture, view.beam)) ** 2)
         residual.append(state.translations[index])
         jacobian.append(np.eye(3, unknowns, first + 3))
         precision.append(np.full(3, 1 / SHIFT_SD_MM**2))
@@ -228,23 +217,25 @@ def _prior_terms(problem: Problem, state: State, vertices: FloatArray, modes: in
         row[0, first], row[0, second] = 1, -1
         residual.append(np.array([one - other]))
         jacobian.append(row)
-        precision.append(np.array([1 / np.deg2rad(TURN_SD_DEG) ** 2]))
+        precision.append(np.array([1 / np.deg2rad(problem.posture.turn_sd_deg) ** 2]))
     return Terms(
         residual=np.concatenate(residual), jacobian=np.concatenate(jacobian), precision=np.concatenate(precision)
     )
 
 
-def yaw_of(side: Side, right_leg_deg: float) -> float:
-    """A right leg's rotation about the long axis, as the given side's: mirroring turns its sense."""
-    return right_leg_deg if side is Side.RIGHT else -right_leg_deg
+def yaw_of(side: Side | None, right_deg: float) -> float:
+    """A right bone's rotation about the long axis, as the given side's: mirroring turns its sense."""
+    return -right_deg if side is Side.LEFT else right_deg
 
 
-def _rotation_sd_deg(beam: FloatArray) -> FloatArray:
+def _rotation_sd_deg(posture: Posture, beam: FloatArray) -> FloatArray:
     """Standard deviations of the rotation vector's three components for a view along `beam` (the x or the y axis)."""
     in_plane = abs(beam)
     around_long_axis = np.array([0.0, 0.0, 1.0])
     other = 1 - in_plane - around_long_axis
-    return np.asarray(in_plane * IN_PLANE_SD_DEG + around_long_axis * YAW_SD_DEG + other * TILT_SD_DEG)
+    return np.asarray(
+        in_plane * posture.in_plane_sd_deg + around_long_axis * posture.yaw_sd_deg + other * posture.tilt_sd_deg
+    )
 
 
 def _depth_term(problem: Problem, state: State, vertices: FloatArray, index: int, modes: int) -> Terms:

@@ -31,22 +31,22 @@ LEAST_SPAN_MM: Final = 40.0
 """Landmarks nearer together than this do not tell how far the bone is turned in the picture."""
 
 
-TURNS_DEG: Final = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
-"""Turns in the picture's plane to try."""
-
 TRIAL_GRID: Final = 80
 """Longest side, pixels, of the grid on which trials are compared with the shadow."""
 
 
-def start(problem: Problem, *, yaw_deg: float) -> State:
-    """The mean bone turned about its long axis in every view, and laid over the shadow.
+def start(problem: Problem, *, tilt_deg: float, yaw_deg: float) -> State:
+    """The mean bone turned in every view, and laid over the shadow.
 
     Args:
         problem: The problem.
-        yaw_deg: By how much a right leg is turned; a left one the other way round.
+        tilt_deg: By how much it is turned about the axis from right to left.
+        yaw_deg: By how much a right bone is turned about the body's long axis; a left one the other way round.
     """
-    yaw = Rotation.from_euler("z", yaw_of(problem.side, yaw_deg), degrees=True).as_matrix()
-    poses = [max(_trials(problem, view, yaw), key=lambda pose: _overlap(problem, view, pose)) for view in problem.views]
+    turned = Rotation.from_euler("zx", [yaw_of(problem.side, yaw_deg), tilt_deg], degrees=True).as_matrix()
+    poses = [
+        max(_trials(problem, view, turned), key=lambda pose: _overlap(problem, view, pose)) for view in problem.views
+    ]
     return State(
         coefficients=np.zeros(problem.model.size),
         rotations=np.stack([rotation for rotation, _ in poses]),
@@ -54,16 +54,16 @@ def start(problem: Problem, *, yaw_deg: float) -> State:
     )
 
 
-def _trials(problem: Problem, view: View, yaw: FloatArray) -> list[Pose]:
+def _trials(problem: Problem, view: View, turned: FloatArray) -> list[Pose]:
     poses = []
     known = {name: pixel for name, pixel, _ in view.landmarks if name in problem.model.landmarks}
     if len(known) >= 2:
         points = np.stack([problem.model.landmarks[name].position(problem.mean) for name in known])
         seen = np.stack(list(known.values()))
         if np.ptp(seen, axis=0).max() * view.mm_per_pixel > LEAST_SPAN_MM:
-            poses.append(_by_landmarks(view, yaw, points, seen))
-    for turn in TURNS_DEG:
-        rotation = Rotation.from_rotvec(np.deg2rad(turn) * view.beam).as_matrix() @ yaw
+            poses.append(_by_landmarks(view, turned, points, seen))
+    for turn in problem.posture.turns_deg:
+        rotation = Rotation.from_rotvec(np.deg2rad(turn) * view.beam).as_matrix() @ turned
         poses.append((rotation, _by_shadow(problem, view, rotation)))
     return poses
 

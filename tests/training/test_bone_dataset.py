@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.training import bone_dataset
-from models.training.bone_dataset import BONES, POINTS, BoneShadow, develop, mirrored, read_shadows, render
+from models.training.bone_dataset import BoneShadow, develop, mirrored, read_shadows, render
 from models.training.bone_rays import bone_lengths
 from models.training.bones import Kind
 from models.training.contact_sheet import sheet
@@ -17,6 +17,7 @@ from models.training.patient import build_patient
 from models.training.primitives import ellipsoid
 from pipeline.geometry import ProjectionGeometry
 from pipeline.radiograph import Side
+from pipeline.stages.perceive import BONES, POINTS
 from tests.training.whole_body import someone
 
 FACING_BACK = ProjectionGeometry(
@@ -34,7 +35,7 @@ SIZE = 160
 def shadow_of(setup: FieldSetup) -> tuple[BoneShadow, ProjectionGeometry, bone_dataset.Patient]:
     patient = build_patient(someone(), setup, np.random.default_rng(3))
     geometry = place(patient.body, setup, longest_side=SIZE)
-    return bone_dataset._take(patient, setup, geometry), geometry, patient
+    return bone_dataset.take(patient, setup, geometry), geometry, patient
 
 
 def mask(shadow: BoneShadow, kind: Kind, side: Side | None) -> np.ndarray:

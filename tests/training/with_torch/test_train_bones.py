@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.training.bone_dataset import BONES, POINTS, render
+from models.training.bone_dataset import render
 from models.training.bones import Kind
 from models.training.fields import BoneField
 from models.training.networks import PerceptionNet
 from models.training.train_bones import BonesNet, bone_batches, evaluate, learn_from, loss, start_from, train
 from pipeline.radiograph import Side
-from pipeline.stages.perceive import Landmark
+from pipeline.stages.perceive import BONES, POINTS, Landmark
 from tests.training.whole_body import someone
 
 SMALL = ((1.01, 96, 112, 4),)
