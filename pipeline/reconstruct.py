@@ -16,7 +16,7 @@ from pipeline.stages.calibrate import calibrate
 from pipeline.stages.enhance import EnhancedImage, enhance
 from pipeline.stages.fit import Fit, ViewObservation, fit, fit_either_side
 from pipeline.stages.gate import Gate, GateDecision, gate
-from pipeline.stages.measure import measure
+from pipeline.stages.measure import measure, measure_together
 from pipeline.stages.perceive import Network, Perception, perceive
 
 Given = TypeVar("Given")
@@ -103,11 +103,12 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
         fits = [(views, _fit(models.femur, observations, side)) for side, views, observations in observed]
         note.summary = ", ".join(f"{len(found.vertices)} vertices from {len(views)} view(s)" for views, found in fits)
     with journal.stage("assess", "Judging the result") as note:
-        bones, refused = _each(fits, lambda pair: _judged(*pair))
+        judged, refused = _each(fits, lambda pair: _judged(*pair))
+        bones = _measured_together(judged)
         note.summary = ", ".join(_verdict(bone) for bone in bones)
     own = (sentence for bone in bones for sentence in _bone_warnings(bone))
     sentences = (NOT_RECOGNISED, *warnings, *unplaced, *refused, *own)
-    return Reconstruction(bones=tuple(bones), warnings=tuple(dict.fromkeys(sentences)))
+    return Reconstruction(bones=bones, warnings=tuple(dict.fromkeys(sentences)))
 
 
 def _each(items: Iterable[Given], make: Callable[[Given], Made]) -> tuple[list[Made], tuple[str, ...]]:
@@ -167,8 +168,18 @@ def _fit(model: ShapeModel, observations: tuple[ViewObservation, ...], side: Sid
 
 def _judged(views: Sequence[AdmittedView], found: Fit) -> ReconstructedBone:
     assessment = assess(found)
-    return ReconstructedBone(
-        views=tuple(views), fit=found, assessment=assessment, measurements=measure(found, assessment)
+    return ReconstructedBone(views=tuple(views), fit=found, assessment=assessment, measurements=measure(found))
+
+
+def _measured_together(bones: Sequence[ReconstructedBone]) -> tuple[ReconstructedBone, ...]:
+    """The bones with what is measured on several of them, at the bone with which it is listed."""
+    together = measure_together([bone.fit for bone in bones])
+    return tuple(
+        replace(
+            bone,
+            measurements=(*bone.measurements, *(m for m in together if m.bone == bone.assessment.surface.name)),
+        )
+        for bone in bones
     )
 
 

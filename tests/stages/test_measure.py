@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from pipeline.radiograph import Side, View
-from pipeline.stages.assess import assess
 from pipeline.stages.fit import fit
-from pipeline.stages.measure import DEFINITIONS, measure
-from pipeline.stages.measure import _anatomy as anatomy_of
+from pipeline.stages.measure import measure
+from pipeline.stages.measure_definitions import DEFINITIONS
+from pipeline.stages.measure_femur import Femur
+from pipeline.surface import Bone
 from tests.stages.shadows import femur_model, observation, somebody, standing
 
 
@@ -28,7 +29,7 @@ def measured(model, who, views, side=Side.RIGHT, field=None, **changes):
         tuple(observation(model, vertices, view, side, heights=heights, said=changes) for view in views),
         side=side,
     )
-    return {measurement.name: measurement for measurement in measure(found, assess(found))}
+    return {measurement.name: measurement for measurement in measure(found)}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,9 @@ def from_two_views(model, who):
 
 
 def truth(model, who) -> dict[str, float]:
-    anatomy = anatomy_of(model, who)
-    return {definition.name: definition.measured(anatomy) for definition in DEFINITIONS}
+    femur = Femur(landmarks=model.landmarks, regions=model.regions, vertices=model.instance(who))
+    own = [definition for definition in DEFINITIONS if [part.bone for part in definition.parts] == [Bone.FEMUR]]
+    return {definition.name: definition.measured(femur) for definition in own}
 
 
 def test_the_mean_femur_measures_as_textbooks_say(model):
