@@ -130,7 +130,12 @@ def typical_photometry(rng: np.random.Generator, *, marker: str = "") -> Photome
 
 
 def expose(
-    lengths: Mapping[Layer, FloatImage], spacing_mm: float, photometry: Photometry, rng: np.random.Generator
+    lengths: Mapping[Layer, FloatImage],
+    spacing_mm: float,
+    photometry: Photometry,
+    rng: np.random.Generator,
+    *,
+    foreign: FloatImage | None = None,
 ) -> tuple[FloatImage, BoolImage]:
     """A film of the path lengths.
 
@@ -139,6 +144,7 @@ def expose(
         spacing_mm: Pixel spacing at the detector.
         photometry: Beam, tissue, detector and display.
         rng: Source of textures, noise, places of markers.
+        foreign: (h, w) attenuation, without unit, of what is in or on the patient but not of the patient.
 
     Returns:
         (h, w) float32 display values in 0..1, bone bright; (h, w) the field that the blades leave free.
@@ -146,6 +152,8 @@ def expose(
     blades = _blades(lengths[Layer.SKIN].shape, photometry, rng)
     attenuation = _attenuation(lengths, spacing_mm, photometry, rng)
     attenuation += _objects(attenuation.shape, spacing_mm, photometry, rng)
+    if foreign is not None:
+        attenuation += foreign
     primary = np.exp(-attenuation)
     slow = _blurred(primary, 45.0 / spacing_mm)
     exposure = primary + photometry.scatter * slow
