@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from scipy.spatial import cKDTree
 from pipeline import mesh_files
 from pipeline.geometry import FloatArray
 from pipeline.results import FileKind, ResultFile
-from pipeline.stages.palette import plain_colours, uncertainty_colours
+from pipeline.stages.palette import uncertainty_colours
 from pipeline.surface import BoneSurface
 
 LOW_POLY_TRIANGLES: Final = 2000
@@ -38,36 +39,38 @@ MEDIA_TYPES: Final = {
     "npz": "application/octet-stream",
 }
 
+UNITS: Final = {"stl": "mm", "obj": "mm", "ply": "mm", "glb": "metres"}
+"""glTF knows only metres (glTF 2.0, 3.4)."""
+
 EARLIEST_ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """Archives name a time for each member; this one makes equal arrays equal bytes."""
 
 
-def write_meshes(surface: BoneSurface, out: Path, *, scale_known: bool) -> tuple[ResultFile, ...]:
-    """Write a bone's meshes and points below `out/meshes`.
+def write_meshes(
+    surfaces: Sequence[BoneSurface], out: Path, *, scale_known: bool, scene: str = "scene"
+) -> tuple[ResultFile, ...]:
+    """Write the meshes and points of bones in one frame below `out/meshes`: each alone, and all together as a scene.
 
     Without a scale the files' names and titles say that their units are not mm.
 
     Args:
-        surface: The bone.
+        surfaces: The bones.
         out: The result folder.
         scale_known: Whether the vertices are mm.
+        scene: Name of the file of several bones together.
 
     Returns:
-        The files, paths relative to `out`.
+        The files, paths relative to `out`; the scene first.
     """
+    place = _Place(out=out, scale_known=scale_known)
+    reduced = [low_poly(surface, triangles=LOW_POLY_TRIANGLES) for surface in surfaces]
+    scenes = [place.scene(scene, surfaces, ""), place.scene(scene, reduced, "low-poly")] if len(surfaces) > 1 else []
     written = []
-    for detail, kind, mesh in (
-        ("", FileKind.MESH, surface),
-        ("low-poly", FileKind.MESH_LOW_POLY, low_poly(surface, triangles=LOW_POLY_TRIANGLES)),
-    ):
-        for suffix, data in _encodings(mesh, _header(mesh, detail, scale_known)).items():
-            written.append(_write(surface, out, data, kind=kind, suffix=suffix, detail=detail, scale_known=scale_known))
-    points, normals, nearest = sample_points(surface, count=CLOUD_POINTS, seed=CLOUD_SEED)
-    header = _header(surface, "points", scale_known)
-    cloud = mesh_files.point_cloud_ply(points, normals, uncertainty_colours(surface)[nearest], header=header)
-    kind = FileKind.POINT_CLOUD
-    written.append(_write(surface, out, cloud, kind=kind, suffix="ply", detail="points", scale_known=scale_known))
-    return tuple(written)
+    for surface, small in zip(surfaces, reduced, strict=True):
+        written += place.meshes(surface, "", FileKind.MESH)
+        written += place.meshes(small, "low-poly", FileKind.MESH_LOW_POLY)
+        written.append(place.points(surface))
+    return (*scenes, *written)
 
 
 def low_poly(surface: BoneSurface, *, triangles: int) -> BoneSurface:
@@ -161,27 +164,50 @@ def write_file(
     return ResultFile(path=relative, kind=kind, media_type=media_type, title=title, radiograph=radiograph)
 
 
-def _encodings(mesh: BoneSurface, header: str) -> dict[str, bytes]:
-    return {
-        "stl": mesh_files.stl(mesh, header=f"Bonecraft {header}"),
-        "obj": mesh_files.obj(mesh, header=f"Bonecraft {header}"),
-        "ply": mesh_files.ply(mesh, uncertainty_colours(mesh), header=f"Bonecraft {header}"),
-        "glb": mesh_files.glb(mesh, plain_colours(mesh), header=header),
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where meshes go, and what their names, titles and headers say of their unit."""
 
+    out: Path
+    scale_known: bool
 
-def _header(mesh: BoneSurface, detail: str, scale_known: bool) -> str:
-    unit = "LPS mm" if scale_known else "SHAPE ONLY, units are not mm"
-    return " ".join(filter(None, (mesh.name, detail, unit)))
+    def scene(self, name: str, surfaces: Sequence[BoneSurface], detail: str) -> ResultFile:
+        colours = [uncertainty_colours(surface) for surface in surfaces]
+        data = mesh_files.glb(surfaces, colours, header=self._header(name, detail), scale_known=self.scale_known)
+        kind = FileKind.SCENE_LOW_POLY if detail else FileKind.SCENE
+        return self._write(name, "All bones", data, kind=kind, suffix="glb", detail=detail)
 
+    def meshes(self, surface: BoneSurface, detail: str, kind: FileKind) -> list[ResultFile]:
+        header, colours = self._header(surface.name, detail), uncertainty_colours(surface)
+        known = self.scale_known
+        encoded = {
+            "stl": mesh_files.stl(surface, header=f"Bonecraft {header}"),
+            "obj": mesh_files.obj(surface, header=f"Bonecraft {header}"),
+            "ply": mesh_files.ply(surface, colours, header=f"Bonecraft {header}", scale_known=known),
+            "glb": mesh_files.glb([surface], [colours], header=header, scale_known=known),
+        }
+        return [
+            self._write(surface.name, surface.title, data, kind=kind, suffix=suffix, detail=detail)
+            for suffix, data in encoded.items()
+        ]
 
-def _write(
-    surface: BoneSurface, out: Path, data: bytes, *, kind: FileKind, suffix: str, detail: str, scale_known: bool
-) -> ResultFile:
-    shape_only = "" if scale_known else "shape-only"
-    name = "_".join(filter(None, (surface.name, detail, shape_only)))
-    words = ", ".join(filter(None, (surface.title, detail, "shape only, not mm" if shape_only else "")))
-    return write_file(out, f"meshes/{name}.{suffix}", data, kind=kind, title=f"{words}, {suffix.upper()}")
+    def points(self, surface: BoneSurface) -> ResultFile:
+        points, normals, nearest = sample_points(surface, count=CLOUD_POINTS, seed=CLOUD_SEED)
+        header = self._header(surface.name, "points")
+        data = mesh_files.point_cloud_ply(points, normals, uncertainty_colours(surface)[nearest], header=header)
+        kind = FileKind.POINT_CLOUD
+        return self._write(surface.name, surface.title, data, kind=kind, suffix="ply", detail="points")
+
+    def _header(self, name: str, detail: str) -> str:
+        unit = "LPS mm" if self.scale_known else "SHAPE ONLY, units are not mm"
+        return " ".join(filter(None, (name, detail, unit)))
+
+    def _write(self, name: str, title: str, data: bytes, *, kind: FileKind, suffix: str, detail: str) -> ResultFile:
+        file_name = "_".join(filter(None, (name, detail, "" if self.scale_known else "shape-only")))
+        unit = UNITS[suffix] if self.scale_known else "shape only, not mm"
+        words = ", ".join(filter(None, (title, detail, unit)))
+        path = f"meshes/{file_name}.{suffix}"
+        return write_file(self.out, path, data, kind=kind, title=f"{words}, {suffix.upper()}")
 
 
 def _nearest(points: FloatArray, queries: FloatArray) -> npt.NDArray[np.int64]:

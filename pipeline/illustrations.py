@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from pipeline.export import png, write_file
+from pipeline.novel_views import Shown
 from pipeline.presentation import Presentation
 from pipeline.radiograph import Radiograph
-from pipeline.reconstruct import ReconstructedBone, Reconstruction
 from pipeline.results import FileKind, ResultFile
 from pipeline.shape_model import mirrored
+from pipeline.shown_radiographs import ShownRadiograph
 from pipeline.stages.camera import standard_cameras
 from pipeline.stages.lettering import Picture
 from pipeline.stages.overlay import ReprojectedContour, reproject
+from pipeline.stages.palette import uncertainty_colours
+from pipeline.stages.perceive import Perception
 from pipeline.stages.stage_pictures import (
     beam_picture,
     enhanced_picture,
@@ -25,8 +30,10 @@ from pipeline.stages.stage_pictures import (
     perceived_picture,
     uncertainty_picture,
 )
+from pipeline.surface import Bone
 
 MOST_RENDERINGS: Final = 9
+UNCERTAINTY_VIEWS: Final = 3
 
 
 def illustrate_input(radiographs: Sequence[Radiograph], out: Path) -> str:
@@ -34,34 +41,26 @@ def illustrate_input(radiographs: Sequence[Radiograph], out: Path) -> str:
     return _write("read", input_picture(radiographs), out)
 
 
-def illustrate(reconstruction: Reconstruction, shown: Sequence[Presentation], out: Path) -> dict[str, str]:
+def illustrate(shown: Presentation, out: Path) -> dict[str, str]:
     """Write the pictures of the stages from `gate` to `render`.
 
     Args:
-        reconstruction: Of the study.
-        shown: Its bones, as presented, in the same order.
+        shown: The study's bones, as presented.
         out: The result folder.
 
     Returns:
         Path of each picture by the stage's name.
     """
-    bones = reconstruction.bones
-    views = [view for bone in bones for view in bone.views]
-    after = [contour for presentation in shown for contour in presentation.contours]
-    calibrations = [fitted.observation.calibration for bone in bones for fitted in bone.fit.views]
-    renderings = [picture for presentation in shown for picture in presentation.renderings]
-    surface = bones[0].assessment.surface
-    unit = "mm" if bones[0].scale.known else ""
+    films = shown.films
+    views = [film.view for film in films]
     drawn = {
         "gate": gate_picture([view.decision for view in views]),
         "enhance": enhanced_picture([view.enhanced for view in views]),
-        "perceive": perceived_picture([view.enhanced for view in views], [view.perception for view in views]),
-        "calibrate": beam_picture(calibrations),
-        "fit": fit_picture(
-            [view.radiograph for view in views], [c for bone in bones for c in _mean_contours(bone)], after
-        ),
-        "assess": uncertainty_picture(surface, standard_cameras(surface.side)[:4], unit=unit),
-        "render": montage(renderings[:MOST_RENDERINGS]),
+        "perceive": perceived_picture([view.enhanced for view in views], [_seen(film) for film in films]),
+        "calibrate": beam_picture([film.bones[0].fitted.observation.calibration for film in films]),
+        "fit": fit_picture([view.radiograph for view in views], [_mean_contours(f) for f in films], shown.contours),
+        "assess": _uncertainty(shown.scenes[0]),
+        "render": montage(shown.renderings[:MOST_RENDERINGS]),
     }
     return {name: _write(name, picture, out) for name, picture in drawn.items()}
 
@@ -74,14 +73,25 @@ def stage_picture_files(pictures: Mapping[str, str]) -> tuple[ResultFile, ...]:
     )
 
 
-def _mean_contours(bone: ReconstructedBone) -> list[ReprojectedContour]:
-    """Outlines of the model's mean bone where the fit put the bone: what the shape alone improved."""
-    fit = bone.fit
-    mean = fit.pose.apply(mirrored(fit.model.mean, fit.side))
-    return [
-        reproject(mean, fit.triangles, fitted.geometry, view.perception)
-        for fitted, view in zip(fit.views, bone.views, strict=True)
-    ]
+def _seen(film: ShownRadiograph) -> list[tuple[Bone, Perception]]:
+    return [(shown.surface.bone, shown.fitted.observation.perception) for shown in film.bones]
+
+
+def _uncertainty(scene: Shown) -> Picture:
+    painted = scene.body.painted(np.concatenate([uncertainty_colours(surface) for surface in scene.surfaces]))
+    around = scene.seen() if scene.together else None
+    cameras = standard_cameras(scene.side)[:UNCERTAINTY_VIEWS]
+    return uncertainty_picture(painted, cameras, around=around, unit="mm" if scene.scale_known else "")
+
+
+def _mean_contours(film: ShownRadiograph) -> list[ReprojectedContour]:
+    """Outlines of the models' mean bones where the fit put the bones: what the shape alone improved."""
+    contours = []
+    for shown in film.bones:
+        fit, seen = shown.bone.fit, shown.fitted.observation.perception
+        mean = fit.pose.apply(mirrored(fit.model.mean, fit.side))
+        contours.append(reproject(shown.surface.bone, mean, fit.triangles, shown.geometry, seen))
+    return contours
 
 
 def _write(name: str, picture: Picture, out: Path) -> str:

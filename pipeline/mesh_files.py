@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -53,18 +53,20 @@ def obj(surface: BoneSurface, *, header: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def ply(surface: BoneSurface, colours: Colours, *, header: str) -> bytes:
+def ply(surface: BoneSurface, colours: Colours, *, header: str, scale_known: bool) -> bytes:
     """Binary PLY with normals, colours, the standard deviation and the inferred flag of every vertex; mm, LPS.
 
     Args:
         surface: The bone.
         colours: (V, 3) uint8.
         header: A line of comment.
+        scale_known: Whether lengths are mm: the deviation is called `sd_mm`, otherwise `sd`.
     """
-    record = np.dtype([*_POINT, ("standard_deviation", FLOAT), ("inferred", "u1")])
+    deviation = _deviation_name(scale_known)
+    record = np.dtype([*_POINT, (deviation, FLOAT), ("inferred", "u1")])
     vertices = np.zeros(len(surface.vertices), dtype=record)
     _fill(vertices, surface.vertices, surface.normals(), colours)
-    vertices["standard_deviation"], vertices["inferred"] = surface.standard_deviation, surface.inferred
+    vertices[deviation], vertices["inferred"] = surface.standard_deviation, surface.inferred
     faces = np.zeros(len(surface.triangles), dtype=np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
     faces["count"], faces["corners"] = 3, surface.triangles
     face_header = f"element face {len(faces)}\nproperty list uchar int vertex_indices\n"
@@ -85,27 +87,29 @@ def point_cloud_ply(points: FloatArray, normals: FloatArray, colours: Colours, *
     return _ply_header(vertices, header, "") + vertices.tobytes()
 
 
-def glb(surface: BoneSurface, colours: Colours, *, header: str) -> bytes:
-    """Binary glTF 2.0 with normals and colours; metres, y up.
+def glb(surfaces: Sequence[BoneSurface], colours: Sequence[Colours], *, header: str, scale_known: bool) -> bytes:
+    """Binary glTF 2.0 with a node for each bone, called like the bone; with normals and colours; metres, y up.
+
+    Every vertex carries its standard deviation (`_SD_MM`, in mm; `_SD` in a shape without scale) and whether it is
+    inferred (`_INFERRED`, 0 or 1). A node's `extras` say the bone's title and side.
 
     Args:
-        surface: The bone.
-        colours: (V, 3) uint8 sRGB.
+        surfaces: The bones, in one frame.
+        colours: (V, 3) uint8 sRGB of each.
         header: Goes to `asset.extras.note`.
+        scale_known: Whether lengths are mm.
     """
-    positions = (surface.vertices @ GLTF_FROM_LPS.T * METRES_PER_MM).astype(FLOAT)
-    normals = (surface.normals() @ GLTF_FROM_LPS.T).astype(FLOAT)
-    linear = np.round(((colours / 255.0) ** 2.2) * 65535).astype("<u2")
-    rgba = np.concatenate([linear, np.full((len(linear), 1), 65535, dtype="<u2")], axis=1)
-    scalars = [values.astype(FLOAT).tobytes() for values in (surface.standard_deviation, surface.inferred)]
-    indices = surface.triangles.astype("<u4").tobytes()
-    parts = [positions.tobytes(), normals.tobytes(), rgba.tobytes(), *scalars, indices]
-    document = _gltf(surface, positions, [len(part) for part in parts], header)
+    parts = [part for pair in zip(surfaces, colours, strict=True) for part in _glb_parts(*pair)]
+    document = _gltf(surfaces, [len(part) for part in parts], header, _deviation_name(scale_known).upper())
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     binary = b"".join(parts)
     chunks = _chunk(b"JSON", text) + _chunk(b"BIN\0", binary)
     return b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks
+
+
+def _deviation_name(scale_known: bool) -> str:
+    return "sd_mm" if scale_known else "sd"
 
 
 _POINT: Final = [
@@ -129,40 +133,76 @@ def _ply_header(vertices: npt.NDArray[Any], comment: str, more: str) -> bytes:
     return f"{start}{properties}{more}end_header\n".encode()
 
 
-def _gltf(surface: BoneSurface, positions: npt.NDArray[Any], sizes: list[int], note: str) -> dict[str, Any]:
-    """The JSON of a glTF file whose one buffer holds these parts, of these sizes.
+def _gltf_positions(surface: BoneSurface) -> npt.NDArray[np.float32]:
+    return np.asarray(surface.vertices @ GLTF_FROM_LPS.T * METRES_PER_MM, dtype=FLOAT)
 
-    Positions, normals, colours, each vertex's standard deviation in mm, whether it is inferred (0 or 1), indices.
-    """
+
+def _glb_parts(surface: BoneSurface, colours: Colours) -> tuple[bytes, ...]:
+    """What a bone puts into the buffer, in the order of `_LAYOUT`: all parts are multiples of four bytes."""
+    normals = (surface.normals() @ GLTF_FROM_LPS.T).astype(FLOAT)
+    linear = np.round(((colours / 255.0) ** 2.2) * 65535).astype("<u2")
+    rgba = np.concatenate([linear, np.full((len(linear), 1), 65535, dtype="<u2")], axis=1)
+    arrays = (
+        *(_gltf_positions(surface), normals, rgba),
+        *(surface.standard_deviation.astype(FLOAT), surface.inferred.astype(FLOAT)),
+        surface.triangles.astype("<u4"),
+    )
+    return tuple(array.tobytes() for array in arrays)
+
+
+_FLOATS, _SHORTS, _INTEGERS = 5126, 5123, 5125
+_VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
+_LAYOUT: Final = (
+    {"componentType": _FLOATS, "type": "VEC3"},
+    {"componentType": _FLOATS, "type": "VEC3"},
+    {"componentType": _SHORTS, "type": "VEC4", "normalized": True},
+    {"componentType": _FLOATS, "type": "SCALAR"},
+    {"componentType": _FLOATS, "type": "SCALAR"},
+    {"componentType": _INTEGERS, "type": "SCALAR"},
+)
+"""Positions, normals, colours, standard deviation, inferred or not, corners of the triangles (glTF 2.0, 3.6.2.2)."""
+
+
+def _gltf(surfaces: Sequence[BoneSurface], sizes: Sequence[int], note: str, deviation: str) -> dict[str, Any]:
+    """The JSON of a glTF file whose one buffer holds the parts of each bone, of these sizes."""
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
-    targets = (34962, 34962, 34962, 34962, 34962, 34963)  # array and element array buffers
-    count = len(positions)
-    bounds = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
-    floats, shorts, integers = 5126, 5123, 5125
-    accessors = [
-        {"bufferView": 0, "componentType": floats, "count": count, "type": "VEC3", **bounds},
-        {"bufferView": 1, "componentType": floats, "count": count, "type": "VEC3"},
-        {"bufferView": 2, "componentType": shorts, "normalized": True, "count": count, "type": "VEC4"},
-        {"bufferView": 3, "componentType": floats, "count": count, "type": "SCALAR"},
-        {"bufferView": 4, "componentType": floats, "count": count, "type": "SCALAR"},
-        {"bufferView": 5, "componentType": integers, "count": surface.triangles.size, "type": "SCALAR"},
-    ]
+    per_bone = len(_LAYOUT)
+    accessors, meshes = [], []
+    for number, surface in enumerate(surfaces):
+        first = number * per_bone
+        counts = (*[len(surface.vertices)] * (per_bone - 1), surface.triangles.size)
+        own = [{"bufferView": first + k, "count": counts[k], **_LAYOUT[k]} for k in range(per_bone)]
+        positions = _gltf_positions(surface)
+        own[0] |= {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
+        accessors += own
+        names = ("POSITION", "NORMAL", "COLOR_0", f"_{deviation}", "_INFERRED")
+        attributes = {name: first + k for k, name in enumerate(names)}
+        primitive = {"attributes": attributes, "indices": first + per_bone - 1, "material": 0}
+        meshes.append({"name": surface.name, "primitives": [primitive]})
     views = [
-        {"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
-        for start, size, target in zip(starts, sizes, targets, strict=True)
+        {
+            "buffer": 0,
+            "byteOffset": start,
+            "byteLength": size,
+            "target": _INDEX_BUFFER if number % per_bone == per_bone - 1 else _VERTEX_BUFFER,
+        }
+        for number, (start, size) in enumerate(zip(starts, sizes, strict=True))
     ]
-    attributes = {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2, "_STANDARD_DEVIATION": 3, "_INFERRED": 4}
     return {
         "asset": {"version": "2.0", "generator": "Bonecraft", "extras": {"note": note}},
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": surface.name}],
+        "scenes": [{"nodes": list(range(len(surfaces)))}],
+        "nodes": [{"mesh": k, "name": s.name, "extras": _node_extras(s)} for k, s in enumerate(surfaces)],
         "materials": [{"pbrMetallicRoughness": BONE_MATERIAL, "name": "bone"}],
-        "meshes": [{"name": surface.name, "primitives": [{"attributes": attributes, "indices": 5, "material": 0}]}],
+        "meshes": meshes,
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": sum(sizes)}],
     }
+
+
+def _node_extras(surface: BoneSurface) -> dict[str, str | None]:
+    return {"title": surface.title, "bone": str(surface.bone), "side": str(surface.side) if surface.side else None}
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

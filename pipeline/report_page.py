@@ -35,6 +35,8 @@ STRIP_ASPECT: Final = 2.0
 DOWNLOADS: Final = (
     FileKind.SURFACE_SEGMENTATION,
     FileKind.SECONDARY_CAPTURE,
+    FileKind.SCENE,
+    FileKind.SCENE_LOW_POLY,
     FileKind.MESH,
     FileKind.MESH_LOW_POLY,
     FileKind.POINT_CLOUD,
@@ -58,8 +60,8 @@ def report_page(report: Report, folder: Path) -> str:
                 _banners(report),
                 _facts(report),
                 _proof(report, folder),
-                _gallery("The bone", report, folder, FileKind.NOVEL_VIEW),
-                _measurements(report.measurements),
+                _gallery("In three dimensions", report, folder, FileKind.NOVEL_VIEW),
+                _measurements(report),
                 _stages(report.stages, folder),
                 _gallery("Depth", report, folder, FileKind.DEPTH_PICTURE),
                 _files(report.files),
@@ -99,23 +101,53 @@ def _banners(report: Report) -> str:
 
 
 def _facts(report: Report) -> str:
-    cards = [card for surface in report.surfaces for card in _surface_facts(surface, report.scale)]
-    if report.surfaces:
-        views = ", ".join(f"{r.view} {r.side}" for r in report.radiographs)
-        cards.append((str(len(report.radiographs)), f"views used: {views}"))
-        cards.append((_scale_words(report.scale), f"scale: {report.scale.provenance}"))
+    """A lone bone's figures as cards; several bones' as a table. What holds for all of them as cards in any case."""
+    if not report.surfaces:
+        return ""
+    several = len(report.surfaces) > 1
+    cards = [] if several else _surface_facts(report.surfaces[0], report.scale)
+    views = ", ".join(f"{r.view} {r.side}" for r in report.radiographs)
+    cards.append((str(len(report.radiographs)), f"views used: {views}"))
+    cards.append((_scale_words(report.scale), f"scale: {report.scale.provenance}"))
     cells = "".join(f'<div class="fact"><b>{escape(value)}</b>{escape(words)}</div>' for value, words in cards)
-    return f'<div class="facts">{cells}</div>' if cells else ""
+    return f'<div class="facts">{cells}</div>{_bones(report) if several else ""}'
 
 
 def _surface_facts(surface: SurfaceReport, scale: ScaleReport) -> list[tuple[str, str]]:
-    closed = "watertight" if surface.watertight else "not closed"
-    error = f"{surface.expected_error:.1f} mm" if scale.known else "not in mm"
     return [
-        (error, "expected mean surface error"),
-        (f"{surface.vertices:,}", f"vertices, {surface.triangles:,} triangles, {closed}"),
+        (_expected(surface, scale), "expected mean surface error"),
+        (f"{surface.vertices:,}", f"vertices, {surface.triangles:,} triangles, {_closed(surface)}"),
         (f"{surface.inferred_fraction:.0%}", "of the surface is inferred: no radiograph shows it"),
     ]
+
+
+def _bones(report: Report) -> str:
+    """A row for each bone, with its colour."""
+    head = (
+        "<tr><th>Bone</th><th class=number>Expected error</th><th class=number>Contour error</th>"
+        "<th class=number>Inferred, not seen</th><th>Mesh</th></tr>"
+    )
+    return f"<h2>The bones</h2><table>{head}{''.join(_bone_row(s, report) for s in report.surfaces)}</table>"
+
+
+def _bone_row(surface: SurfaceReport, report: Report) -> str:
+    contours = [(r.view, c.error_mm) for r in report.radiographs for c in r.contours if c.bone == surface.name]
+    errors = ", ".join(f"{view} {error:.1f} mm" for view, error in contours if error is not None)
+    mesh = f"{surface.vertices:,} vertices, {_closed(surface)}"
+    swatch = f'<span class=swatch style="background:{escape(surface.colour)}"></span>'
+    return (
+        f"<tr><td>{swatch}{escape(_bone_title(surface))}</td>"
+        f"<td class=number>{escape(_expected(surface, report.scale))}</td><td class=number>{escape(errors)}</td>"
+        f"<td class=number>{surface.inferred_fraction:.0%}</td><td class=quiet>{escape(mesh)}</td></tr>"
+    )
+
+
+def _expected(surface: SurfaceReport, scale: ScaleReport) -> str:
+    return f"{surface.expected_error:.1f} mm" if scale.known else "not in mm"
+
+
+def _closed(surface: SurfaceReport) -> str:
+    return "watertight" if surface.watertight else "not closed"
 
 
 def _scale_words(scale: ScaleReport) -> str:
@@ -124,7 +156,7 @@ def _scale_words(scale: ScaleReport) -> str:
 
 def _proof(report: Report, folder: Path) -> str:
     proofs = [file for file in report.files if file.kind is FileKind.CONTOUR_PICTURE]
-    return _pictures("Its outline on the radiographs", proofs, folder, wide=True)
+    return _pictures("The outlines on the radiographs", proofs, folder, wide=True)
 
 
 def _gallery(heading: str, report: Report, folder: Path, kind: FileKind) -> str:
@@ -149,24 +181,31 @@ def _figure(path: Path, words: str) -> str:
     return f"<figure{' class=full' if is_strip else ''}>{image}<figcaption>{escape(words)}</figcaption></figure>"
 
 
-def _measurements(measurements: Sequence[Measurement]) -> str:
-    rows = [_measurement_row(measurement) for measurement in measurements]
-    head = "<tr><th>Measurement</th><th>Bone</th><th class=number>Value</th><th class=number>90 % interval</th></tr>"
+def _measurements(report: Report) -> str:
+    """A table with the measurements of each bone under its name; those of several bones last."""
+    groups: dict[str, list[Measurement]] = {surface.name: [] for surface in report.surfaces}
+    for measurement in report.measurements:
+        groups.setdefault(measurement.bone, []).append(measurement)
+    titles = {surface.name: _bone_title(surface) for surface in report.surfaces}
+    rows = [
+        f"<tr class=group><th colspan=3>{escape(titles.get(name, name))}</th></tr>"
+        + "".join(map(_measurement_row, of_bone))
+        for name, of_bone in groups.items()
+        if of_bone
+    ]
+    head = "<tr><th>Measurement</th><th class=number>Value</th><th class=number>90 % interval</th></tr>"
     return f"<h2>Measurements</h2><table>{head}{''.join(rows)}</table>" if rows else ""
 
 
 def _measurement_row(measurement: Measurement) -> str:
-    name, bone = escape(measurement.name), escape(measurement.bone)
+    name = escape(measurement.name)
     if measurement.value is None:
-        return f"<tr class=grey><td>{name}</td><td>{bone}</td><td colspan=2>{escape(measurement.reason)}</td></tr>"
+        return f"<tr class=grey><td>{name}</td><td colspan=2>{escape(measurement.reason)}</td></tr>"
     unit = {"deg": "°"}.get(measurement.unit, f" {measurement.unit}")
     ends = (measurement.lower, measurement.upper)
     interval = " to ".join(f"{end:.1f}{unit}" for end in ends if end is not None)
     value = f"{measurement.value:.1f}{unit}"
-    return (
-        f"<tr><td>{name}</td><td>{bone}</td><td class=number>{escape(value)}</td>"
-        f"<td class=number>{escape(interval)}</td></tr>"
-    )
+    return f"<tr><td>{name}</td><td class=number>{escape(value)}</td><td class=number>{escape(interval)}</td></tr>"
 
 
 def _stages(stages: Sequence[StageReport], folder: Path) -> str:

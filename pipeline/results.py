@@ -36,6 +36,8 @@ class FileKind(StrEnum):
 
     SURFACE_SEGMENTATION = "surface-segmentation"
     SECONDARY_CAPTURE = "secondary-capture"
+    SCENE = "scene"
+    SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
     MESH_LOW_POLY = "mesh-low-poly"
     POINT_CLOUD = "point-cloud"
@@ -105,29 +107,43 @@ class ScaleReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoneContour:
+    """One bone's outline on one radiograph.
+
+    Attributes:
+        bone: Name of its `SurfaceReport`.
+        polygons: Closed polygons of (column, row) in source pixels.
+        error_mm: Mean distance between this outline and the outline seen in the image (None: not measured).
+    """
+
+    bone: str
+    polygons: tuple[tuple[tuple[float, float], ...], ...]
+    error_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RadiographReport:
     """One radiograph as it was used.
 
     Attributes:
         identifier: SOPInstanceUID or file name.
         view: `AP`, `PA`, `LATERAL`; as decided, not merely as tagged.
-        side: `L` or `R`.
+        side: In the letters of ImageLaterality (0020,0062): `L`, `R`, `B` where bones of both sides are shown, `U`
+            where only bones without side are.
         picture: Windowed 8-bit PNG, full size.
-        contour: The reconstruction's outline on it: closed polygons of (column, row) in source pixels.
+        contours: The outline of every bone that was reconstructed from it.
         rows: Number of rows of the source.
         columns: Number of columns of the source.
-        contour_error_mm: Mean distance between that outline and the outline seen in the image (None: not measured).
-        mm_per_pixel: Size of a source pixel in the bone's plane, None without scale.
+        mm_per_pixel: Size of a source pixel in the plane of the bones, None without scale.
     """
 
     identifier: str
     view: str
     side: str
     picture: str
-    contour: tuple[tuple[tuple[float, float], ...], ...]
+    contours: tuple[BoneContour, ...]
     rows: int
     columns: int
-    contour_error_mm: float | None
     mm_per_pixel: float | None
 
 
@@ -146,6 +162,7 @@ class SurfaceReport:
         expected_error: Expected mean surface error over what the views show (one figure to trust it by), calibrated on
             people not in the model.
         inferred_fraction: Share of the surface that no radiograph shows.
+        colour: In which it is shown among other bones, `#f0d492`; empty in reports of one bone by earlier versions.
     """
 
     name: str
@@ -157,6 +174,7 @@ class SurfaceReport:
     extent: tuple[float, float, float]
     expected_error: float
     inferred_fraction: float
+    colour: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,10 +247,25 @@ class Report:
             ValueError: The text is not such a report.
         """
         try:
-            report: Report = _from_plain(cls, json.loads(text))
-        except (KeyError, TypeError) as error:
+            plain = json.loads(text)
+            radiographs = [_with_contours(radiograph) for radiograph in plain.get("radiographs", ())]
+            report: Report = _from_plain(cls, plain | {"radiographs": radiographs})
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"not a Bonecraft report: {error}") from error
         return report
+
+
+def _with_contours(radiograph: dict[str, Any]) -> dict[str, Any]:
+    """A radiograph with a contour per bone; in version 0.1 it had one, of the femur of its side."""
+    if "contour" not in radiograph:
+        return radiograph
+    kept = {name: value for name, value in radiograph.items() if name not in ("contour", "contour_error_mm")}
+    femur = {
+        "bone": f"femur_{radiograph['side']}",
+        "polygons": radiograph["contour"],
+        "error_mm": radiograph["contour_error_mm"],
+    }
+    return kept | {"contours": [femur]}
 
 
 def _from_plain(wanted: Any, value: Any) -> Any:  # noqa: ANN401 - generic over every field's type

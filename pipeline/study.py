@@ -115,10 +115,10 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
             files=(*stage_picture_files(pictures), _page_file()),
             refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence),
         )
-    with journal.stage("render", "Drawing the bone and writing meshes") as note:
-        shown = [present(bone, folder) for bone in reconstruction.bones]
-        pictures |= illustrate(reconstruction, shown, folder)
-        note.summary = f"{sum(len(s.files) for s in shown)} files"
+    with journal.stage("render", "Drawing the bones and writing meshes") as note:
+        shown = present(reconstruction, folder)
+        pictures |= illustrate(shown, folder)
+        note.summary = f"{len(shown.files)} files"
     with journal.stage("write", "Writing DICOM results") as note:
         dicom = _write_dicom(study, reconstruction, shown, models.versions, folder, options)
         note.summary = f"{len(dicom)} DICOM instances" if dicom else "no DICOM: the pictures came without a study"
@@ -127,19 +127,19 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
         software_version=version("bonecraft"),
         scale=_scale_report(_overall_scale(reconstruction)),
         stages=_with_pictures(journal.stages, pictures),
-        radiographs=tuple(report for s in shown for report in s.radiographs),
-        surfaces=tuple(s.surface for s in shown),
-        measurements=tuple(m for bone in reconstruction.bones for m in bone.measurements),
+        radiographs=shown.radiographs,
+        surfaces=shown.surfaces,
+        measurements=reconstruction.measurements,
         warnings=(*warnings, *reconstruction.warnings),
         models=models.versions,
-        files=(*dicom, *(file for s in shown for file in s.files), *stage_picture_files(pictures), _page_file()),
+        files=(*dicom, *shown.files, *stage_picture_files(pictures), _page_file()),
     )
 
 
 def _write_dicom(
     study: StudyInput,
     reconstruction: Reconstruction,
-    shown: Sequence[Presentation],
+    shown: Presentation,
     models: tuple[ModelVersion, ...],
     folder: Path,
     options: StudyOptions,
@@ -147,8 +147,8 @@ def _write_dicom(
     """DICOM instances of the source study; none where no radiograph came as DICOM."""
     choices = tuple(choice for typed in options.typed for choice in typed.choices())
     return write_results(
-        surfaces=tuple(bone.assessment.surface for bone in reconstruction.bones),
-        pictures=tuple(proof for s in shown for proof in s.proofs if proof.radiograph in study.headers),
+        frames=tuple(scene.surfaces for scene in shown.scenes),
+        pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
         scale=_overall_scale(reconstruction),
         models=models,
         sources=study.headers,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +11,19 @@ import trimesh
 
 from pipeline import mesh_files
 from pipeline.export import CLOUD_POINTS, low_poly, npz, png, sample_points, write_meshes
-from pipeline.geometry import ProjectionGeometry
-from pipeline.radiograph import Side
+from pipeline.geometry import ProjectionGeometry, RigidPose
+from pipeline.projector import moved
+from pipeline.radiograph import Side, View
 from pipeline.results import FileKind
 from pipeline.stages.camera import camera, standard_cameras
 from pipeline.stages.depth_pictures import view_depth
 from pipeline.stages.drawn_radiograph import draw_radiographs
-from pipeline.stages.palette import INFERRED, plain_colours, uncertainty_colours
+from pipeline.stages.palette import BONE_COLOURS, INFERRED, MISS, cielab, plain_colours, uncertainty_colours
 from pipeline.stages.render import prepare, render_shaded
+from pipeline.stages.subdivision import loop_refinement
 from pipeline.surface import Bone, BoneSurface
 from tests.factories import make_bone
+from tests.reconstructions import apparatus, pelvis_from_the_front
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def bone() -> BoneSurface:
 @pytest.fixture(scope="module")
 def folder(bone, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
-    return out, write_meshes(bone, out, scale_known=True)
+    return out, write_meshes([bone], out, scale_known=True)
 
 
 def an_egg() -> BoneSurface:
@@ -67,13 +71,53 @@ def test_glb_stands_upright_in_metres(bone, folder):
     assert mesh.extents == pytest.approx([left, head, posterior], rel=1e-3)
 
 
+def document_of(glb: bytes) -> dict:
+    """The JSON of a GLB."""
+    text_length = struct.unpack("<I", glb[12:16])[0]
+    return json.loads(glb[20 : 20 + text_length])
+
+
+def test_a_scene_has_a_node_for_each_bone_in_its_place(tmp_path):
+    pelvis = [bone.assessment.surface for bone in pelvis_from_the_front().bones]
+    scene = write_meshes(pelvis, tmp_path, scale_known=True)[0]
+    assert (scene.kind, scene.title) == (FileKind.SCENE, "All bones, metres, GLB")
+    document = document_of((tmp_path / scene.path).read_bytes())
+    assert [node["name"] for node in document["nodes"]] == [
+        *("femur_R", "femur_L", "hip_bone_R", "hip_bone_L", "sacrum"),
+    ]
+    assert [node["extras"]["title"] for node in document["nodes"]][2:] == ["Right hip bone", "Left hip bone", "Sacrum"]
+    assert [node["extras"]["side"] for node in document["nodes"]][3:] == ["L", None]
+    loaded = trimesh.load(tmp_path / scene.path)
+    for surface in pelvis:
+        expected = np.stack([surface.vertices.min(axis=0), surface.vertices.max(axis=0)])[:, [0, 2, 1]] / 1000
+        expected[:, 2] = -expected[::-1, 2]
+        assert loaded.geometry[surface.name].bounds == pytest.approx(expected, abs=1e-5)
+        assert loaded.geometry[surface.name].is_watertight
+
+
+def test_glb_carries_the_deviation_in_mm_and_what_is_inferred(bone):
+    data = mesh_files.glb([bone], [uncertainty_colours(bone)], header="note", scale_known=True)
+    document = document_of(data)
+    attributes = document["meshes"][0]["primitives"][0]["attributes"]
+    start = 20 + struct.unpack("<I", data[12:16])[0] + 8
+    for name, values in (("_SD_MM", bone.standard_deviation), ("_INFERRED", bone.inferred)):
+        view = document["bufferViews"][document["accessors"][attributes[name]]["bufferView"]]
+        stored = np.frombuffer(data[start + view["byteOffset"] :][: view["byteLength"]], "<f4")
+        assert stored == pytest.approx(values.astype(float), rel=1e-6)
+
+
+def test_a_shape_without_scale_claims_no_mm_of_its_deviation(bone):
+    data = mesh_files.glb([bone], [plain_colours(bone)], header="note", scale_known=False)
+    assert "_SD" in document_of(data)["meshes"][0]["primitives"][0]["attributes"]
+    header = mesh_files.ply(bone, plain_colours(bone), header="note", scale_known=False).partition(b"end_header")[0]
+    assert b"property float sd\n" in header
+
+
 def test_glb_says_its_own_length(bone):
-    data = mesh_files.glb(bone, plain_colours(bone), header="note")
+    data = mesh_files.glb([bone], [plain_colours(bone)], header="note", scale_known=True)
     magic, version, length = struct.unpack("<4sII", data[:12])
-    text_length = struct.unpack("<I", data[12:16])[0]
-    document = json.loads(data[20 : 20 + text_length])
     assert (magic, version, length) == (b"glTF", 2, len(data))
-    assert document["accessors"][-1]["count"] == bone.triangles.size
+    assert document_of(data)["accessors"][-1]["count"] == bone.triangles.size
 
 
 def test_the_low_poly_mesh_is_small_closed_and_near(bone):
@@ -89,7 +133,7 @@ def test_the_low_poly_mesh_is_small_closed_and_near(bone):
 def test_ply_carries_the_deviation_and_what_is_inferred(bone, folder):
     data = (folder[0] / f"meshes/{bone.name}.ply").read_bytes()
     head, _, body = data.partition(b"end_header\n")
-    assert b"property float standard_deviation" in head
+    assert b"property float sd_mm" in head
     assert b"property uchar inferred" in head
     record = np.dtype([("xyz", "<f4", 3), ("n", "<f4", 3), ("rgb", "u1", 3), ("sd", "<f4"), ("inferred", "u1")])
     vertices = np.frombuffer(body[: record.itemsize * len(bone.vertices)], record)
@@ -108,7 +152,7 @@ def test_points_lie_on_the_surface_and_cover_it(bone):
 
 
 def test_the_same_bone_gives_the_same_bytes(bone, folder, tmp_path):
-    again = write_meshes(bone, tmp_path, scale_known=True)
+    again = write_meshes([bone], tmp_path, scale_known=True)
     first = {file.path: hashlib.sha256((folder[0] / file.path).read_bytes()).hexdigest() for file in folder[1]}
     assert first == {file.path: hashlib.sha256((tmp_path / file.path).read_bytes()).hexdigest() for file in again}
 
@@ -121,7 +165,7 @@ def test_arrays_and_pictures_give_the_same_bytes_too():
 
 
 def test_without_a_scale_every_name_title_and_header_says_so(bone, tmp_path):
-    written = write_meshes(bone, tmp_path, scale_known=False)
+    written = write_meshes([bone], tmp_path, scale_known=False)
     assert all("shape-only" in file.path and "not mm" in file.title for file in written)
     assert b"SHAPE ONLY" in (tmp_path / f"meshes/{bone.name}_shape-only.stl").read_bytes()[:80]
     assert b"SHAPE ONLY" in (tmp_path / f"meshes/{bone.name}_shape-only.obj").read_bytes()[:80]
@@ -156,6 +200,12 @@ def test_the_lateral_camera_stands_at_the_bones_own_side(side):
     assert lateral.up[2] == pytest.approx(1)
 
 
+def test_a_sacrum_is_looked_at_from_above_too():
+    superior = next(view for view in standard_cameras(None) if view.name == "superior")
+    assert superior.towards == pytest.approx([0, 0, -1])
+    assert superior.up == pytest.approx([0, 1, 0], abs=1e-9), "the symphysis is below, as in an inlet view"
+
+
 def test_from_the_front_the_patients_left_is_on_the_right():
     assert camera("anterior", azimuth_deg=0).right == pytest.approx([1, 0, 0])
 
@@ -172,11 +222,56 @@ def test_a_rendering_is_to_scale(azimuth):
 
 
 def test_a_drawn_radiograph_shows_walls_brighter_than_the_marrow(bone):
-    drawn = draw_radiographs(bone, [camera("front", azimuth_deg=0)], longest_side=400)[0].pixels[..., 0]
+    drawn = draw_radiographs([bone], [camera("front", azimuth_deg=0)], longest_side=400)[0].pixels[..., 0]
     middle = drawn[drawn.shape[0] // 2].astype(int)
     bright = np.flatnonzero(middle > 30)
     wall, core = middle[bright[: len(bright) // 4]].max(), middle[bright[len(bright) // 2]]
     assert wall > core
+
+
+def test_subdivision_keeps_a_ball_round_and_closed_and_carries_what_belongs_to_its_vertices():
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    triangles = ball.faces.astype(np.int32)
+    refinement = loop_refinement(triangles, len(ball.vertices))
+    fine = trimesh.Trimesh(refinement.refined(ball.vertices), refinement.triangles, process=False)
+    assert len(fine.faces) == 4 * len(ball.faces)
+    assert fine.is_watertight
+    assert fine.volume == pytest.approx(ball.volume, rel=0.02)
+    assert np.ptp(np.linalg.norm(fine.vertices, axis=1)) < 0.01
+    heights = refinement.refined(ball.vertices[:, 2])
+    assert heights == pytest.approx(fine.vertices[:, 2])
+
+
+def test_bones_shade_each_other():
+    egg = an_egg()
+    beside = replace(egg, vertices=egg.vertices + np.array([62.0, 0, 0]))
+    alone, together = prepare(egg).openness, prepare(egg, beside).openness[: len(egg.vertices)]
+    facing = egg.vertices[:, 0] > 29
+    assert together[facing].mean() < alone[: len(egg.vertices)][facing].mean() - 0.3
+
+
+def test_dicoms_colour_of_white_is_white():
+    assert cielab((255, 255, 255)) == pytest.approx((100, 0, 0), abs=0.1)
+    lightness, red, _ = cielab((255, 0, 0))
+    assert (lightness, red) == pytest.approx((54.3, 80.8), abs=0.5)
+
+
+def test_the_colours_of_bones_are_told_apart():
+    colours = np.array([cielab(colour) for colour in (*BONE_COLOURS.values(), INFERRED, MISS)])
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1000 * np.eye(len(colours))
+    assert set(BONE_COLOURS) == set(Bone)
+    assert apart.min() > 20
+
+
+def test_bent_between_two_films_bones_still_cast_one_shadow(bone):
+    film = apparatus(View.AP, centre=bone.vertices.mean(axis=0), size_mm=(500.0, 260.0))
+    turn = RigidPose(rotation=np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), translation=np.array([5.0, 6, 7]))
+    elsewhere = replace(bone, vertices=turn.apply(bone.vertices))
+    straight = view_depth([(bone, film)]).maps
+    moved_too = view_depth([(bone, film), (elsewhere, moved(film, turn))]).maps
+    met = np.isfinite(straight.front)
+    assert moved_too.front[met] == pytest.approx(straight.front[met], abs=0.01)
+    assert np.isfinite(moved_too.front).sum() == pytest.approx(met.sum(), rel=0.002)
 
 
 def test_thickness_is_the_way_between_front_and_back(bone):
@@ -189,7 +284,7 @@ def test_thickness_is_the_way_between_front_and_back(bone):
         rows=500,
         columns=260,
     )
-    maps = view_depth(bone, geometry).maps
+    maps = view_depth([(bone, geometry)]).maps
     met = np.isfinite(maps.front)
     assert met.any()
     assert maps.thickness[met] == pytest.approx((maps.back - maps.front)[met], abs=0.5)

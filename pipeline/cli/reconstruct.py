@@ -116,13 +116,14 @@ def _show(report: Report, out: Path) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for surface in report.surfaces:
         closed = "watertight" if surface.watertight else "not closed"
-        table.add_row(surface.name, f"{surface.vertices} vertices, {closed}, {surface.inferred_fraction:.0%} inferred")
+        expected = f"expected error {surface.expected_error:.1f} mm, " if report.scale.known else ""
+        inferred = f"{surface.inferred_fraction:.0%} inferred"
+        table.add_row(surface.name, f"{expected}{surface.vertices} vertices, {closed}, {inferred}")
     for radiograph in report.radiographs:
-        error = f"contour error {radiograph.contour_error_mm:.1f} mm" if radiograph.contour_error_mm is not None else ""
-        table.add_row(f"{radiograph.view} {radiograph.side}", error)
+        for contour in radiograph.contours:
+            error = "not measured" if contour.error_mm is None else f"{contour.error_mm:.1f} mm"
+            table.add_row(f"{radiograph.view} {radiograph.side}", f"{contour.bone}: contour error {error}")
     if report.scale.known:
-        errors = ", ".join(f"{surface.expected_error:.1f} mm" for surface in report.surfaces)
-        table.add_row("expected error", errors)
         table.add_row("scale", f"{report.scale.provenance}, ± {report.scale.relative_uncertainty:.1%}")
     else:
         table.add_row("scale", SHAPE_ONLY)

@@ -14,9 +14,16 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.dicom_check.finding import Check, Finding, missing
 
-ADULT_BONE_MM: Final = (150.0, 700.0)
-"""Longest side of the bounding box: the shortest adult femora measure some 350 mm, the longest 600 mm; a unit error
-(cm, inches, metres) leaves this range."""
+ADULT_BONES_MM: Final = {
+    "71341001": (150.0, 700.0),  # femur
+    "118645006": (120.0, 320.0),  # bone of the pelvis: a hip bone
+    "54735007": (60.0, 220.0),  # sacrum
+    "12611008": (150.0, 600.0),  # tibia
+    "87342007": (150.0, 600.0),  # fibula
+    "64234005": (25.0, 80.0),  # patella
+}
+"""Longest side of the bounding box by the bone's SNOMED CT code: half the smallest adult's to beyond the largest's. An
+error of the unit (cm, inches, metres) leaves this range."""
 
 LARGEST_DEVIATION_MM: Final = 50.0
 """A standard deviation above this says that nothing is known of the position."""
@@ -42,8 +49,14 @@ class _Mesh:
     triangles: npt.NDArray[np.int64]
 
 
-def check_mesh(surface: Dataset, *, where: str) -> Iterator[Finding]:
-    """Findings on one item of SurfaceSequence (PS3.3 C.27.1 to C.27.4)."""
+def check_mesh(surface: Dataset, *, where: str, bone: str) -> Iterator[Finding]:
+    """Findings on one item of SurfaceSequence (PS3.3 C.27.1 to C.27.4).
+
+    Args:
+        surface: The item.
+        where: It is, for the findings.
+        bone: SNOMED CT code of its segment; empty where none refers to it, which is a finding of its own.
+    """
     points, normals = surface.SurfacePointsSequence[0], surface.SurfacePointsNormalsSequence[0]
     primitives = surface.SurfaceMeshPrimitivesSequence[0]
     broken = (
@@ -62,6 +75,7 @@ def check_mesh(surface: Dataset, *, where: str) -> Iterator[Finding]:
     )
     yield from _check_topology(mesh, where)
     yield from _check_geometry(mesh, where)
+    yield from _check_size(mesh, where, bone)
 
 
 def _check_points(points: Dataset, where: str) -> Iterator[Finding]:
@@ -162,8 +176,17 @@ def _check_geometry(mesh: _Mesh, where: str) -> Iterator[Finding]:
         yield Finding(
             check=Check.NORMALS, sentence=f"{where}: the normals and the triangles look in opposite directions."
         )
+
+
+def _check_size(mesh: _Mesh, where: str, bone: str) -> Iterator[Finding]:
+    if not bone:
+        return
+    if bone not in ADULT_BONES_MM:
+        yield Finding(check=Check.CODE, sentence=f"{where}: {bone!r} is the code of no bone that Bonecraft writes.")
+        return
+    low, high = ADULT_BONES_MM[bone]
     longest = float(np.ptp(mesh.points, axis=0).max())
-    if not ADULT_BONE_MM[0] <= longest <= ADULT_BONE_MM[1]:
+    if not low <= longest <= high:
         yield Finding(check=Check.SIZE, sentence=f"{where}: {longest:.3g} mm is not the size of an adult's bone.")
 
 

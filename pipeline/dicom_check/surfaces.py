@@ -53,8 +53,9 @@ def check_surface_segmentation(dataset: Dataset) -> Iterator[Finding]:
     yield from _check_numbers(segments, surfaces)
     for segment in segments:
         yield from _check_segment(segment)
+    bones = dict(_bones(segments))
     for surface in surfaces:
-        yield from _check_surface(surface)
+        yield from _check_surface(surface, bones.get(surface.get("SurfaceNumber"), ""))
 
 
 def _check_numbers(segments: tuple[Dataset, ...], surfaces: tuple[Dataset, ...]) -> Iterator[Finding]:
@@ -85,7 +86,15 @@ def _check_segment(segment: Dataset) -> Iterator[Finding]:
             yield from missing(kind, ("SegmentedPropertyTypeModifierCodeSequence",), where=where)
 
 
-def _check_surface(surface: Dataset) -> Iterator[Finding]:
+def _bones(segments: tuple[Dataset, ...]) -> Iterator[tuple[int, str]]:
+    """Number of each surface, and the code of the segment that refers to it."""
+    for segment in segments:
+        kinds = segment.get("SegmentedPropertyTypeCodeSequence") or (Dataset(),)
+        for reference in segment.get("ReferencedSurfaceSequence") or ():
+            yield reference.get("ReferencedSurfaceNumber"), str(kinds[0].get("CodeValue"))
+
+
+def _check_surface(surface: Dataset, bone: str) -> Iterator[Finding]:
     where = f"Surface {surface.get('SurfaceNumber')}"
     absent = tuple(missing(surface, SURFACE_REQUIRED, where=where))
     yield from absent
@@ -95,4 +104,4 @@ def _check_surface(surface: Dataset) -> Iterator[Finding]:
     if opacity is not None and not 0 <= opacity <= 1:
         yield Finding(check=Check.OPACITY, sentence=f"{where}: the opacity {opacity} is not within 0 and 1.")
     if not absent:
-        yield from check_mesh(surface, where=where)
+        yield from check_mesh(surface, where=where, bone=bone)

@@ -24,7 +24,7 @@ __all__ = ["ProofPicture", "WriteSettings", "derive_uid", "is_own_uid", "recogni
 
 def write_results(
     *,
-    surfaces: tuple[BoneSurface, ...],
+    frames: tuple[tuple[BoneSurface, ...], ...],
     pictures: tuple[ProofPicture, ...],
     scale: Scale,
     models: tuple[ModelVersion, ...],
@@ -37,11 +37,12 @@ def write_results(
     """Write a reconstruction as DICOM instances into `out/dicom`, checked before they can go anywhere.
 
     A Surface Segmentation's unit is mm (PS3.3 C.27.1): without a known scale only the pictures are written.
-    Bones with radiographs, frame or scale of their own (the other side) are written by a call of their own.
+    Bones in one frame are the segments of one instance, which sets its frame of reference; bones whose films share no
+    bone with the others (the other hip, radiographed by itself) have a frame and an instance of their own.
     Radiographs that came without a DICOM header (plain pictures) belong to no study: they get nothing.
 
     Args:
-        surfaces: The bones, in mm LPS where the scale is known.
+        frames: The bones by the frame that they share, in mm LPS where the scale is known.
         pictures: One per radiograph.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
@@ -66,7 +67,7 @@ def write_results(
     if not sources:
         return ()
     return write_result_set(
-        surfaces=surfaces if scale.known else (),
+        frames=frames if scale.known else (),
         pictures=pictures,
         scale=scale,
         models=models,

@@ -16,7 +16,7 @@ from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.inputs import ProofPicture, WriteSettings
 from pipeline.dicom_write.origin import Origin
 from pipeline.dicom_write.secondary_capture import ProofCapture
-from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bone_title
+from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title
 from pipeline.radiograph import Scale, Side, View
 from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
@@ -37,7 +37,7 @@ class _Draft:
 
 def write_result_set(
     *,
-    surfaces: tuple[BoneSurface, ...],
+    frames: tuple[tuple[BoneSurface, ...], ...],
     pictures: tuple[ProofPicture, ...],
     scale: Scale,
     models: tuple[ModelVersion, ...],
@@ -56,7 +56,7 @@ def write_result_set(
         created=created,
         settings=settings,
     )
-    drafts = [*_surface_drafts(surfaces, origin), *_picture_drafts(pictures, sources, origin)]
+    drafts = [*_surface_drafts(frames, origin), *_picture_drafts(pictures, sources, origin)]
     encoded = [encode(draft.dataset) for draft in drafts]
     for content in encoded:
         require_sound(dcmread(io.BytesIO(content)), sources=origin.sources)
@@ -73,13 +73,13 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _surface_drafts(surfaces: tuple[BoneSurface, ...], origin: Origin) -> Iterator[_Draft]:
-    if surfaces:
+def _surface_drafts(frames: tuple[tuple[BoneSurface, ...], ...], origin: Origin) -> Iterator[_Draft]:
+    for number, surfaces in enumerate(frames, start=1):
         yield _Draft(
-            name=f"surface-segmentation_{'+'.join(surface.name for surface in surfaces)}.dcm",
+            name=f"surface-segmentation_{number}.dcm",
             kind=FileKind.SURFACE_SEGMENTATION,
-            title=f"{bone_title(surfaces)}, DICOM Surface Segmentation",
-            dataset=SurfaceSegmentation(surfaces, origin),
+            title=f"{bones_title(surfaces)}, DICOM Surface Segmentation",
+            dataset=SurfaceSegmentation(surfaces, origin, series=number),
         )
 
 

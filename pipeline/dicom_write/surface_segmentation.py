@@ -20,6 +20,7 @@ from pipeline.dicom_write.origin import SCALE_WORDS, Origin, code_item, instance
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.results import DISCLAIMER
+from pipeline.stages.palette import BONE_COLOURS, cielab
 from pipeline.surface import Bone, BoneSurface
 
 SERIES_NUMBER: Final = 9001
@@ -35,9 +36,11 @@ BONE_CODES: Final = {
 }
 """From CID 4031, Common Anatomic Regions. No table of PS3.16 has the hip bone: "bone structure of pelvis" with a side
 (CID 7304) is the nearest, for ilium and ischium are parts of it; SegmentLabel says the bone."""
+MOST_TITLE: Final = 45
+"""Of the 64 letters of a LO (PS3.5 6.2), the rest says that it is ours."""
+
 SIDE_CODES: Final = {Side.LEFT: codes.SCT.Left, Side.RIGHT: codes.SCT.Right}
 
-BONE_COLOUR: Final = CIELabColor(l_star=88.0, a_star=2.0, b_star=14.0)
 BONE_GREY: Final = 0xE0E0
 """RecommendedDisplayGrayscaleValue (0062,000C), a P-value of 16 bits."""
 
@@ -49,14 +52,15 @@ EMPTY_PRIMITIVES: Final = (
 
 
 class SurfaceSegmentation(SOPClass):
-    """One instance that holds one segment, of one surface, for each bone."""
+    """One instance that holds one segment, of one surface, for each bone; its frame of reference holds them all."""
 
-    def __init__(self, surfaces: tuple[BoneSurface, ...], origin: Origin) -> None:
+    def __init__(self, surfaces: tuple[BoneSurface, ...], origin: Origin, *, series: int = 1) -> None:
         """Build the instance in memory.
 
         Args:
-            surfaces: At least one; mm LPS.
+            surfaces: At least one; mm LPS, in one frame.
             origin: What they were made from.
+            series: Number of this frame among those of the study, from 1.
 
         Raises:
             ValueError: No surface, or no known scale: the unit of a Surface Segmentation is mm (PS3.3 C.27.1).
@@ -67,8 +71,8 @@ class SurfaceSegmentation(SOPClass):
         super().__init__(
             study_instance_uid=origin.sources[0].StudyInstanceUID,
             series_instance_uid=origin.uid(f"series/surface-segmentation/{bones}"),
-            series_number=SERIES_NUMBER,
-            series_description=f"Bonecraft 3D: {bone_title(surfaces)}"[:64],
+            series_number=SERIES_NUMBER + series - 1,
+            series_description=f"Bonecraft 3D: {bones_title(surfaces)}",
             sop_instance_uid=origin.uid(f"instance/surface-segmentation/{bones}"),
             sop_class_uid=SurfaceSegmentationStorage,
             instance_number=1,
@@ -150,7 +154,7 @@ def _surface(number: int, surface: BoneSurface, manifold: str) -> Dataset:
     )
     item.SurfaceProcessing = "NO"
     item.RecommendedDisplayGrayscaleValue = BONE_GREY
-    item.RecommendedDisplayCIELabValue = list(BONE_COLOUR.value)
+    item.RecommendedDisplayCIELabValue = list(CIELabColor(*cielab(BONE_COLOURS[surface.bone])).value)
     item.RecommendedPresentationOpacity = 1.0
     item.RecommendedPresentationType = "SURFACE"
     item.FiniteVolume = "YES" if surface.watertight else "NO"
@@ -200,6 +204,7 @@ def _primitives(surface: BoneSurface) -> Dataset:
     return primitives
 
 
-def bone_title(surfaces: tuple[BoneSurface, ...]) -> str:
-    """`Right femur, left femur`."""
-    return ", ".join(surface.title for surface in surfaces).capitalize()
+def bones_title(surfaces: tuple[BoneSurface, ...]) -> str:
+    """`Right femur, left femur`; `5 bones` where their names would not fit into a list's 64 letters."""
+    names = ", ".join(surface.title for surface in surfaces).capitalize()
+    return names if len(names) <= MOST_TITLE else f"{len(surfaces)} bones"

@@ -126,11 +126,15 @@ class Frame:
     def rays(self, pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """(n, 6) origin and direction of the rays through the pixels marked in (rows, columns), in their order."""
         row, column = np.nonzero(pixels)
-        right, up, viewer = self.view.axes()
-        across = self.left + (column + 0.5) * self.mm_per_pixel
-        height = self.top - (row + 0.5) * self.mm_per_pixel
-        origins = across[:, None] * right + height[:, None] * up + (self.nearest + 10.0) * viewer
-        return np.concatenate([origins, np.broadcast_to(self.view.towards, origins.shape)], axis=1).astype(np.float32)
+        right, up, viewer = self.view.axes().astype(np.float32)
+        across = (self.left + (column + 0.5) * self.mm_per_pixel).astype(np.float32)
+        height = (self.top - (row + 0.5) * self.mm_per_pixel).astype(np.float32)
+        rays = np.empty((len(row), 6), dtype=np.float32)
+        rays[:, :3] = (self.nearest + 10.0) * viewer
+        rays[:, :3] += across[:, None] * right
+        rays[:, :3] += height[:, None] * up
+        rays[:, 3:] = self.view.towards
+        return rays
 
 
 def frame_around(points: FloatArray, view: Camera, *, longest_side: int) -> Frame:

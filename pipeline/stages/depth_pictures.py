@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.geometry import ProjectionGeometry
+from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.projector import DepthMaps, depth_maps, resampled
 from pipeline.stages.bands import band, framed, legend_block
 from pipeline.stages.lettering import WARNING, Line, Picture
@@ -34,15 +35,26 @@ class ViewDepth:
     maps: DepthMaps
 
 
-def view_depth(surface: BoneSurface, geometry: ProjectionGeometry) -> ViewDepth:
-    """Cast a radiograph's rays at the reconstruction.
+def view_depth(shown: Sequence[tuple[BoneSurface, ProjectionGeometry]]) -> ViewDepth:
+    """Cast a radiograph's rays at the bones that it shows.
 
     Args:
-        surface: The bone.
-        geometry: How the radiograph was taken, in the surface's frame.
+        shown: Each bone, and how the radiograph was taken in that bone's frame: between two radiographs a knee may have
+            bent, so that the frames differ. The apparatus is the same.
     """
-    coarse = resampled(geometry, longest=min(LONGEST_PIXELS, max(geometry.rows, geometry.columns)))
-    return ViewDepth(geometry=coarse, maps=depth_maps(surface.vertices, surface.triangles, coarse))
+    apparatus = shown[0][1]
+    coarse = resampled(apparatus, longest=min(LONGEST_PIXELS, max(apparatus.rows, apparatus.columns)))
+    starts = np.cumsum([0, *(len(surface.vertices) for surface, _ in shown[:-1])]).tolist()
+    vertices = [_as_exposed(surface.vertices, geometry, apparatus) for surface, geometry in shown]
+    triangles = [surface.triangles + start for (surface, _), start in zip(shown, starts, strict=True)]
+    maps = depth_maps(np.concatenate(vertices), np.concatenate(triangles).astype(np.int32), coarse)
+    return ViewDepth(geometry=coarse, maps=maps)
+
+
+def _as_exposed(vertices: FloatArray, geometry: ProjectionGeometry, apparatus: ProjectionGeometry) -> FloatArray:
+    """Vertices (V, 3) of one frame in another one, in which the same focal spot and detector stand elsewhere."""
+    here, there = (np.stack([g.column_direction, g.row_direction, g.normal]) for g in (geometry, apparatus))
+    return np.asarray((vertices - geometry.source) @ here.T @ there + apparatus.source)
 
 
 def depth_pictures(depth: ViewDepth, *, title: str, unit: str, note: str) -> dict[str, Picture]:
@@ -50,7 +62,7 @@ def depth_pictures(depth: ViewDepth, *, title: str, unit: str, note: str) -> dic
 
     Args:
         depth: From `view_depth`.
-        title: Which bone in which view.
+        title: Which bones in which view.
         unit: Unit of the maps, empty where they have none.
         note: A warning below the picture; may be empty.
     """

@@ -1,12 +1,15 @@
-"""The proof: the reconstruction's outline on the radiograph it came from, coloured by how well both agree.
+"""The proof: the reconstruction's outlines on the radiograph they came from, coloured by how well both agree.
 
-The picture itself is left alone apart from that thin line; all words stand in bands above and below it.
+One bone's outline runs from turquoise to red with its distance from what is seen. Several bones overlap: each outline
+has its bone's colour, and is red where it misses. The picture itself is left alone apart from these thin lines; all
+words stand in bands above and below it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,9 +21,21 @@ from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.projector import outlines, shadow
 from pipeline.stages.bands import band, framed, legend_block, scale_block, word_block
 from pipeline.stages.contour import BORDER_PIXELS, depth_in_field, seen_contour
-from pipeline.stages.lettering import Line, Picture
-from pipeline.stages.palette import ERROR_RAMP, ERROR_RANGE, UNSEEN, ramp_colours, ramp_strip
+from pipeline.stages.lettering import HALO, Line, Picture
+from pipeline.stages.palette import (
+    BONE_COLOURS,
+    COOLING,
+    ERROR_RAMP,
+    ERROR_RANGE,
+    MISS,
+    MISS_MM,
+    UNSEEN,
+    Colours,
+    ramp_colours,
+    ramp_strip,
+)
 from pipeline.stages.perceive import Perception
+from pipeline.surface import Bone
 
 CANVAS_PIXELS: Final = 1600
 """Longest side of the grid on which outlines are traced, and of proof pictures."""
@@ -39,14 +54,16 @@ PIXELS_PER_LINE_WIDTH: Final = 600
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReprojectedContour:
-    """The reconstruction's outline in a radiograph.
+    """A reconstructed bone's outline in a radiograph.
 
     Attributes:
+        bone: Which bone.
         polygons: Each (N, 2), closed, column and row in source pixels; they run on outside the picture.
         error: Each (N,), distance to the outline seen in the image, mm (units of the assumed scale without one);
             NaN where the image cannot tell, at and beyond the exposed field's edge.
     """
 
+    bone: Bone
     polygons: tuple[FloatArray, ...]
     error: tuple[FloatArray, ...]
 
@@ -57,9 +74,9 @@ class Caption:
 
     Attributes:
         title: "Right femur, AP".
-        side: Marker letter, L or R.
+        side: Marker letter, L or R; empty where both sides are shown.
         lines: Below the picture, the most important first.
-        mm_per_pixel: Size of a source pixel in the bone's plane, None without scale.
+        mm_per_pixel: Size of a source pixel in the plane of the bones, None without scale.
     """
 
     title: str
@@ -75,22 +92,27 @@ def windowed(pixels: npt.NDArray[np.float32]) -> Picture:
 
 
 def reproject(
-    vertices: FloatArray, triangles: npt.NDArray[np.int32], geometry: ProjectionGeometry, perception: Perception
+    bone: Bone,
+    vertices: FloatArray,
+    triangles: npt.NDArray[np.int32],
+    geometry: ProjectionGeometry,
+    perception: Perception,
 ) -> ReprojectedContour:
     """Trace a surface's shadow and measure how far it runs from the outline seen in the image.
 
     Args:
+        bone: Which bone.
         vertices: (V, 3) in the geometry's frame.
         triangles: (T, 3), outward.
         geometry: How the radiograph was taken.
-        perception: What it shows.
+        perception: What it shows of this bone.
     """
     polygons = traced_shadow(vertices, triangles, geometry)
     row_spacing, column_spacing = geometry.pixel_spacing
     in_bone_plane = np.sqrt(row_spacing * column_spacing) / geometry.magnification(vertices.mean(axis=0))
     seen = seen_contour(perception).pixels
     errors = tuple(_error(polygon, seen, perception) * in_bone_plane for polygon in polygons)
-    return ReprojectedContour(polygons=polygons, error=errors)
+    return ReprojectedContour(bone=bone, polygons=polygons, error=errors)
 
 
 def traced_shadow(
@@ -108,42 +130,59 @@ def traced_shadow(
     return tuple(gaussian_filter1d(p, SMOOTHING_PIXELS, axis=0, mode="wrap") / factor + low for p in pieces)
 
 
-def proof_picture(pixels: npt.NDArray[np.float32], contour: ReprojectedContour, caption: Caption) -> Picture:
-    """The radiograph with the outline on it and words around it.
+def proof_picture(pixels: npt.NDArray[np.float32], contours: Sequence[ReprojectedContour], caption: Caption) -> Picture:
+    """The radiograph with the outlines on it and words around it.
 
     Args:
         pixels: (rows, columns) of the radiograph, bone bright.
-        contour: From `reproject`.
+        contours: From `reproject`.
         caption: The words.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     picture, factor = fitted(windowed(pixels))
-    drawn = with_contour(picture, contour, factor=factor)
+    drawn = with_contours(picture, contours, factor=factor)
     width = max(drawn.shape[1], NARROWEST_PIXELS)
-    header = band(
-        width, Line(text=caption.title, size=1.3), right=(word_block(width, Line(text=caption.side, size=1.6)),)
-    )
+    marker = (word_block(width, Line(text=caption.side, size=1.6)),) if caption.side else ()
+    header = band(width, Line(text=caption.title, size=1.3), right=marker)
     keys: tuple[Picture, ...] = ()
     if caption.mm_per_pixel is not None:
-        low, high = ERROR_RANGE
-        strip = ramp_strip(ERROR_RAMP)
-        legend = legend_block(width, strip, low=f"{low:g}", high=f"{high:g} mm +", title="contour error")
-        keys = (legend, scale_block(width, caption.mm_per_pixel / factor))
+        keys = (scale_block(width, caption.mm_per_pixel / factor),)
+        if len(contours) == 1:
+            low, high = ERROR_RANGE
+            strip = ramp_strip(ERROR_RAMP)
+            keys = (legend_block(width, strip, low=f"{low:g}", high=f"{high:g} mm +", title="contour error"), *keys)
     return framed(header, drawn, band(width, *caption.lines, right=keys))
 
 
-def with_contour(picture: Picture, contour: ReprojectedContour, *, factor: float) -> Picture:
-    """A copy of a picture (H, W, 3) with an outline on it, `factor` picture pixels per source pixel."""
-    drawn, thickness = picture.copy(), max(round(max(picture.shape) / PIXELS_PER_LINE_WIDTH), 1)
-    for polygon, error in zip(contour.polygons, contour.error, strict=True):
-        known = np.isfinite(error)
-        colours = np.where(known[:, None], ramp_colours(np.nan_to_num(error), ERROR_RAMP, ERROR_RANGE), UNSEEN)
-        points = np.round(((polygon + 0.5) * factor - 0.5) * 16).astype(int)
-        for start, end, colour in zip(points, np.roll(points, -1, axis=0), colours.tolist(), strict=True):
-            cv2.line(drawn, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_AA, 4)
+def with_contours(picture: Picture, contours: Sequence[ReprojectedContour], *, factor: float) -> Picture:
+    """A copy of a picture (H, W, 3) with outlines on it, `factor` picture pixels per source pixel."""
+    together = len(contours) > 1
+    drawn, thickness = picture.copy(), max(round(max(picture.shape) / PIXELS_PER_LINE_WIDTH), 2 if together else 1)
+    for contour in contours:
+        for polygon, error in zip(contour.polygons, contour.error, strict=True):
+            points = np.round(((polygon + 0.5) * factor - 0.5) * 16).astype(int)
+            if together:  # lines of many colours need an edge on white bone
+                cv2.polylines(drawn, [points.astype(np.int32)], True, HALO, thickness + 2, cv2.LINE_AA, 4)
+            colours = _identified(contour.bone, error) if together else _graded(error)
+            for start, end, colour in zip(points, np.roll(points, -1, axis=0), colours.tolist(), strict=True):
+                cv2.line(drawn, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_AA, 4)
     return np.asarray(cv2.addWeighted(drawn, LINE_OPACITY, picture, 1 - LINE_OPACITY, 0), dtype=np.uint8)
+
+
+def _graded(error: FloatArray) -> npt.NDArray[Any]:
+    """(N, 3) colours of a lone bone's outline: by its distance from what is seen."""
+    graded = ramp_colours(np.nan_to_num(error), ERROR_RAMP, ERROR_RANGE)
+    return np.where(np.isfinite(error)[:, None], graded, UNSEEN)
+
+
+def _identified(bone: Bone, error: FloatArray) -> Colours:
+    """(N, 3) colours of one bone's outline among others: its own, red where it misses, pale where nothing is seen."""
+    own = np.array(BONE_COLOURS[bone], dtype=np.float64)
+    pale = (1 - COOLING) * own + COOLING * np.array(UNSEEN)
+    seen, missed = np.isfinite(error)[:, None], (np.nan_to_num(error) > MISS_MM)[:, None]
+    return np.where(seen, np.where(missed, MISS, own), pale).round().astype(np.uint8)
 
 
 def fitted(grey: Picture, *, longest: int = CANVAS_PIXELS) -> tuple[Picture, float]:

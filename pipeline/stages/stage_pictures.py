@@ -16,24 +16,20 @@ from pipeline.stages.camera import Camera
 from pipeline.stages.enhance import EnhancedImage
 from pipeline.stages.gate import CONTENTS, GateDecision
 from pipeline.stages.lettering import INK, QUIET, Line, Picture, with_legend, with_text
-from pipeline.stages.overlay import ReprojectedContour, fitted, windowed, with_contour
-from pipeline.stages.palette import (
-    UNCERTAINTY_RAMP,
-    UNCERTAINTY_RANGE,
-    ramp_strip,
-    uncertainty_colours,
-)
+from pipeline.stages.overlay import ReprojectedContour, fitted, windowed, with_contours
+from pipeline.stages.palette import BONE_COLOURS, UNCERTAINTY_RAMP, UNCERTAINTY_RANGE, ramp_strip
 from pipeline.stages.perceive import Perception
-from pipeline.stages.render import prepare, render_shaded
-from pipeline.surface import BoneSurface
+from pipeline.stages.render import Body, render_shaded
+from pipeline.surface import Bone
 
 HEIGHT: Final = 560
+UNCERTAINTY_PIXELS: Final = 660
 GAP: Final = 10
 BAR_STEP: Final = 26
 BARS_HEIGHT: Final = BAR_STEP * (len(CONTENTS) + 4)
 GROUND: Final = (10, 11, 14)
 
-MASK_COLOUR: Final = (64, 224, 208)
+LIKELIEST: Final = (64, 224, 208)
 MASK_OPACITY: Final = 0.35
 FIELD_DIMMING: Final = 0.45
 LANDMARK_COLOUR: Final = (255, 214, 64)
@@ -68,9 +64,13 @@ def enhanced_picture(enhanced: Sequence[EnhancedImage]) -> Picture:
     return montage([_grey(image) for image in enhanced])
 
 
-def perceived_picture(enhanced: Sequence[EnhancedImage], perceptions: Sequence[Perception]) -> Picture:
-    """The bone's shadow and its landmarks, each with a circle of two standard deviations."""
-    return montage([_perceived(*pair) for pair in zip(enhanced, perceptions, strict=True)])
+Seen = Sequence[tuple[Bone, Perception]]
+"""What was seen of each bone in one picture."""
+
+
+def perceived_picture(enhanced: Sequence[EnhancedImage], seen: Sequence[Seen]) -> Picture:
+    """The bones' shadows and their landmarks, each with a circle of two standard deviations."""
+    return montage([_perceived(*pair) for pair in zip(enhanced, seen, strict=True)])
 
 
 def beam_picture(calibrations: Sequence[Calibration]) -> Picture:
@@ -98,28 +98,40 @@ def beam_picture(calibrations: Sequence[Calibration]) -> Picture:
     return np.array(image)
 
 
-def fit_picture(
-    radiographs: Sequence[Radiograph], before: Sequence[ReprojectedContour], after: Sequence[ReprojectedContour]
-) -> Picture:
-    """Outline of the model's mean bone, and of the fitted one, on each radiograph."""
+Contours = Sequence[ReprojectedContour]
+"""Of the bones in one picture."""
+
+
+def fit_picture(radiographs: Sequence[Radiograph], before: Sequence[Contours], after: Sequence[Contours]) -> Picture:
+    """Outlines of the models' mean bones, and of the fitted ones, on each radiograph."""
     pictures = []
     for radiograph, first, last in zip(radiographs, before, after, strict=True):
         picture, factor = fitted(windowed(radiograph.pixels), longest=1000)
-        for contour, word in ((first, "mean bone"), (last, "fitted")):
-            drawn = with_contour(picture, contour, factor=factor)
+        for contours, word in ((first, "mean shape"), (last, "fitted")):
+            drawn = with_contours(picture, contours, factor=factor)
             pictures.append(with_text(drawn, "top left", Line(text=word)))
     return montage(pictures)
 
 
-def uncertainty_picture(surface: BoneSurface, cameras: Sequence[Camera], *, unit: str) -> Picture:
-    """The bone coloured by the standard deviation of its surface."""
-    body = prepare(surface, colours=uncertainty_colours(surface))
+def uncertainty_picture(body: Body, cameras: Sequence[Camera], *, around: FloatArray | None, unit: str) -> Picture:
+    """Bones coloured by the standard deviation of their surface.
+
+    Args:
+        body: Painted with `uncertainty_colours`.
+        cameras: Where from.
+        around: (N, 3) what the pictures shall show; None: everything.
+        unit: Of the deviation, empty where there is none.
+    """
     low, high = UNCERTAINTY_RANGE
-    views = [with_text(render_shaded(body, c, longest_side=760).pixels, "top left", Line(text=c.name)) for c in cameras]
+    renderings = [render_shaded(body, view, longest_side=UNCERTAINTY_PIXELS, around=around) for view in cameras]
+    views = [
+        with_text(rendering.pixels, "top left", Line(text=view.name))
+        for rendering, view in zip(renderings, cameras, strict=True)
+    ]
     strip = ramp_strip(UNCERTAINTY_RAMP)
     low_label, high_label = (f"{value:g} {unit}".strip() for value in (low, high))
     views[0] = with_legend(views[0], strip, low=low_label, high=high_label, title="± 1 SD")
-    return montage(views, height=HEIGHT + 100)
+    return montage(views, height=UNCERTAINTY_PIXELS)
 
 
 def _bars(decision: GateDecision) -> Picture:
@@ -130,7 +142,7 @@ def _bars(decision: GateDecision) -> Picture:
     likely = [*scores.contents.items(), ("seen from the side", scores.lateral), ("bone is dark", scores.inverted)]
     for number, (words, probability) in enumerate(likely, start=1):
         top = 10 + BAR_STEP * number
-        colour = MASK_COLOUR if number == 1 else QUIET
+        colour = LIKELIEST if number == 1 else QUIET
         draw.text((14, top), words, fill=INK if probability > 0.5 else QUIET, font=font)
         draw.rectangle([180, top + 3, 181 + 200 * probability, top + 15], fill=colour)
         draw.text((392, top), f"{probability:.0%}", fill=QUIET, font=font)
@@ -161,28 +173,36 @@ def _grey(enhanced: EnhancedImage) -> Picture:
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _perceived(enhanced: EnhancedImage, perception: Perception) -> Picture:
-    """The enhanced image with the mask tinted, what lies outside the field dimmed, and landmarks marked."""
-    base = _grey(enhanced).astype(np.float32)
-    base[~perception.field] *= FIELD_DIMMING
-    weight = MASK_OPACITY * perception.mask[..., None]
-    tinted = base * (1 - weight) + np.array(MASK_COLOUR, dtype=np.float32) * weight
-    factor = HEIGHT / base.shape[0]
-    picture = _of_height(tinted.astype(np.uint8), HEIGHT)
+def _perceived(enhanced: EnhancedImage, seen: Seen) -> Picture:
+    """The enhanced image with masks tinted, what lies outside the field dimmed, and landmarks marked."""
+    tinted = _grey(enhanced).astype(np.float32)
+    tinted[~enhanced.field] *= FIELD_DIMMING
+    for bone, perception in seen:
+        weight = MASK_OPACITY * perception.mask[..., None]
+        tinted = tinted * (1 - weight) + np.array(BONE_COLOURS[bone], dtype=np.float32) * weight
+    picture, factor = _of_height(tinted.astype(np.uint8), HEIGHT), HEIGHT / tinted.shape[0]
+    for _, perception in seen:
+        picture = _with_landmarks(picture, perception, factor)
+    return picture
+
+
+def _with_landmarks(picture: Picture, perception: Perception, factor: float) -> Picture:
+    """A copy with landmarks on it, `factor` picture pixels per working pixel."""
     linear, shift = perception.working_to_pixel[:, :2], perception.working_to_pixel[:, 2]
     per_pixel = factor / float(np.sqrt(abs(np.linalg.det(linear))))
-    for landmark in perception.landmarks.values():
-        column, row = (np.linalg.inv(linear) @ (landmark.pixel - shift) + 0.5) * factor
+    places = {
+        name: (np.linalg.inv(linear) @ (landmark.pixel - shift) + 0.5) * factor
+        for name, landmark in perception.landmarks.items()
+    }
+    for (column, row), landmark in zip(places.values(), perception.landmarks.values(), strict=True):
         centre, radius = (round(column), round(row)), max(round(2 * landmark.sd_pixels * per_pixel), 3)
         cv2.circle(picture, centre, radius, LANDMARK_COLOUR, 1, cv2.LINE_AA)
         cv2.drawMarker(picture, centre, LANDMARK_COLOUR, cv2.MARKER_CROSS, 9, 1, cv2.LINE_AA)
     image = Image.fromarray(picture)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
-    for name, landmark in perception.landmarks.items():
-        column, row = (np.linalg.inv(linear) @ (landmark.pixel - shift) + 0.5) * factor
-        draw.text(
-            (column + 9, row - 6), name.replace("_", " "), fill=INK, font=font, stroke_width=1, stroke_fill=GROUND
-        )
+    for name, (column, row) in places.items():
+        at, words = (column + 9, row - 6), name.replace("_", " ")
+        draw.text(at, words, fill=INK, font=font, stroke_width=1, stroke_fill=GROUND)
     return np.array(image)
 
 

@@ -70,7 +70,7 @@ def sent(orthanc: OrthancPeer, dcmtk: Callable[[str], Path], tmp_path_factory: p
     radiographs = [save(dataset, folder / f"{number}.dcm") for number, dataset in enumerate(views)]
     store(orthanc, dcmtk("storescu"), radiographs)
     headers = {dataset.SOPInstanceUID: header_of(dataset) for dataset in views}
-    results = write(folder, sources=headers, surfaces=(make_bone(around=64, along=200),))
+    results = write(folder, sources=headers, frames=((make_bone(around=64, along=200),),))
     store(orthanc, dcmtk("storescu"), [folder / result.path for result in results])
     return Sent(archive=orthanc, folder=folder, headers=headers, results=results)
 
@@ -140,6 +140,6 @@ def test_wado_rs_gives_back_the_same_dataset(sent):
 
 def test_reconstructing_and_sending_again_makes_no_second_series(sent, dcmtk, tmp_path):
     before = identifiers_in(sent.archive)
-    again = write(tmp_path, sources=sent.headers, surfaces=(make_bone(around=64, along=200),))
+    again = write(tmp_path, sources=sent.headers, frames=((make_bone(around=64, along=200),),))
     store(sent.archive, dcmtk("storescu"), [tmp_path / result.path for result in again])
     assert identifiers_in(sent.archive) == before

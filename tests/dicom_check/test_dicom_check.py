@@ -19,7 +19,7 @@ SOURCES = tuple(two_views().values())
 @pytest.fixture(scope="module")
 def sound_surfaces(tmp_path_factory):
     bones = (make_bone(around=8, along=6), make_bone(around=6, along=5))
-    return surface_segmentation(tmp_path_factory.mktemp("surfaces"), surfaces=bones).read_bytes()
+    return surface_segmentation(tmp_path_factory.mktemp("surfaces"), frames=(bones,)).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes:
     """`write_results` for a right femur seen from two sides, with changes."""
     sources = two_views() if sources is None else sources
     arguments: dict[str, Any] = {
-        "surfaces": (make_bone(),),
+        "frames": ((make_bone(),),),
         "pictures": tuple(picture_of(source) for source in sources.values()),
         "scale": SCALE,
         "models": MODELS,

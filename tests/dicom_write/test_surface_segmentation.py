@@ -20,11 +20,11 @@ def both_sides():
 
 
 def test_dciodvfy_finds_no_error(tmp_path, both_sides, dciodvfy_errors):
-    assert dciodvfy_errors(surface_segmentation(tmp_path, surfaces=both_sides)) == []
+    assert dciodvfy_errors(surface_segmentation(tmp_path, frames=(both_sides,))) == []
 
 
 def test_gdcm_reads_back_the_same_points_normals_and_triangles(tmp_path, both_sides, gdcm_surface_reader):
-    path = surface_segmentation(tmp_path, surfaces=both_sides)
+    path = surface_segmentation(tmp_path, frames=(both_sides,))
     done = subprocess.run([gdcm_surface_reader, path], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert [surface["segment"].strip() for surface in found] == ["Right femur", "Left femur"]
@@ -37,7 +37,7 @@ def test_gdcm_reads_back_the_same_points_normals_and_triangles(tmp_path, both_si
 
 
 def test_the_segment_says_which_bone_of_which_side_and_how_it_was_made(tmp_path):
-    dataset = dcmread(surface_segmentation(tmp_path, surfaces=(make_bone(side=Side.LEFT),)))
+    dataset = dcmread(surface_segmentation(tmp_path, frames=((make_bone(side=Side.LEFT),),)))
     (segment,) = dataset.SegmentSequence
     (kind,) = segment.SegmentedPropertyTypeCodeSequence
     assert (kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning) == ("71341001", "SCT", "Femur")

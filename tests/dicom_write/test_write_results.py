@@ -83,7 +83,7 @@ def test_a_series_holds_one_side_only_and_begins_with_the_frontal_view(tmp_path)
 def test_an_unsound_surface_is_stopped_and_nothing_is_left(tmp_path):
     in_metres = changed_bone(lambda bone: {"vertices": bone.vertices / 1000})
     with pytest.raises(UnsoundResult, match="not the size of an adult's bone") as raised:
-        write(tmp_path, surfaces=(in_metres,))
+        write(tmp_path, frames=((in_metres,),))
     assert {finding.check for finding in raised.value.findings} == {Check.SIZE}
     assert list(tmp_path.iterdir()) == []
 

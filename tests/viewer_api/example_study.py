@@ -1,7 +1,7 @@
 """A finished study as a worker leaves it: the sample radiographs, a report and files made from the sample's bone."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +18,7 @@ from pipeline.radiograph import Side
 from pipeline.records import deliveries, reconstructions, results
 from pipeline.records.results import StoredFile
 from pipeline.results import (
+    BoneContour,
     FileKind,
     Measurement,
     ModelVersion,
@@ -90,7 +91,7 @@ def make_report(folder: Path, *, scale_known: bool = True) -> Report:
         _film(folder, surface, name, truth, scale_known=scale_known)
         for name, truth in zip(FILMS, _truths(), strict=True)
     )
-    meshes = export.write_meshes(surface, folder, scale_known=scale_known)
+    meshes = export.write_meshes([surface], folder, scale_known=scale_known)
     return Report(
         status=Status.RECONSTRUCTED,
         software_version="0.1.0",
@@ -100,7 +101,7 @@ def make_report(folder: Path, *, scale_known: bool = True) -> Report:
             provenance="ImagerPixelSpacing and source distances" if scale_known else "none",
         ),
         stages=_stages(),
-        radiographs=tuple(replace(film, contour_error_mm=film.contour_error_mm) for film in films),
+        radiographs=films,
         surfaces=(_surface_report(surface),),
         measurements=_measurements(scale_known=scale_known),
         warnings=("The shaft ends below the field: everything beyond it is inferred.",),
@@ -150,10 +151,9 @@ def _film(folder: Path, surface: BoneSurface, name: str, truth: dict, *, scale_k
         view=truth["view"],
         side="R",
         picture=path,
-        contour=(contour,),
+        contours=(BoneContour(bone="femur_R", polygons=(contour,), error_mm=0.7 if scale_known else None),),
         rows=geometry.rows,
         columns=geometry.columns,
-        contour_error_mm=0.7 if scale_known else None,
         mm_per_pixel=0.2 if scale_known else None,
     )
 
@@ -170,6 +170,7 @@ def _surface_report(surface: BoneSurface) -> SurfaceReport:
         extent=(left, posterior, head),
         expected_error=1.2,
         inferred_fraction=float(surface.inferred.mean()),
+        colour="#f0d492",
     )
 
 

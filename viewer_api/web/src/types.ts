@@ -67,28 +67,34 @@ export interface Scale {
 
 export type Point = [number, number];
 
+export interface BoneContour {
+  bone: string; // the name of its SurfaceReport
+  polygons: Point[][];
+  error_mm: number | null;
+}
+
 export interface RadiographReport {
   identifier: string;
   view: string;
-  side: string;
+  side: string; // L, R, B (both) or U (neither), as in ImageLaterality
   picture: string;
-  contour: Point[][];
+  contours: BoneContour[];
   rows: number;
   columns: number;
-  contour_error_mm: number | null;
   mm_per_pixel: number | null;
 }
 
 export interface SurfaceReport {
   name: string;
   bone: string;
-  side: string;
+  side: string | null;
   vertices: number;
   triangles: number;
   watertight: boolean;
   extent: [number, number, number];
   expected_error: number;
   inferred_fraction: number;
+  colour: string; // empty in results of the first version
 }
 
 export interface Measurement {

@@ -1,6 +1,6 @@
 // How dates, names and figures are written.
 
-import type { StudyState } from "./types";
+import type { StudyState, SurfaceReport } from "./types";
 
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -28,7 +28,19 @@ export function sizeOf(bytes: number): string {
 }
 
 export function sideOf(letter: string): string {
-  return letter === "L" ? "left" : letter === "R" ? "right" : "";
+  return { L: "left", R: "right", B: "both sides" }[letter] ?? "";
+}
+
+// "Right hip bone", "Sacrum".
+export function boneOf({ bone, side }: SurfaceReport): string {
+  const words = [sideOf(side ?? ""), bone.replace("_", " ")].filter(Boolean).join(" ");
+  return words.replace(/^./, (letter) => letter.toUpperCase());
+}
+
+export const IVORY = "#eaddc4";
+
+export function colourOf({ colour }: SurfaceReport): string {
+  return colour || IVORY;
 }
 
 export function viewOf(view: string): string {

@@ -5,12 +5,14 @@ import { messageOf } from "../api";
 import { Bar } from "../components/bar";
 import { Notice } from "../components/notice";
 import { useKeys } from "../hooks";
-import { PRESETS, type Preset, patientLetter, type Side, type Vector } from "../maths/anatomy";
+import { labelOf, PRESETS, type Preset, patientLetter, type Side, type Vector } from "../maths/anatomy";
 import { scaleBar } from "../maths/scalebar";
 import type { Attitude, BoneScene, Look } from "./scene";
 
 interface BoneProps {
   model: string;
+  colours: ReadonlyMap<string, string>; // by bone
+  hidden: ReadonlySet<string>;
   side: Side;
   title: string;
   expectedError: string;
@@ -58,7 +60,7 @@ function Legend({ look, scaleKnown }: { look: Look; scaleKnown: boolean }) {
 }
 
 // three.js is half of the page's weight: it is fetched when the first bone is shown.
-function useScene(model: string, side: Side) {
+function useScene(model: string, colours: ReadonlyMap<string, string>, side: Side) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [scene, setScene] = useState<BoneScene>();
   const [attitude, setAttitude] = useState<Attitude>();
@@ -70,7 +72,7 @@ function useScene(model: string, side: Side) {
       const { BoneScene } = await import("./scene");
       if (!current || !canvas.current) return;
       made = new BoneScene(canvas.current, setAttitude);
-      await made.load(model);
+      await made.load(model, colours);
       if (!current) return;
       made.view("anterior", side, false);
       setScene(made);
@@ -80,21 +82,22 @@ function useScene(model: string, side: Side) {
       current = false;
       made?.dispose();
     };
-  }, [model, side]);
+  }, [model, colours, side]);
   return { canvas, scene, attitude, problem };
 }
 
 interface ToolbarProps {
+  side: Side;
   preset: Preset;
   turnTo: (preset: Preset) => void;
   look: Look;
   toggle: (part: keyof Look) => void;
 }
 
-function Toolbar({ preset, turnTo, look, toggle }: ToolbarProps) {
+function Toolbar({ side, preset, turnTo, look, toggle }: ToolbarProps) {
   return (
     <div class="flex flex-wrap items-center gap-1 border-t border-line bg-panel px-2 py-1.5">
-      {PRESETS.map(({ name, label, key }) => (
+      {PRESETS.map(({ name, key }) => (
         <button
           key={name}
           type="button"
@@ -103,7 +106,7 @@ function Toolbar({ preset, turnTo, look, toggle }: ToolbarProps) {
           title={`Key ${key}`}
           onClick={() => turnTo(name)}
         >
-          {label}
+          {labelOf(name, side)}
         </button>
       ))}
       <span class="mx-1 h-4 w-px bg-line" />
@@ -129,11 +132,13 @@ function Toolbar({ preset, turnTo, look, toggle }: ToolbarProps) {
   );
 }
 
-export function Bone({ model, side, title, expectedError, scaleKnown, banner, round }: BoneProps) {
-  const { canvas, scene, attitude, problem } = useScene(model, side);
+export function Bone(props: BoneProps) {
+  const { model, colours, hidden, side, title, expectedError, scaleKnown, banner, round } = props;
+  const { canvas, scene, attitude, problem } = useScene(model, colours, side);
   const [look, setLook] = useState<Look>({ uncertainty: false, inferred: true });
   const [preset, setPreset] = useState<Preset>("anterior");
   useEffect(() => scene?.look(look), [scene, look]);
+  useEffect(() => scene?.hide(hidden), [scene, hidden]);
   const turnTo = (wanted: Preset) => {
     setPreset(wanted);
     scene?.view(wanted, side, !CALM.matches);
@@ -181,7 +186,7 @@ export function Bone({ model, side, title, expectedError, scaleKnown, banner, ro
           </div>
         )}
       </div>
-      <Toolbar preset={preset} turnTo={turnTo} look={look} toggle={toggle} />
+      <Toolbar side={side} preset={preset} turnTo={turnTo} look={look} toggle={toggle} />
     </figure>
   );
 }

@@ -1,4 +1,4 @@
-// The 3D scene of one bone: loaded once, drawn only when something changed.
+// The 3D scene of one bone or several: loaded once, drawn only when something changed.
 
 import {
   Box3,
@@ -21,6 +21,7 @@ import {
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { type Preset, presetView, type Side, type Vector } from "../maths/anatomy";
+import { IVORY } from "../words";
 
 export interface Look {
   uncertainty: boolean; // colours by one standard deviation
@@ -33,7 +34,6 @@ export interface Attitude {
   millimetresPerPixel: number; // meaningful only where the study's scale is known
 }
 
-const BONE_COLOUR = new Color("#eaddc4");
 // The same stops and limits as in every picture that Bonecraft renders (pipeline/stages/palette.py).
 const UNCERTAINTY_MM = { surest: 0.5, least: 4 };
 const RAMP = ["#eaddc4", "#f4be5c", "#de683a", "#961c42"].map((stop) => new Color(stop));
@@ -51,7 +51,7 @@ export class BoneScene {
   readonly #scene = new Scene();
   readonly #camera = new OrthographicCamera();
   readonly #controls: OrbitControls;
-  readonly #material: MeshStandardMaterial;
+  readonly #bones = new Map<string, Mesh>();
   readonly #switches = { uncertainty: { value: 0 }, inferred: { value: 0 } };
   readonly #watch: ResizeObserver;
   #radius = 1;
@@ -65,22 +65,25 @@ export class BoneScene {
     this.#renderer = new WebGLRenderer({ canvas, antialias: true, preserveDrawingBuffer: true });
     this.#renderer.outputColorSpace = SRGBColorSpace;
     this.#renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
-    this.#material = boneMaterial(this.#switches);
     this.#controls = new OrbitControls(this.#camera, canvas);
     this.#controls.addEventListener("change", () => this.draw());
     this.#watch = new ResizeObserver(() => this.#resize());
     this.#watch.observe(canvas.parentElement ?? canvas);
   }
 
-  async load(url: string): Promise<void> {
+  async load(url: string, colours: ReadonlyMap<string, string>): Promise<void> {
     const model = (await new GLTFLoader().loadAsync(url)).scene;
     model.traverse((part) => {
       if (!(part instanceof Mesh)) return;
       (part.material as Material).dispose();
       prepare(part);
-      part.material = this.#material;
+      const name = String(part.userData.name); // the node's own: the loader makes names unique by numbers
+      part.material = boneMaterial(this.#switches, colours.get(name) ?? IVORY);
+      this.#bones.set(name, part);
     });
-    const sphere = new Box3().setFromObject(model).getBoundingSphere(new Sphere());
+    const several = this.#bones.size > 1;
+    const box = several ? seenBox([...this.#bones.values()]) : new Box3().setFromObject(model);
+    const sphere = box.getBoundingSphere(new Sphere());
     model.position.sub(sphere.center);
     this.#radius = sphere.radius;
     this.#scene.add(model);
@@ -91,6 +94,11 @@ export class BoneScene {
   look({ uncertainty, inferred }: Look): void {
     this.#switches.uncertainty.value = uncertainty ? 1 : 0;
     this.#switches.inferred.value = inferred ? 1 : 0;
+    this.draw();
+  }
+
+  hide(hidden: ReadonlySet<string>): void {
+    for (const [name, bone] of this.#bones) bone.visible = !hidden.has(name);
     this.draw();
   }
 
@@ -184,14 +192,37 @@ export class BoneScene {
   }
 }
 
-// GLB names its own attributes with a leading underscore, which three.js keeps in lower case.
+// GLB names its own attributes with a leading underscore, which three.js keeps in lower case. The deviation's name says
+// its unit; results of the first version call it by its whole name.
+const STORED = {
+  deviation: ["_sd_mm", "_sd", "_standard_deviation"],
+  inferred: ["_inferred"],
+} as const;
+
 function prepare(part: Mesh): void {
   const { geometry } = part;
   const count = geometry.getAttribute("position").count;
-  for (const name of ["standard_deviation", "inferred"]) {
-    geometry.setAttribute(name, geometry.getAttribute(`_${name}`) ?? new BufferAttribute(new Float32Array(count), 1));
+  for (const [name, stored] of Object.entries(STORED)) {
+    const found = stored.map((each) => geometry.getAttribute(each)).find((each) => each !== undefined);
+    geometry.setAttribute(name, found ?? new BufferAttribute(new Float32Array(count), 1));
   }
   if (!geometry.getAttribute("normal")) geometry.computeVertexNormals();
+}
+
+// Of what a film shows: beside a pelvis, femora that are inferred down to the knee would make it small.
+function seenBox(bones: readonly Mesh[]): Box3 {
+  const [seen, all] = [new Box3(), new Box3()];
+  const point = new Vector3();
+  for (const { geometry } of bones) {
+    const positions = geometry.getAttribute("position");
+    const inferred = geometry.getAttribute("inferred");
+    for (let k = 0; k < positions.count; k++) {
+      point.fromBufferAttribute(positions, k);
+      all.expandByPoint(point);
+      if (inferred.getX(k) < 0.5) seen.expandByPoint(point);
+    }
+  }
+  return seen.isEmpty() ? all : seen;
 }
 
 interface Switches {
@@ -200,7 +231,7 @@ interface Switches {
 }
 
 const VERTEX_ATTRIBUTES = `
-attribute float standard_deviation;
+attribute float deviation;
 attribute float inferred;
 varying float vDeviation;
 varying float vInferred;`;
@@ -226,8 +257,8 @@ float stripe = smoothstep(0.35, 0.65, abs(fract((gl_FragCoord.x + gl_FragCoord.y
 float mark = showInferred * smoothstep(0.4, 0.6, vInferred);
 diffuseColor.rgb = mix(diffuseColor.rgb, vec3(0.30, 0.40, 0.56), mark * (0.25 + 0.35 * stripe));`;
 
-function boneMaterial(switches: Switches): MeshStandardMaterial {
-  const material = new MeshStandardMaterial({ color: BONE_COLOUR, roughness: 0.62, metalness: 0 });
+function boneMaterial(switches: Switches, colour: string): MeshStandardMaterial {
+  const material = new MeshStandardMaterial({ color: colour, roughness: 0.62, metalness: 0 });
   material.onBeforeCompile = (shader) => {
     Object.assign(shader.uniforms, {
       ramp: { value: RAMP },
@@ -237,10 +268,7 @@ function boneMaterial(switches: Switches): MeshStandardMaterial {
     });
     shader.vertexShader = shader.vertexShader
       .replace("#include <common>", `#include <common>${VERTEX_ATTRIBUTES}`)
-      .replace(
-        "#include <begin_vertex>",
-        "#include <begin_vertex>\nvDeviation = standard_deviation;\nvInferred = inferred;",
-      );
+      .replace("#include <begin_vertex>", "#include <begin_vertex>\nvDeviation = deviation;\nvInferred = inferred;");
     shader.fragmentShader = shader.fragmentShader
       .replace("#include <common>", `#include <common>${FRAGMENT_UNIFORMS}`)
       .replace("#include <color_fragment>", `#include <color_fragment>${FRAGMENT_COLOUR}`);

@@ -2,7 +2,7 @@ import type { Result, ResultFile } from "../types";
 import { sizeOf } from "../words";
 
 const GROUPS = [
-  { title: "Meshes", kinds: ["mesh", "mesh-low-poly", "point-cloud"] },
+  { title: "Meshes", kinds: ["scene", "scene-low-poly", "mesh", "mesh-low-poly", "point-cloud"] },
   { title: "DICOM", kinds: ["surface-segmentation", "secondary-capture"] },
   { title: "Depth arrays and report", kinds: ["depth-array", "report-page"] },
 ] as const;

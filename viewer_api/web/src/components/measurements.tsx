@@ -1,6 +1,7 @@
 // Measurements with their intervals; where the views do not support one, the reason instead of a figure.
 
 import type { Measurement, Report } from "../types";
+import { boneOf } from "../words";
 
 const UNITS: Record<string, string> = { deg: "°", mm: " mm" };
 
@@ -23,8 +24,21 @@ function Row({ measurement }: { measurement: Measurement }) {
   );
 }
 
+// Under the bone with which each is listed; bones come in the order of the report.
+function grouped(report: Report): { title: string; measurements: Measurement[] }[] {
+  const titles = new Map(report.surfaces.map((surface) => [surface.name, boneOf(surface)]));
+  const names = new Set([...titles.keys(), ...report.measurements.map(({ bone }) => bone)]);
+  return [...names]
+    .map((name) => ({
+      title: titles.get(name) ?? name,
+      measurements: report.measurements.filter(({ bone }) => bone === name),
+    }))
+    .filter(({ measurements }) => measurements.length > 0);
+}
+
 export function Measurements({ report }: { report: Report }) {
-  if (report.measurements.length === 0) return <p class="text-sm text-soft">No measurements were taken.</p>;
+  const groups = grouped(report);
+  if (groups.length === 0) return <p class="text-sm text-soft">No measurements were taken.</p>;
   return (
     <table class="w-full max-w-4xl text-sm">
       <thead>
@@ -35,11 +49,18 @@ export function Measurements({ report }: { report: Report }) {
           <th class="pb-2" />
         </tr>
       </thead>
-      <tbody>
-        {report.measurements.map((each) => (
-          <Row key={`${each.bone} ${each.name}`} measurement={each} />
-        ))}
-      </tbody>
+      {groups.map(({ title, measurements }) => (
+        <tbody key={title}>
+          <tr class="border-t border-line">
+            <th colSpan={4} scope="rowgroup" class="pt-4 pb-1.5 font-semibold text-ink!">
+              {title}
+            </th>
+          </tr>
+          {measurements.map((each) => (
+            <Row key={each.name} measurement={each} />
+          ))}
+        </tbody>
+      ))}
     </table>
   );
 }

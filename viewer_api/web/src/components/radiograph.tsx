@@ -18,11 +18,18 @@ const ARROWS: Record<string, readonly [number, number]> = {
 };
 const ZOOMS: Record<string, number> = { "+": 1.25, "-": 0.8 };
 
+export interface Contour {
+  name: string;
+  title: string;
+  colour: string;
+  polygons: Point[][];
+}
+
 interface RadiographProps {
   picture: string;
   title: string;
   note: string;
-  contour: Point[][];
+  contours: Contour[];
   contourShown: boolean;
   inverted: boolean;
   size: Size | null; // of the source in pixels, which the contour counts; null: the picture's own
@@ -105,30 +112,40 @@ function GreyFilter({ id, window }: { id: string; window: GreyWindow }) {
 }
 
 // The contour counts pixel centres, a picture's coordinates begin at the first pixel's corner.
-function pathOf(contour: Point[][]): string {
-  return contour
+function pathOf(polygons: Point[][]): string {
+  return polygons
     .map((polygon) => `M${polygon.map(([column, row]) => `${column + 0.5} ${row + 0.5}`).join("L")}Z`)
     .join("");
 }
 
 // A dark edge under the line keeps it legible on white bone as on black air.
-function Outline({ contour, size }: { contour: Point[][]; size: Size }) {
-  const path = useMemo(() => pathOf(contour), [contour]);
+function Outline({ polygons, colour }: Contour) {
+  const path = useMemo(() => pathOf(polygons), [polygons]);
+  return (
+    <g>
+      <path d={path} class="contour-line stroke-black/55" stroke-width="4" />
+      <path d={path} class="contour-line" stroke={colour} stroke-width="1.8" />
+    </g>
+  );
+}
+
+function Outlines({ contours, size }: { contours: Contour[]; size: Size }) {
   return (
     <svg
       class="contour absolute inset-0 overflow-visible"
       viewBox={`0 0 ${size.width} ${size.height}`}
       role="img"
-      aria-label="Outline of the reconstructed bone"
+      aria-label={`Outline of the reconstruction: ${contours.map(({ title }) => title).join(", ")}`}
     >
-      <path d={path} class="contour-line stroke-black/55" stroke-width="4" />
-      <path d={path} class="contour-line stroke-contour" stroke-width="1.8" />
+      {contours.map((contour) => (
+        <Outline key={contour.name} {...contour} />
+      ))}
     </svg>
   );
 }
 
 export function Radiograph(props: RadiographProps) {
-  const { picture, title, note, contour, contourShown, inverted, mmPerPixel, banner, round } = props;
+  const { picture, title, note, contours, contourShown, inverted, mmPerPixel, banner, round } = props;
   const filter = `grey${useId().replace(/[^a-z0-9]/gi, "")}`;
   const frame = useRef<HTMLDivElement>(null);
   const [natural, setNatural] = useState<Size | null>(null);
@@ -168,7 +185,7 @@ export function Radiograph(props: RadiographProps) {
               setNatural({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
             }
           />
-          {contourShown && contour.length > 0 && <Outline contour={contour} size={size} />}
+          {contourShown && contours.length > 0 && <Outlines contours={contours} size={size} />}
         </div>
       </div>
       {!natural && (

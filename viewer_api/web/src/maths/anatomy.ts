@@ -1,7 +1,7 @@
 // Directions of the patient in the 3D scene. GLB is y-up: x points to the patient's left, y to the head, z to the front.
 
 export type Vector = readonly [number, number, number];
-export type Side = "L" | "R";
+export type Side = "L" | "R" | null; // null: bones of both sides, or in the middle
 export type Preset = "anterior" | "posterior" | "medial" | "lateral" | "superior";
 
 export const PRESETS: readonly { name: Preset; key: string; label: string }[] = [
@@ -11,6 +11,19 @@ export const PRESETS: readonly { name: Preset; key: string; label: string }[] = 
   { name: "lateral", key: "4", label: "Lateral" },
   { name: "superior", key: "5", label: "Superior" },
 ];
+
+// Where there are two sides, or none, nothing is medial: the same views by the patient's own sides.
+export function labelOf(preset: Preset, side: Side): string {
+  if (side === null && preset === "lateral") return "From the right";
+  if (side === null && preset === "medial") return "From the left";
+  return PRESETS.find(({ name }) => name === preset)?.label ?? preset;
+}
+
+// The side that all bones share, those without one apart.
+export function commonSide(sides: readonly (string | null)[]): Side {
+  const [first, ...others] = [...new Set(sides.filter((side) => side !== null))];
+  return (first === "L" || first === "R") && others.length === 0 ? first : null;
+}
 
 const TOWARDS_LETTER: readonly (readonly [Vector, string])[] = [
   [[1, 0, 0], "L"],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { patientLetter, presetView } from "./anatomy";
+import { commonSide, labelOf, patientLetter, presetView } from "./anatomy";
 import { scaleBar } from "./scalebar";
 import { fitted, panned, zoomedAt } from "./viewport";
 import { draggedWindow, FULL_WINDOW, transferOf } from "./window";
@@ -50,6 +50,16 @@ describe("anatomical directions", () => {
     expect(patientLetter(presetView("lateral", "R"))).toBe("R");
     expect(patientLetter(presetView("medial", "R"))).toBe("L");
     expect(patientLetter(presetView("lateral", "L"))).toBe("L");
+  });
+  it("names the patient's sides where bones have two or none", () => {
+    expect(labelOf("lateral", "L")).toBe("Lateral");
+    expect(labelOf("lateral", null)).toBe("From the right");
+    expect(patientLetter(presetView("lateral", null))).toBe("R");
+  });
+  it("takes a knee for right although a sacrum has no side, and a pelvis for neither", () => {
+    expect(commonSide(["R", null, "R"])).toBe("R");
+    expect(commonSide(["R", "L", null])).toBeNull();
+    expect(commonSide([null])).toBeNull();
   });
   it("looks from the front in the anterior view and from the head in the superior one", () => {
     expect(patientLetter(presetView("anterior", "R"))).toBe("A");

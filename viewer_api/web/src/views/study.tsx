@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Bone } from "../bone/bone";
 import { Badge, ProgressBar } from "../components/badge";
 import { Downloads } from "../components/downloads";
@@ -6,13 +6,14 @@ import { Gallery } from "../components/gallery";
 import { HowItWasMade } from "../components/howitwasmade";
 import { Measurements } from "../components/measurements";
 import { Notice } from "../components/notice";
-import { Radiograph } from "../components/radiograph";
+import { type Contour, Radiograph } from "../components/radiograph";
 import { TrustBox } from "../components/trust";
 import { useKeys, useLoaded, useTitle } from "../hooks";
+import { commonSide } from "../maths/anatomy";
 import { useProgress } from "../progress";
 import { useSession } from "../session";
-import type { Progress, ResultFile, Study } from "../types";
-import { dayOf, isOnItsWay, personOf, sideOf, viewOf } from "../words";
+import type { Progress, RadiographReport, Report, ResultFile, Study } from "../types";
+import { boneOf, colourOf, dayOf, isOnItsWay, personOf, sideOf, viewOf } from "../words";
 import { NotFoundView } from "./notfound";
 
 const PARTS = ["Measurements", "Pictures", "Downloads", "How it was made"] as const;
@@ -55,19 +56,45 @@ function StateOfThings({ progress }: { progress: Progress }) {
   }
 }
 
-function boneFile(files: ResultFile[]): ResultFile | undefined {
+// What can be looked at in space: the scenes of several bones, or the bones. Low-poly ones only where nothing else is.
+function modelsOf(files: ResultFile[]): ResultFile[] {
   const models = files.filter((file) => file.media_type === "model/gltf-binary");
-  return models.find((file) => file.kind === "mesh") ?? models[0];
+  for (const kind of ["scene", "mesh"]) {
+    const found = models.filter((file) => file.kind === kind);
+    if (found.length > 0) return found;
+  }
+  return models.slice(0, 1);
 }
 
 interface PicturesProps {
   study: Study;
   contourShown: boolean;
+  hidden: ReadonlySet<string>;
   inverted: boolean;
   round: number;
 }
 
-function Pictures({ study, contourShown, inverted, round }: PicturesProps) {
+// A lone bone's outline stands out from everything; of several, each has its bone's colour.
+function contoursOf(report: Report, radiograph: RadiographReport, hidden: ReadonlySet<string>): Contour[] {
+  const surfaces = new Map(report.surfaces.map((surface) => [surface.name, surface]));
+  const lone = report.surfaces.length === 1;
+  return radiograph.contours
+    .filter(({ bone }) => !hidden.has(bone))
+    .map(({ bone, polygons }) => {
+      const surface = surfaces.get(bone);
+      const colour = surface && !lone ? colourOf(surface) : "var(--color-contour)";
+      return { name: bone, title: surface ? boneOf(surface) : bone, colour, polygons };
+    });
+}
+
+function errorOf({ contours }: RadiographReport): string {
+  const errors = contours.map(({ error_mm }) => error_mm).filter((error) => error !== null);
+  if (errors.length === 0) return "Contour error not measured";
+  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  return `Contour error ${mean.toFixed(1)} mm${contours.length > 1 ? `, mean of ${contours.length} bones` : ""}`;
+}
+
+function Pictures({ study, contourShown, hidden, inverted, round }: PicturesProps) {
   const { result, radiographs } = study;
   const common = { contourShown, inverted, round };
   const banner = result && result.report.status === "reconstructed" && !result.report.scale.known ? "SHAPE ONLY" : "";
@@ -79,7 +106,7 @@ function Pictures({ study, contourShown, inverted, round }: PicturesProps) {
         picture={each.picture}
         title={[viewOf(each.view), sideOf(each.side)].filter(Boolean).join(", ") || each.modality}
         note={[each.body_part, each.modality].filter(Boolean).join(" · ")}
-        contour={[]}
+        contours={[]}
         size={null}
         mmPerPixel={null}
         banner=""
@@ -93,12 +120,8 @@ function Pictures({ study, contourShown, inverted, round }: PicturesProps) {
       {...common}
       picture={urls.get(each.picture) ?? ""}
       title={[viewOf(each.view), sideOf(each.side)].filter(Boolean).join(", ")}
-      note={
-        each.contour_error_mm === null
-          ? "Contour error not measured"
-          : `Contour error ${each.contour_error_mm.toFixed(1)} mm`
-      }
-      contour={each.contour}
+      note={errorOf(each)}
+      contours={contoursOf(result.report, each, hidden)}
       size={{ width: each.columns, height: each.rows }}
       mmPerPixel={each.mm_per_pixel}
       banner={banner}
@@ -106,22 +129,47 @@ function Pictures({ study, contourShown, inverted, round }: PicturesProps) {
   ));
 }
 
-function Bones({ study, round }: { study: Study; round: number }) {
-  const report = study.result?.report;
-  const surface = report?.surfaces[0];
-  const file = study.result && boneFile(study.result.files);
-  if (!report || !surface || !file) return null;
-  const unit = report.scale.known ? "mm" : "assumed units";
+function Bones({ study, hidden, round }: { study: Study; hidden: ReadonlySet<string>; round: number }) {
+  const result = study.result;
+  const [chosen, setChosen] = useState(0);
+  const surfaces = result?.report.surfaces ?? [];
+  const colours = useMemo(() => new Map(surfaces.map((s) => [s.name, colourOf(s)])), [surfaces]);
+  const models = result ? modelsOf(result.files) : [];
+  const model = models[chosen] ?? models[0];
+  if (!result || !model || !surfaces[0]) return null;
+  const { scale } = result.report;
+  const surface = model.kind === "scene" ? undefined : (surfaces[chosen] ?? surfaces[0]);
+  const unit = scale.known ? "mm" : "assumed units";
   return (
-    <Bone
-      model={file.url}
-      side={surface.side === "L" ? "L" : "R"}
-      title={`${sideOf(surface.side)} ${surface.bone}`.replace(/^./, (letter) => letter.toUpperCase())}
-      expectedError={`Expected mean error ${surface.expected_error.toFixed(1)} ${unit}`}
-      scaleKnown={report.scale.known}
-      banner={report.scale.known ? "" : "SHAPE ONLY"}
-      round={round}
-    />
+    <div class="relative h-full min-h-0">
+      <Bone
+        key={model.url}
+        model={model.url}
+        colours={colours}
+        hidden={hidden}
+        side={surface ? commonSide([surface.side]) : commonSide(surfaces.map(({ side }) => side))}
+        title={surface ? boneOf(surface) : "All bones"}
+        expectedError={surface ? `Expected mean error ${surface.expected_error.toFixed(1)} ${unit}` : ""}
+        scaleKnown={scale.known}
+        banner={scale.known ? "" : "SHAPE ONLY"}
+        round={round}
+      />
+      {models.length > 1 && (
+        <div class="absolute top-2 right-2 flex gap-1">
+          {models.map((each, number) => (
+            <button
+              key={each.url}
+              type="button"
+              class="toggle"
+              aria-pressed={each === model}
+              onClick={() => setChosen(number)}
+            >
+              {each.title.split(",")[0]}
+            </button>
+          ))}
+        </div>
+      )}
+    </div>
   );
 }
 
@@ -157,9 +205,14 @@ function Parts({ study }: { study: Study }) {
   );
 }
 
+function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+  return new Set([...names].filter((each) => each !== name));
+}
+
 function Workplace({ study, progress }: { study: Study; progress: Progress }) {
   const { session } = useSession();
   const [contourShown, setContourShown] = useState(true);
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [inverted, setInverted] = useState(false);
   const [round, setRound] = useState(0);
   useKeys({
@@ -167,6 +220,7 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
     i: () => setInverted((now) => !now),
     0: () => setRound((n) => n + 1),
   });
+  const toggle = (bone: string) => setHidden((now) => (now.has(bone) ? without(now, bone) : new Set([...now, bone])));
   const report = study.result?.report;
   const reconstructed = report?.status === "reconstructed";
   const frames = Math.max(1, (report?.radiographs.length || study.radiographs.length) + (reconstructed ? 1 : 0));
@@ -180,7 +234,7 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
           </Notice>
         </div>
       )}
-      {reconstructed && <TrustBox report={report} />}
+      {reconstructed && <TrustBox report={report} hidden={hidden} toggle={toggle} />}
       <div class="my-2 flex items-center gap-1">
         {reconstructed && (
           <button
@@ -210,8 +264,8 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
         class="reading-room grid gap-1 overflow-hidden rounded-lg border border-line bg-line"
         style={{ "--frames": String(frames) }}
       >
-        <Pictures study={study} contourShown={contourShown} inverted={inverted} round={round} />
-        {reconstructed && <Bones study={study} round={round} />}
+        <Pictures study={study} contourShown={contourShown} hidden={hidden} inverted={inverted} round={round} />
+        {reconstructed && <Bones study={study} hidden={hidden} round={round} />}
       </div>
       <Parts key={study.result?.id} study={study} />
     </>
