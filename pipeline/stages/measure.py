@@ -18,7 +18,7 @@ from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit
 from pipeline.stages.measure_anatomy import Anatomy
 from pipeline.stages.measure_definitions import ANATOMIES, DEFINITIONS, Definition, Part
-from pipeline.surface import Bone, bone_name
+from pipeline.surface import Bone, bone_name, bone_title
 
 DRAWS: Final = 100
 SEED: Final = 20
@@ -88,7 +88,7 @@ class _Frame:
 
     def _why_not(self, definition: Definition, names: Sequence[Name]) -> str:
         """Why the views do not support a measurement; empty where they do."""
-        absent = [bone_name(*name) for name in names if name not in self._fits]
+        absent = [bone_title(*name).lower() for name in names if name not in self._fits]
         if absent:
             return f"Needs more bones on the same radiograph: {', '.join(absent)}."
         fits = [self._fits[name] for name in names]
@@ -128,7 +128,7 @@ def _missing_view(definition: Definition, fit: Fit) -> str:
 
 def _outside_field(parts: Sequence[tuple[Part, Fit]]) -> str:
     unseen = [
-        landmark if len(parts) == 1 else f"{part.bone.words}'s {landmark}"
+        landmark if len(parts) == 1 else f"{landmark} of the {part.bone.words}"
         for part, fit in parts
         for landmark in part.needs
         if not fit.in_field[fit.model.landmarks[landmark].indices].all()

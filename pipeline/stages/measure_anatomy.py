@@ -99,19 +99,23 @@ def plane_normal(points: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][2])
 
 
-def nearest_circle(points: FloatArray, axis: FloatArray) -> tuple[FloatArray, float]:
-    """Centre (3,) and radius of the circle about a unit axis that is nearest to a slice's points (n, 3).
+def plane_across(axis: FloatArray) -> FloatArray:
+    """(2, 3) two perpendicular unit vectors square to a unit axis."""
+    first = unit(across(np.eye(3)[np.argmin(abs(axis))], axis))
+    return np.stack([first, np.cross(axis, first)])
 
-    Unlike their mean, its centre does not lean to where vertices are dense.
+
+def nearest_circle(points: FloatArray, plane: FloatArray) -> tuple[FloatArray, float]:
+    """Centre (3,) and radius of the circle in a plane (2, 3) that is nearest to a slice's points (n, 3).
+
+    Least squares in the algebraic sense (Kåsa 1976). Unlike their mean, its centre does not lean to where vertices are
+    dense.
     """
     middle = points.mean(axis=0)
-    first = unit(across(np.eye(3)[np.argmin(abs(axis))], axis))
-    plane = np.stack([first, np.cross(axis, first)])
     flat = (points - middle) @ plane.T
-    system = np.hstack([2 * flat, np.ones((len(flat), 1))])
-    solution = np.linalg.lstsq(system, (flat**2).sum(axis=1), rcond=None)[0]
-    centre = solution[:2]
-    return middle + centre @ plane, float(np.sqrt(solution[2] + centre @ centre))
+    squares = (flat**2).sum(axis=1)
+    centre = np.linalg.solve(2 * flat.T @ flat, flat.T @ squares)
+    return middle + centre @ plane, float(np.sqrt(squares.mean() + centre @ centre))
 
 
 def shaft_axis(points: FloatArray, level: FloatArray, start: FloatArray, depths_mm: Sequence[float]) -> Axis:
@@ -127,7 +131,8 @@ def shaft_axis(points: FloatArray, level: FloatArray, start: FloatArray, depths_
     for _ in range(SHAFT_ROUNDS):
         depth = (level - points) @ up
         slices = (points[abs(depth - wanted) < SLICE_HALF_HEIGHT_MM] for wanted in depths_mm)
-        centres = np.array([nearest_circle(each, up)[0] for each in slices])
+        plane = plane_across(up)
+        centres = np.array([nearest_circle(each, plane)[0] for each in slices])
         along = np.linalg.svd(centres - centres.mean(axis=0), full_matrices=False)[2][0]
         up = along * np.sign(along @ up)
     return Axis(point=centres.mean(axis=0), up=up)

@@ -19,6 +19,7 @@ from pipeline.stages.measure_anatomy import (
     extent,
     farthest,
     nearest_circle,
+    plane_across,
     shaft_axis,
     unit,
 )
@@ -157,5 +158,6 @@ def _isthmus(upper: FloatArray, centre: FloatArray, radius: float, towards: Floa
     away = (centre - upper) @ towards / radius
     near = np.linalg.norm(across(upper - centre, towards), axis=1) < NECK_WIDTH * radius
     slices = (upper[near & (away > reach) & (away < reach + NECK_SLICE)] for reach in NECK_REACH)
-    circles = [nearest_circle(each, towards) for each in slices if len(each) >= LEAST_IN_SLICE]
+    plane = plane_across(towards)
+    circles = [nearest_circle(each, plane) for each in slices if len(each) >= LEAST_IN_SLICE]
     return min(circles, key=lambda circle: circle[1])[0]
