@@ -92,6 +92,28 @@ def shadow(pixels: FloatArray, triangles: npt.NDArray[np.int32], shape: tuple[in
     return mask
 
 
+def coarse_shadow(pixels: FloatArray, triangles: npt.NDArray[np.int32], shape: tuple[int, int]) -> MaskArray:
+    """As `shadow`, ten times as fast, on a grid hardly finer than the triangles: exact to a pixel, not to a fraction.
+
+    Triangles are sprinkled with points; what they leave open inside is closed.
+    """
+    corners = pixels[triangles.T]
+    points = (_SPRINKLED @ corners.reshape(3, -1)).reshape(-1, 2)
+    column, row = np.rint(points).astype(np.int32).T
+    rows, columns = shape
+    held = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+    mask = np.zeros(shape, dtype=np.uint8)
+    mask[row[held], column[held]] = 1
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), dtype=np.uint8)), dtype=np.uint8)
+
+
+_STEPS: Final = 3
+_SPRINKLED: Final = (
+    np.array([(i, j, _STEPS - i - j) for i in range(_STEPS + 1) for j in range(_STEPS + 1 - i)]) / _STEPS
+)
+"""(points, 3) barycentric weights of a lattice over a triangle."""
+
+
 def outlines(mask: MaskArray) -> tuple[FloatArray, ...]:
     """Closed outer polygons (N, 2) of a mask as (column, row), largest first."""
     polygons, _ = cv2.findContours(np.ascontiguousarray(mask), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -14,10 +14,13 @@ from pipeline.shape_model import ShapeModel
 from pipeline.stages.assess import Assessment, assess
 from pipeline.stages.calibrate import calibrate
 from pipeline.stages.enhance import EnhancedImage, enhance
-from pipeline.stages.fit import Fit, ViewObservation, fit, fit_either_side
+from pipeline.stages.fit import Fit, Solution, ViewObservation, finished
 from pipeline.stages.gate import Gate, GateDecision, gate
 from pipeline.stages.measure import measure, measure_together
-from pipeline.stages.perceive import Network, Perception, perceive
+from pipeline.stages.perceive import Looks, Network, Perception, perceive_with_single_femur
+from pipeline.stages.recognise import Name, recognise
+from pipeline.stages.together import Sought, search, settle
+from pipeline.surface import Bone, bone_title
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -28,22 +31,38 @@ WHOLE_STUDY: Final = (RefusalCode.CHILD,)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Models:
-    """The models that take part, and what the report says of them."""
+    """The models that take part, and what the report says of them.
+
+    Attributes:
+        gate: What a picture shows.
+        femur: Perception of a single femur.
+        bones: Perception of every bone.
+        shapes: Shape model of every bone.
+        versions: Of all of them.
+    """
 
     gate: Gate
-    perception: Network
-    femur: ShapeModel
+    femur: Network
+    bones: Network
+    shapes: Mapping[Bone, ShapeModel]
     versions: tuple[ModelVersion, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AdmittedView:
-    """A radiograph that the gate let through, with what the stages up to perception made of it."""
+    """A radiograph that the gate let through, with what the stages up to perception made of it.
+
+    Attributes:
+        radiograph: As it is read from here on.
+        decision: Of the gate.
+        enhanced: On the working grid.
+        seen: Every bone that the networks know, as it looks.
+    """
 
     radiograph: Radiograph
     decision: GateDecision
     enhanced: EnhancedImage
-    perception: Perception
+    seen: Mapping[Looks, Perception]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,10 +83,22 @@ class ReconstructedBone:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reconstruction:
-    """The bones of a study, and what the reader should know of them."""
+    """The bones of a study, and what the reader should know of them.
+
+    Attributes:
+        bones: In the order in which they were recognised.
+        together: What is measured on several bones.
+        warnings: In sentences.
+    """
 
     bones: tuple[ReconstructedBone, ...]
+    together: tuple[Measurement, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Of every bone, then of several together."""
+        return (*(measurement for bone in self.bones for measurement in bone.measurements), *self.together)
 
 
 def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Journal) -> Reconstruction:
@@ -83,36 +114,51 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
     """
     with journal.stage("gate", "Checking what the pictures show") as note:
         passed, warnings = _each(radiographs, lambda radiograph: _admit(radiograph, models.gate))
-        note.summary = f"{len(passed)} of {len(radiographs)} pictures show a femur that can be reconstructed"
+        note.summary = f"{len(passed)} of {len(radiographs)} pictures show bones that can be reconstructed"
     with journal.stage("enhance", "Making the pictures comparable") as note:
         enhanced = [enhance(radiograph) for radiograph, _ in passed]
         note.summary = ", ".join(f"{e.image.shape[1]} × {e.image.shape[0]}" for e in enhanced) + " working pixels"
-    with journal.stage("perceive", "Finding the bone and its landmarks") as note:
-        perceptions = [perceive(image, models.perception) for image in enhanced]
-        note.summary = ", ".join(f"{len(p.landmarks)} landmarks" for p in perceptions)
-    admitted = [
-        AdmittedView(radiograph=radiograph, decision=decision, enhanced=image, perception=perception)
-        for (radiograph, decision), image, perception in zip(passed, enhanced, perceptions, strict=True)
-    ]
+    with journal.stage("perceive", "Finding the bones and their landmarks") as note:
+        admitted = [
+            AdmittedView(
+                radiograph=radiograph,
+                decision=decision,
+                enhanced=image,
+                seen=perceive_with_single_femur(image, models.bones, models.femur),
+            )
+            for (radiograph, decision), image in zip(passed, enhanced, strict=True)
+        ]
+        note.summary = ", ".join(f"{sum(len(p.landmarks) for p in view.seen.values())} landmarks" for view in admitted)
     with journal.stage("calibrate", "Working out how the beam ran") as note:
-        groups, unplaced = _by_side(admitted)
-        observed = [(side, views, _observations(views, side)) for side, views in groups]
-        scales = {str(o.calibration.scale.provenance) for _, _, views in observed for o in views}
+        sightings, unsure = _sightings(admitted)
+        scales = {str(each.observation.calibration.scale.provenance) for found in sightings.values() for each in found}
         note.summary = f"scale: {', '.join(sorted(scales))}"
-    with journal.stage("fit", "Fitting the shape model") as note:
-        fits = [(views, _fit(models.femur, observations, side)) for side, views, observations in observed]
-        note.summary = ", ".join(f"{len(found.vertices)} vertices from {len(views)} view(s)" for views, found in fits)
+    with journal.stage("fit", "Fitting the shape models") as note:
+        sought = [_sought(name, found, models.shapes) for name, found in sightings.items()]
+        solutions, refused = _each(search(sought), _holding, named=True)
+        fits = [finished(solution) for solution in settle(solutions)]
+        note.summary = ", ".join(f"{_title(found)} from {len(found.views)} view(s)" for found in fits)
     with journal.stage("assess", "Judging the result") as note:
-        judged, refused = _each(fits, lambda pair: _judged(*pair))
-        bones = _measured_together(judged)
+        bones, worse = _each(fits, lambda found: _judged(sightings[found.bone, found.side], found), named=True)
         note.summary = ", ".join(_verdict(bone) for bone in bones)
     own = (sentence for bone in bones for sentence in _bone_warnings(bone))
-    sentences = (NOT_RECOGNISED, *warnings, *unplaced, *refused, *own)
-    return Reconstruction(bones=bones, warnings=tuple(dict.fromkeys(sentences)))
+    sentences = (NOT_RECOGNISED, *warnings, *unsure, *refused, *worse, *own)
+    return Reconstruction(
+        bones=tuple(bones),
+        together=measure_together([bone.fit for bone in bones]),
+        warnings=tuple(dict.fromkeys(sentences)),
+    )
 
 
-def _each(items: Iterable[Given], make: Callable[[Given], Made]) -> tuple[list[Made], tuple[str, ...]]:
+def _each(
+    items: Iterable[Given], make: Callable[[Given], Made], *, named: bool = False
+) -> tuple[list[Made], tuple[str, ...]]:
     """What could be made of the items, and why the others were refused.
+
+    Args:
+        items: Pictures, or bones.
+        make: What is made of each.
+        named: The refusals say themselves what was left out.
 
     Raises:
         Refusal: One holds for the whole study, or none of the items passed: then the first.
@@ -127,7 +173,8 @@ def _each(items: Iterable[Given], make: Callable[[Given], Made]) -> tuple[list[M
             refusals.append(refusal)
     if not made:
         raise refusals[0]
-    return made, tuple(f"One picture was left out: {refusal.sentence}" for refusal in refusals)
+    opening = "" if named else "One picture was left out: "
+    return made, tuple(f"{opening}{refusal.sentence}" for refusal in refusals)
 
 
 def _admit(radiograph: Radiograph, network: Gate) -> tuple[Radiograph, GateDecision]:
@@ -136,58 +183,84 @@ def _admit(radiograph: Radiograph, network: Gate) -> tuple[Radiograph, GateDecis
     return (replace(radiograph, pixels=-radiograph.pixels) if decision.inverted else radiograph), decision
 
 
-def _by_side(views: Sequence[AdmittedView]) -> tuple[list[tuple[Side | None, list[AdmittedView]]], tuple[str, ...]]:
-    """Views grouped by the side they show, frontal views first; a view without side joins the only known one."""
-    sides = sorted({view.decision.side for view in views if view.decision.side is not None})
-    ordered = sorted(views, key=lambda view: not view.decision.view.is_frontal)
-    if not sides:
-        return [(None, ordered)], ("Nobody says which side is shown: the likelier one was taken.",)
-    groups: list[tuple[Side | None, list[AdmittedView]]] = []
-    for side in sides:
-        belongs = (side, None) if len(sides) == 1 else (side,)
-        groups.append((side, [view for view in ordered if view.decision.side in belongs]))
-    left_out = len(views) - sum(len(group) for _, group in groups)
-    sentence = "Pictures of unknown side were left out, for both sides are shown."
-    return groups, ((sentence,) if left_out else ())
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sighting:
+    """One bone in one picture."""
+
+    view: AdmittedView
+    observation: ViewObservation
 
 
-def _observations(views: Sequence[AdmittedView], side: Side | None) -> tuple[ViewObservation, ...]:
-    """The views with their beams; where nobody knows the side, as if it were the right one."""
-    return tuple(
-        ViewObservation(
-            calibration=calibrate(view.radiograph, view=view.decision.view, side=side or Side.RIGHT),
-            perception=view.perception,
-        )
-        for view in views
-    )
+def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]], tuple[str, ...]]:
+    """Every bone with the pictures that show it, frontal ones first, and what is not sure about that.
+
+    Raises:
+        Refusal: No bone is seen.
+    """
+    found: dict[Name, list[Sighting]] = {}
+    notes: list[str] = []
+    legs: set[Side] = set()
+    for view in sorted(views, key=lambda view: not view.decision.view.is_frontal):
+        # A lateral of unknown side belongs to the only leg that the frontal pictures show.
+        side = view.decision.side or (next(iter(legs)) if len(legs) == 1 else None)
+        calibration = calibrate(view.radiograph, view=view.decision.view, side=side or Side.RIGHT)
+        shown = recognise(view.seen, calibration, side=side)
+        if shown.side is not None:
+            legs.add(shown.side)
+        notes.extend(shown.notes)
+        for name, perception in shown.bones.items():
+            observation = ViewObservation(calibration=calibration, perception=perception)
+            found.setdefault(name, []).append(Sighting(view=view, observation=observation))
+    notes.extend(_without_flat_patellae(found))
+    if not found:
+        raise Refusal(RefusalCode.POOR_IMAGE, "No bone of pelvis or leg can be made out in the pictures.")
+    return found, tuple(notes)
 
 
-def _fit(model: ShapeModel, observations: tuple[ViewObservation, ...], side: Side | None) -> Fit:
-    return fit_either_side(model, observations) if side is None else fit(model, observations, side=side)
+def _without_flat_patellae(found: dict[Name, list[Sighting]]) -> Iterable[str]:
+    """Leaves out a patella that only frontal views show: behind the femur its outline says nothing of its depth."""
+    for name in [name for name in found if name[0] is Bone.PATELLA]:
+        if all(each.view.decision.view.is_frontal for each in found[name]):
+            del found[name]
+            yield "The patella is not reconstructed: that needs a lateral view."
 
 
-def _judged(views: Sequence[AdmittedView], found: Fit) -> ReconstructedBone:
+def _sought(name: Name, sightings: Sequence[Sighting], shapes: Mapping[Bone, ShapeModel]) -> Sought:
+    bone, side = name
+    observations = tuple(each.observation for each in sightings)
+    return Sought(bone=bone, side=side, model=shapes[bone], observations=observations)
+
+
+def _holding(solution: Solution) -> Solution:
+    """The solution, if it holds by itself: others are not to be pulled about by one that does not.
+
+    Raises:
+        Refusal: It does not.
+    """
+    assess(finished(solution))
+    return solution
+
+
+def _judged(sightings: Sequence[Sighting], found: Fit) -> ReconstructedBone:
     assessment = assess(found)
-    return ReconstructedBone(views=tuple(views), fit=found, assessment=assessment, measurements=measure(found))
-
-
-def _measured_together(bones: Sequence[ReconstructedBone]) -> tuple[ReconstructedBone, ...]:
-    """The bones with what is measured on several of them, at the bone with which it is listed."""
-    together = measure_together([bone.fit for bone in bones])
-    return tuple(
-        replace(
-            bone,
-            measurements=(*bone.measurements, *(m for m in together if m.bone == bone.assessment.surface.name)),
-        )
-        for bone in bones
+    return ReconstructedBone(
+        views=tuple(each.view for each in sightings),
+        fit=found,
+        assessment=assessment,
+        measurements=measure(found),
     )
+
+
+def _title(found: Fit) -> str:
+    return bone_title(found.bone, found.side).lower()
 
 
 def _verdict(bone: ReconstructedBone) -> str:
+    title = _title(bone.fit)
     if not bone.scale.known:
-        return "shape only: errors are not in mm"
+        return f"{title}: shape only, errors are not in mm"
     errors = " and ".join(f"{error:.1f} mm" for error in bone.assessment.contour_error_mm)
-    return f"contour error {errors}; expected 3D error {bone.assessment.expected_error_mm:.1f} mm"
+    return f"{title}: contour error {errors}; expected 3D error {bone.assessment.expected_error_mm:.1f} mm"
 
 
 def _bone_warnings(bone: ReconstructedBone) -> Iterable[str]:

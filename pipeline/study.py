@@ -129,7 +129,7 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
         stages=_with_pictures(journal.stages, pictures),
         radiographs=shown.radiographs,
         surfaces=shown.surfaces,
-        measurements=tuple(m for bone in reconstruction.bones for m in bone.measurements),
+        measurements=reconstruction.measurements,
         warnings=(*warnings, *reconstruction.warnings),
         models=models.versions,
         files=(*dicom, *shown.files, *stage_picture_files(pictures), _page_file()),

@@ -17,12 +17,13 @@ from pipeline.manifest import MANIFEST, ModelEntry, bundled_models_folder, read_
 from pipeline.reconstruct import Models
 from pipeline.results import ModelVersion
 from pipeline.shape_model import load as load_shape_model
+from pipeline.surface import Bone
 
 FloatImage = npt.NDArray[np.float32]
 
 PERCEPTION: Final = "perception"
 GATE: Final = "gate"
-FEMUR: Final = "femur_shape"
+BONES: Final = "bones"
 
 
 class OnnxNetwork:
@@ -62,10 +63,16 @@ def load_models(folder: Path | None = None, *, threads: int = 1) -> LoadedModels
     entries = {entry.name: entry for entry in read_manifest(place)}
     return LoadedModels(
         gate=OnnxNetwork(verified_file(place, entries, GATE), threads=threads),
-        perception=OnnxNetwork(verified_file(place, entries, PERCEPTION), threads=threads),
-        femur=load_shape_model(verified_file(place, entries, FEMUR)),
-        versions=tuple(_version(entries[name]) for name in (GATE, PERCEPTION, FEMUR)),
+        femur=OnnxNetwork(verified_file(place, entries, PERCEPTION), threads=threads),
+        bones=OnnxNetwork(verified_file(place, entries, BONES), threads=threads),
+        shapes={bone: load_shape_model(verified_file(place, entries, shape_of(bone))) for bone in Bone},
+        versions=tuple(_version(entries[name]) for name in (GATE, PERCEPTION, BONES, *map(shape_of, Bone))),
     )
+
+
+def shape_of(bone: Bone) -> str:
+    """The manifest's name of a bone's shape model."""
+    return f"{bone}_shape"
 
 
 def verified_file(folder: Path, entries: Mapping[str, ModelEntry], name: str) -> Path:

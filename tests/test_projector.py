@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 import trimesh
 
 from pipeline.geometry import ProjectionGeometry, RigidPose
 from pipeline.projector import (
+    coarse_shadow,
     contour_generator,
     depth_maps,
     edges_of,
@@ -55,6 +57,14 @@ def test_a_balls_outline_is_where_rays_touch_it(ball, frontal):
     radii = np.linalg.norm(frontal.project(points) - 100, axis=1) * 0.5
     assert len(points) > 100
     assert radii == pytest.approx(shadow_radius_mm(), abs=0.1)
+
+
+def test_a_coarse_shadow_is_exact_to_a_pixel(ball, frontal):
+    pixels = frontal.project(np.array(ball.vertices)) / 2
+    exact, coarse = (make(pixels, triangles(ball), (101, 101)) for make in (shadow, coarse_shadow))
+    assert exact.sum() > 2000
+    differing = cv2.morphologyEx(exact ^ coarse, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    assert differing.sum() == 0
 
 
 def test_a_balls_shadow_is_a_magnified_disc(ball, frontal):

@@ -11,8 +11,9 @@ import pytest
 from pipeline.errors import ConfigurationError
 from pipeline.manifest import bundled_models_folder
 from pipeline.stages.gate import CONTENTS, GATE_SIZE
-from pipeline.stages.perceive import LANDMARKS
-from pipeline.weights import load_models
+from pipeline.stages.perceive import BONES, LANDMARKS, POINTS
+from pipeline.surface import Bone
+from pipeline.weights import load_models, shape_of
 
 
 @pytest.fixture
@@ -27,9 +28,11 @@ def models(tmp_path) -> Path:
 def test_every_model_that_came_with_bonecraft_opens():
     loaded = load_models(threads=1)
     assert loaded.gate(np.zeros((1, 1, GATE_SIZE, GATE_SIZE), np.float32)).shape == (1, len(CONTENTS) + 2)
-    assert loaded.perception(np.zeros((1, 1, 320, 176), np.float32)).shape == (1, 1 + len(LANDMARKS), 320, 176)
-    assert loaded.femur.size > 5
-    assert {version.name for version in loaded.versions} == {"gate", "perception", "femur_shape"}
+    image = np.zeros((1, 1, 320, 176), np.float32)
+    assert loaded.femur(image).shape == (1, 1 + len(LANDMARKS), 320, 176)
+    assert loaded.bones(image).shape == (1, len(BONES) + len(POINTS), 320, 176)
+    assert all(loaded.shapes[bone].size > 5 for bone in Bone)
+    assert {version.name for version in loaded.versions} == {"gate", "perception", "bones", *map(shape_of, Bone)}
     assert all(version.licence for version in loaded.versions)
 
 

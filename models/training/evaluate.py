@@ -45,6 +45,7 @@ from pipeline.shape_model import ShapeModel, load, mirrored, save
 from pipeline.stages.assess import assess, vertex_sd
 from pipeline.stages.fit import Fit
 from pipeline.stages.perceive import Network
+from pipeline.surface import Bone
 
 Score = Callable[[trimesh.Trimesh, trimesh.Trimesh, float, float], Mapping[str, float]]
 
@@ -104,12 +105,12 @@ def read_score(tool: Path) -> Score:
     return score
 
 
-def model_without(person: str, data: Path, runs: Path) -> ShapeModel:
-    """The shape model that never saw a person, built once."""
-    path = runs / "shape" / f"without-{person}.npz"
+def model_without(person: str, data: Path, runs: Path, kind: Bone = Bone.FEMUR) -> ShapeModel:
+    """A bone's shape model that never saw a person, built once."""
+    path = runs / "shape" / f"{kind}-without-{person}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(build(data, leave_out=frozenset({person}), cache=runs / "correspondence"), path)
+        save(build(data, leave_out=frozenset({person}), kind=kind, cache=runs / "correspondence"), path)
     return load(path)
 
 

@@ -7,6 +7,7 @@ in ten.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,21 +20,48 @@ from pipeline.projector import vertex_normals
 from pipeline.radiograph import ScaleProvenance
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit, FittedView
-from pipeline.surface import BoneSurface
+from pipeline.surface import Bone, BoneSurface, bone_title
 
 BoolArray = npt.NDArray[np.bool_]
 
 MEAN_OF_ABSOLUTE: Final = 0.8
 """Mean absolute value of a normal variable in standard deviations, sqrt(2 / pi)."""
 
-MOST_CONTOUR_ERROR_MM: Final = 1.6
-"""Simulated femora of unseen people stay below; see models/cards/reconstruction.md."""
+MOST_CONTOUR_ERROR_MM: Final = {
+    Bone.FEMUR: 1.6,
+    Bone.HIP_BONE: 2.4,
+    Bone.SACRUM: 2.8,
+    Bone.TIBIA: 1.8,
+    Bone.FIBULA: 1.8,
+    Bone.PATELLA: 1.8,
+}
+"""Simulated bones of unseen people stay below; see models/cards/reconstruction.md."""
 
-MOST_UNMATCHED: Final = 0.3
+MOST_UNMATCHED: Final = {
+    Bone.FEMUR: 0.3,
+    Bone.HIP_BONE: 0.35,
+    Bone.SACRUM: 0.4,
+    Bone.TIBIA: 0.3,
+    Bone.FIBULA: 0.35,
+    Bone.PATELLA: 0.35,
+}
 """Largest share of the outlines that may find no counterpart."""
 
+NEEDED: Final[Mapping[Bone, tuple[tuple[str, ...], ...]]] = {
+    Bone.FEMUR: (("head", "neck"), ("distal",)),
+    Bone.HIP_BONE: (("acetabulum",),),
+    Bone.SACRUM: (("endplate", "middle"),),
+    Bone.TIBIA: (("plateau",), ("plafond",)),
+    Bone.FIBULA: (("proximal",), ("distal",)),
+    Bone.PATELLA: (("articular",),),
+}
+"""Regions of which one group must be in the field: without a joint surface, a bone would be invented, not seen."""
+
+NEEDED_SHARE: Final = 0.85
+"""Share of such a region that a field must hold."""
+
 LEAST_CONTOUR_POINTS: Final = 60
-"""With less outline there is no femur to speak of."""
+"""With less outline there is no bone to speak of."""
 
 MOST_SHAPE_DISTANCE: Final = 1.25
 """Root mean square of the coefficients; people whom the model had not seen stay below 0.9."""
@@ -71,9 +99,11 @@ def assess(fit: Fit) -> Assessment:
     """Judge a fit.
 
     Raises:
-        Refusal: The fit contradicts the images, the views contradict each other, or no adult's femur has this shape.
+        Refusal: The fit contradicts the images, the views contradict each other, no adult's bone has this shape, or too
+            little of it is in the field.
     """
     errors = tuple(_mean_error(view) for view in fit.views)
+    _refuse_corners(fit)
     distance = float(np.sqrt((fit.coefficients**2).mean()))
     _refuse_where_nothing_is_seen(fit)
     _refuse_bad_contours(fit, errors)
@@ -134,18 +164,35 @@ def _mean_error(view: FittedView) -> float:
     return float(np.abs(view.residual_mm).mean()) if len(view.residual_mm) else float("inf")
 
 
+def _words(fit: Fit) -> str:
+    """``right femur``."""
+    return bone_title(fit.bone, fit.side).lower()
+
+
+def _refuse_corners(fit: Fit) -> None:
+    shown = [
+        min(float(fit.in_field[fit.model.regions[region]].mean()) for region in together)
+        for together in NEEDED[fit.bone]
+    ]
+    if max(shown) < NEEDED_SHARE:
+        raise Refusal(
+            RefusalCode.POOR_IMAGE,
+            f"Only a corner of the {_words(fit)} is in the field, none of its joint surfaces: it is not reconstructed.",
+        )
+
+
 def _refuse_where_nothing_is_seen(fit: Fit) -> None:
     for view in fit.views:
         if len(view.residual_mm) < LEAST_CONTOUR_POINTS:
             raise Refusal(
                 RefusalCode.POOR_IMAGE,
-                "Too little of a femur's outline can be made out in the picture to reconstruct it.",
+                f"Too little of the {_words(fit)}'s outline can be made out in the picture to reconstruct it.",
             )
 
 
 def _refuse_bad_contours(fit: Fit, errors: tuple[float, ...]) -> None:
     bad = [
-        error > MOST_CONTOUR_ERROR_MM or view.unmatched > MOST_UNMATCHED
+        error > MOST_CONTOUR_ERROR_MM[fit.bone] or view.unmatched > MOST_UNMATCHED[fit.bone]
         for error, view in zip(errors, fit.views, strict=True)
     ]
     if not any(bad):
@@ -154,12 +201,12 @@ def _refuse_bad_contours(fit: Fit, errors: tuple[float, ...]) -> None:
     if len(fit.views) > 1:
         raise Refusal(
             RefusalCode.VIEWS_CONTRADICT,
-            f"No adult femur explains these views together: outlines differ by {worst:.1f} mm on average and "
+            f"No adult {_words(fit)} explains these views together: outlines differ by {worst:.1f} mm on average and "
             f"{unmatched:.0%} of them find no counterpart; the pictures may show different sides or people.",
         )
     raise Refusal(
         RefusalCode.POOR_FIT,
-        f"No adult femur explains this picture: outlines differ by {worst:.1f} mm on average and "
+        f"No adult {_words(fit)} explains this picture: outlines differ by {worst:.1f} mm on average and "
         f"{unmatched:.0%} of them find no counterpart.",
     )
 
@@ -184,8 +231,8 @@ def _refuse_unlikely_shape(fit: Fit, distance: float) -> None:
     if distance > MOST_SHAPE_DISTANCE or abs(fit.coefficients[0]) > MOST_SIZE:
         raise Refusal(
             RefusalCode.UNLIKELY_SHAPE,
-            "The bone in the picture is unlike the adult femora that the model knows (a child's, a fractured or a "
-            "deformed bone, or a wrong scale).",
+            f"The {_words(fit)} in the picture is unlike the adult ones that the model knows (a child's, a fractured "
+            "or a deformed bone, or a wrong scale).",
         )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pipeline.geometry import FloatArray
-from pipeline.projector import contour_generator, on_outline, shadow, vertex_normals
+from pipeline.projector import coarse_shadow, contour_generator, on_outline, vertex_normals
 from pipeline.stages.contour import BORDER_PIXELS
 from pipeline.stages.problem import IntArray, Problem, State, View
 
@@ -114,7 +114,7 @@ def _is_outer(problem: Problem, view: View, vertices: FloatArray, pixels: FloatA
     grid = OUTLINE_GRID_MM / view.mm_per_pixel
     low = vertices.min(axis=0) - 2 * grid
     columns, rows = np.ceil((vertices.max(axis=0) + 2 * grid - low) / grid).astype(int)
-    mask = shadow((vertices - low) / grid, problem.triangles, (min(int(rows), 2000), min(int(columns), 2000)))
+    mask = coarse_shadow((vertices - low) / grid, problem.triangles, (min(int(rows), 2000), min(int(columns), 2000)))
     return on_outline((pixels - low) / grid, mask)
 
 

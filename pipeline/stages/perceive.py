@@ -166,6 +166,44 @@ def perceive_bones(enhanced: EnhancedImage, network: Network) -> dict[Looks, Per
     }
 
 
+def perceive_with_single_femur(enhanced: EnhancedImage, bones: Network, femur: Network) -> dict[Looks, Perception]:
+    """Find every bone; a femur that is the only one in the picture as the network sees it that knows femora best.
+
+    Args:
+        enhanced: Of one radiograph.
+        bones: The network of many bones.
+        femur: The network of a single femur.
+    """
+    seen = perceive_bones(enhanced, bones)
+    larger, smaller = sorted(((Bone.FEMUR, side) for side in Side), key=lambda looks: -seen[looks].share)
+    if seen[smaller].share > OTHER_FEMUR * seen[larger].share and _agreement(seen[smaller], seen[larger]) < SAME_FEMUR:
+        return seen
+    alone = perceive(enhanced, femur)
+    if _agreement(alone, seen[larger]) < SAME_FEMUR:
+        return seen
+    nothing = _nothing(enhanced)
+    return {**seen, larger: alone, smaller: nothing}
+
+
+OTHER_FEMUR: Final = 0.15
+"""A second femur's shadow is at least this share of the first one's."""
+
+SAME_FEMUR: Final = 0.5
+"""Dice from which two networks mean the same femur."""
+
+
+def _agreement(one: Perception, other: Perception) -> float:
+    """Dice of two masks."""
+    first, second = one.mask > 0.5, other.mask > 0.5
+    return float(2 * (first & second).sum() / max(first.sum() + second.sum(), 1))
+
+
+def _nothing(enhanced: EnhancedImage) -> Perception:
+    mask = np.zeros(enhanced.field.shape, dtype=np.float32)
+    mask.flags.writeable = False
+    return Perception(mask=mask, working_to_pixel=enhanced.working_to_pixel, field=enhanced.field, landmarks={})
+
+
 def _perception(enhanced: EnhancedImage, mask: FloatImage, heats: Iterable[tuple[str, FloatImage]]) -> Perception:
     mask = _one_piece(np.where(enhanced.field, mask, np.float32(0)))
     mask.flags.writeable = False

@@ -57,16 +57,16 @@ class Terms:
 def iterate(problem: Problem, state: State, noises_mm: Sequence[float], *, modes: int) -> State:
     """One Gauss-Newton step per noise level, in the first `modes` modes."""
     for noise in noises_mm:
-        hessian, gradient = _normal_equations(problem, state, noise, modes)
+        hessian, gradient = normal_equations(problem, state, noise, modes)
         step = -cho_solve(cho_factor(hessian), gradient)
-        state = _stepped(state, step, modes)
+        state = stepped(state, step, modes)
     return state
 
 
 def posterior_covariance(problem: Problem, state: State, noise_mm: float) -> FloatArray:
     """(K, K) of the coefficients, poses integrated out: the inverse of the Hessian at the optimum (Laplace)."""
     count = problem.model.size
-    hessian, _ = _normal_equations(problem, state, noise_mm, count)
+    hessian, _ = normal_equations(problem, state, noise_mm, count)
     return np.asarray(np.linalg.inv(hessian)[:count, :count])
 
 
@@ -95,7 +95,8 @@ def _contour_variance(problem: Problem, matches: Matches, noise_mm: float) -> Fl
     return np.asarray(noise_mm**2 + matches.sd_mm**2 + model_sd**2)
 
 
-def _normal_equations(problem: Problem, state: State, noise_mm: float, modes: int) -> tuple[FloatArray, FloatArray]:
+def normal_equations(problem: Problem, state: State, noise_mm: float, modes: int) -> tuple[FloatArray, FloatArray]:
+    """Hessian (unknowns, unknowns) and gradient (unknowns,) of the negative log posterior; see `Terms`."""
     vertices = state.vertices(problem)
     terms = [_prior_terms(problem, state, vertices, modes)]
     for index in range(len(problem.views)):
@@ -125,7 +126,7 @@ def _contour_terms(
     point_modes = blend(problem.modes[:modes], matches.edge, matches.share)
     return Terms(
         residual=residual,
-        jacobian=_jacobian(problem, state, index, points, point_modes, slope * view.mm_per_pixel),
+        jacobian=jacobian_of(problem, state, index, points, point_modes, slope * view.mm_per_pixel),
         precision=robust * matches.length_mm / CORRELATION_MM / variance,
     )
 
@@ -145,7 +146,7 @@ def _landmark_terms(problem: Problem, state: State, vertices: FloatArray, index:
     slope = _pixel_slope(view, placed) * view.mm_per_pixel
     variance = np.array([(sd * view.mm_per_pixel) ** 2 for _, _, sd in known]) + LANDMARK_SD_MM**2
     robust = (STUDENT_FREEDOM + 2) / (STUDENT_FREEDOM + (offset**2).sum(axis=1) / variance)
-    axes = [_jacobian(problem, state, index, points, point_modes, slope[:, axis]) for axis in (0, 1)]
+    axes = [jacobian_of(problem, state, index, points, point_modes, slope[:, axis]) for axis in (0, 1)]
     return Terms(
         residual=np.r_[offset[:, 0], offset[:, 1]],
         jacobian=np.concatenate(axes),
@@ -169,7 +170,7 @@ def _pixel_slope(view: View, placed: FloatArray) -> FloatArray:
     return np.asarray(magnified * (axes[None] - along[:, :, None] * geometry.normal))
 
 
-def _jacobian(
+def jacobian_of(
     problem: Problem, state: State, index: int, points: FloatArray, point_modes: FloatArray, slope: FloatArray
 ) -> FloatArray:
     """(N, unknowns) of scalar residuals that change by `slope` (N, 3) per mm of the placed point.
@@ -248,7 +249,7 @@ def _depth_term(problem: Problem, state: State, vertices: FloatArray, index: int
     middle_modes = problem.modes[:modes, shown].mean(axis=1)[:, None]
     return Terms(
         residual=np.array([state.placed(middle, index) @ view.beam]),
-        jacobian=_jacobian(problem, state, index, middle[None], middle_modes, view.beam[None]),
+        jacobian=jacobian_of(problem, state, index, middle[None], middle_modes, view.beam[None]),
         precision=np.array([1 / view.depth_sd_mm**2]),
     )
 
@@ -258,7 +259,8 @@ def depth_deviation(problem: Problem, state: State, vertices: FloatArray, index:
     return _depth_term(problem, state, vertices, index, 1).residual.item() / problem.views[index].depth_sd_mm
 
 
-def _stepped(state: State, step: FloatArray, modes: int) -> State:
+def stepped(state: State, step: FloatArray, modes: int) -> State:
+    """The state after a step (unknowns,); see `Terms`."""
     coefficients = state.coefficients.copy()
     coefficients[:modes] += step[:modes]
     poses = step[modes:].reshape(-1, 6)

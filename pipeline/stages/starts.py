@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.geometry import FloatArray
-from pipeline.projector import shadow
+from pipeline.projector import coarse_shadow
 from pipeline.stages.problem import Problem, State, View
 from pipeline.stages.solver import yaw_of
 
@@ -75,7 +75,7 @@ def _overlap(problem: Problem, view: View, pose: Pose) -> float:
     seen = view.mask[::step, ::step] > 0.5
     pixels = view.geometry.project(problem.mean @ rotation.T + translation)
     working = (pixels @ view.pixel_to_working[:, :2].T + view.pixel_to_working[:, 2]) / step
-    cast = (shadow(working, problem.triangles, seen.shape) > 0) & (view.field_depth[::step, ::step] > 0)
+    cast = (coarse_shadow(working, problem.triangles, seen.shape) > 0) & (view.field_depth[::step, ::step] > 0)
     return float((cast & seen).sum() / max((cast | seen).sum(), 1))
 
 
