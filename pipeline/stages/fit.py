@@ -106,14 +106,14 @@ class Solution:
         problem: What was solved.
         observations: As the pictures were taken to hang.
         best: The likeliest state.
-        rival: Where the second best start ended.
+        start_spread_mm: See `Fit`.
     """
 
     bone: Bone
     problem: Problem
     observations: tuple[ViewObservation, ...]
     best: State
-    rival: State
+    start_spread_mm: float
 
 
 def fit(
@@ -153,7 +153,27 @@ def solve(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side:
     fine.sort(key=lambda found: objective(problems[found[0]], found[1], FINE_NOISE_MM[-1]))
     number, best = fine[0]
     _, rival = fine[-1]
-    return Solution(bone=bone, problem=problems[number], observations=hung[number], best=best, rival=rival)
+    return Solution(
+        bone=bone,
+        problem=problems[number],
+        observations=hung[number],
+        best=best,
+        start_spread_mm=_spread_mm(problems[number], best, rival),
+    )
+
+
+def _spread_mm(problem: Problem, best: State, rival: State) -> float:
+    """Root mean square distance of corresponding vertices that the best state shows in any view."""
+    vertices = best.vertices(problem)
+    shown = np.any([_shown(problem, best, vertices, index) for index in range(len(problem.views))], axis=0)
+    difference = (rival.vertices(problem) - vertices)[shown]
+    return float(np.sqrt((difference**2).sum(axis=1).mean())) if len(difference) else 0.0
+
+
+def _shown(problem: Problem, state: State, vertices: FloatArray, index: int) -> npt.NDArray[np.bool_]:
+    """(V,) whether a view's field holds each vertex."""
+    view = problem.views[index]
+    return np.asarray(view.field_depth_at(view.geometry.project(state.placed(vertices, index))) > 0)
 
 
 def _with_assumed_scale(
@@ -227,8 +247,7 @@ def finished(solution: Solution) -> Fit:
                 depth_deviation=depth_deviation(problem, best, vertices, index),
             )
         )
-        shown |= view.field_depth_at(view.geometry.project(best.placed(vertices, index))) > 0
-    difference = solution.rival.vertices(problem) - vertices
+        shown |= _shown(problem, best, vertices, index)
     return Fit(
         bone=solution.bone,
         model=problem.model,
@@ -240,7 +259,7 @@ def finished(solution: Solution) -> Fit:
         triangles=problem.triangles,
         views=tuple(views),
         in_field=shown,
-        start_spread_mm=float(np.sqrt((difference[shown] ** 2).sum(axis=1).mean())) if shown.any() else 0.0,
+        start_spread_mm=solution.start_spread_mm,
         objective=objective(problem, best, noise),
     )
 

@@ -76,7 +76,9 @@ def _followed(sought: Sought, found: Mapping[Name, Solution]) -> Solution | None
             state = State(coefficients=np.zeros(sought.model.size), rotations=poses[0], translations=poses[1])
             state = iterate(problem, state, COARSE_NOISE_MM, modes=COARSE_MODES)
             best = iterate(problem, state, FINE_NOISE_MM, modes=sought.model.size)
-            return Solution(bone=sought.bone, problem=problem, observations=observations, best=best, rival=best)
+            return Solution(
+                bone=sought.bone, problem=problem, observations=observations, best=best, start_spread_mm=0.0
+            )
     return None
 
 
@@ -106,15 +108,7 @@ def settle(solutions: Sequence[Solution]) -> list[Solution]:
     states = [solution.best for solution in solutions]
     for _ in range(SETTLING_STEPS):
         states = _settled_step(solutions, states, links)
-    return [
-        replace(solution, best=state, rival=_as_it_was(solution, state))
-        for solution, state in zip(solutions, states, strict=True)
-    ]
-
-
-def _as_it_was(solution: Solution, settled: State) -> State:
-    """The rival, or the settled state where there was none: a bone that had one optimum has it still."""
-    return settled if solution.rival is solution.best else solution.rival
+    return [replace(solution, best=state) for solution, state in zip(solutions, states, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
