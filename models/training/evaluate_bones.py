@@ -1,7 +1,6 @@
 """Cross-validate the reconstruction of every bone over people, and print the table of the model card.
 
-    python -m models.training.evaluate_bones --data DATA --score-tool SCORE.py --bones FOLD=NET.onnx ...
-        --femur FOLD=NET.onnx ... --out JSON
+    python -m models.training.evaluate_bones --data DATA --bones FOLD=NET.onnx ... --femur FOLD=NET.onnx ... --out JSON
 
 For every person the shape models are built without that person, and the networks are those that were trained without
 that person's fold. Without networks the outlines are the true ones. Every bone is judged over what the frontal field
@@ -20,7 +19,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from models.training.bodies import Body, load_bodies
 from models.training.bone_cases import CASES, BoneCase, BonePicture, Name, label, photograph
@@ -28,10 +26,13 @@ from models.training.bone_dataset import read_models
 from models.training.bones import person_of
 from models.training.build_shape_model import CACHE
 from models.training.dataset import read_folds
-from models.training.evaluate import error_ratios, model_without, read_network, read_score
+from models.training.evaluate import error_ratios, model_without, read_network
+from models.training.primitives import Mesh
+from models.training.scoring import score
 from pipeline.errors import Refusal
+from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
-from pipeline.shape_model import ShapeModel, mirrored
+from pipeline.shape_model import mirrored
 from pipeline.stages.assess import assess, vertex_sd
 from pipeline.stages.calibrate import calibrate
 from pipeline.stages.enhance import enhance
@@ -101,7 +102,6 @@ class Trial:
     Attributes:
         person: Who.
         data: The bone collection.
-        score_tool: The yardstick.
         runs: Where models and radiographs are kept.
         bones: Network of many bones that has not seen the person; None: true outlines.
         femur: Network of a single femur that has not seen the person.
@@ -111,7 +111,6 @@ class Trial:
 
     person: str
     data: Path
-    score_tool: Path
     runs: Path
     bones: Path | None
     femur: Path | None
@@ -226,20 +225,16 @@ def _observed(
 
 
 def _outcome(blank: BoneOutcome, name: Name, fit: Fit, pictures: Sequence[BonePicture], trial: Trial) -> BoneOutcome:
-    score = read_score(trial.score_tool)
     truth, shown = pictures[0].surfaces[name], pictures[0].shown_range(name)
-    true_mesh = trimesh.Trimesh(truth.vertices, truth.triangles, process=False)
-    measured = score(trimesh.Trimesh(fit.vertices, fit.triangles, process=False), true_mesh, *shown)
+    middle = truth.vertices[pictures[0].shown[name]].mean(axis=0)
+    found = Mesh(vertices=fit.vertices, triangles=fit.triangles.astype(np.int64))
+    measured = score(found, truth, shown, middle - fit.vertices[fit.in_field].mean(axis=0))
     ratios = error_ratios(fit, truth, pictures[0].shown[name])
     return replace(
         blank,
         refused="",
-        asd=measured["asd"],
-        rms=measured["rms"],
-        hd95=measured["hd95"],
-        nsd1=measured["nsd1"],
-        nsd2=measured["nsd2"],
-        mean_shape=_baseline(name, fit, true_mesh, shown, trial),
+        **asdict(measured),
+        mean_shape=_baseline(name, fit, pictures[0], middle, trial),
         dice=min(_dice(name, picture, fit) for picture in pictures if picture.shows(name)),
         ratios=tuple(float(q) for q in np.quantile(ratios, np.arange(1, 100) / 100).round(3)),
         contour_error=max(float(np.abs(view.residual_mm).mean()) for view in fit.views),
@@ -249,15 +244,17 @@ def _outcome(blank: BoneOutcome, name: Name, fit: Fit, pictures: Sequence[BonePi
     )
 
 
-def _baseline(name: Name, fit: Fit, truth: trimesh.Trimesh, shown: tuple[float, float], trial: Trial) -> float:
+def _baseline(name: Name, fit: Fit, picture: BonePicture, middle: FloatArray, trial: Trial) -> float:
     """ASD of the mean shape, kept for next time."""
-    key = f"{trial.person}-{label(name)}-{shown[0]:.1f}-{shown[1]:.1f}"
-    kept = trial.runs / "bones" / "baselines.json"
-    known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
-    if key not in known:
-        known[key] = read_score(trial.score_tool)(_mean_shape(fit.model, fit.side), truth, *shown)["asd"]
-        kept.write_text(json.dumps(known))
-    return known[key]
+    shown = picture.shown_range(name)
+    kept = trial.runs / "bones" / "baselines" / f"{trial.person}-{label(name)}-{shown[0]:.1f}-{shown[1]:.1f}.txt"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        mean = mirrored(fit.model.mean, fit.side)
+        mesh = Mesh(vertices=mean, triangles=fit.triangles.astype(np.int64))
+        measured = score(mesh, picture.surfaces[name], shown, middle - mean[fit.in_field].mean(axis=0))
+        kept.write_text(f"{measured.asd}\n")
+    return float(kept.read_text())
 
 
 def _dice(name: Name, picture: BonePicture, fit: Fit) -> float:
@@ -269,10 +266,6 @@ def _dice(name: Name, picture: BonePicture, fit: Fit) -> float:
             mask = perceived.mask > 0.5
             return float(2 * (mask & truth).sum() / max(mask.sum() + truth.sum(), 1))
     return 1.0
-
-
-def _mean_shape(model: ShapeModel, side: Side | None) -> trimesh.Trimesh:
-    return trimesh.Trimesh(mirrored(model.mean, side), model.triangles_of(side), process=False)
 
 
 def table(outcomes: Sequence[BoneOutcome]) -> str:
@@ -323,7 +316,6 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the bone collection")
-    parser.add_argument("--score-tool", type=Path, required=True, help="Python file that offers score_part")
     parser.add_argument("--runs", type=Path, default=Path("models/training/runs"))
     parser.add_argument(
         "--bones", nargs="*", type=_fold_and_net, default=[], metavar="FOLD=NET", help="else true masks"
@@ -340,7 +332,6 @@ def main() -> None:
         Trial(
             person=person,
             data=given.data,
-            score_tool=given.score_tool,
             runs=given.runs,
             bones=bones.get(fold),
             femur=femur.get(fold),
