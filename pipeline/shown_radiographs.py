@@ -148,4 +148,5 @@ def frames(bones: Sequence[ReconstructedBone]) -> tuple[tuple[ReconstructedBone,
         found = [frame for frame in found if not frame[0] & films]
         members = [member for _, before in tied for member in before]
         found.append((films.union(*(others for others, _ in tied)), [*members, bone]))
-    return tuple(tuple(members) for _, members in found)
+    in_order = [tuple(sorted(members, key=bones.index)) for _, members in found]
+    return tuple(sorted(in_order, key=lambda members: bones.index(members[0])))

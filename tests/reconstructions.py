@@ -91,20 +91,24 @@ def _admitted(view: View, geometry: ProjectionGeometry, names: Sequence[Name], s
     return AdmittedView(radiograph=radiograph, decision=decision, enhanced=enhanced, perception=seen)
 
 
-def _bone(
-    name: Name, views: Mapping[View, AdmittedView], films: Mapping[View, ProjectionGeometry], scale: Scale
-) -> ReconstructedBone:
-    kind, side = name
-    mesh, bone = someone().bones[name].mesh, Bone(kind.value)
-    triangles = mesh.triangles.astype(np.int32)
-    true = BoneSurface(
-        bone=bone,
+def true_surface(name: Name) -> BoneSurface:
+    """A bone as the person has it, known everywhere to a millimetre."""
+    (kind, side), mesh = name, someone().bones[name].mesh
+    return BoneSurface(
+        bone=Bone(kind.value),
         side=side,
         vertices=mesh.vertices,
-        triangles=triangles,
+        triangles=mesh.triangles.astype(np.int32),
         standard_deviation=np.ones(len(mesh.vertices)),
         inferred=np.zeros(len(mesh.vertices), dtype=bool),
     )
+
+
+def _bone(
+    name: Name, views: Mapping[View, AdmittedView], films: Mapping[View, ProjectionGeometry], scale: Scale
+) -> ReconstructedBone:
+    true = true_surface(name)
+    bone, side, triangles = true.bone, true.side, true.triangles
     vertices = true.vertices + MISFIT_MM * true.normals()
     in_field = np.zeros(len(vertices), dtype=bool)
     fitted = []
@@ -130,7 +134,7 @@ def _bone(
                 depth_deviation=0.0,
             )
         )
-    model = read_models()[kind]
+    model = read_models()[name[0]]
     fit = Fit(
         bone=bone,
         model=model,

@@ -15,7 +15,7 @@ REQUIRED: Final = (
 )
 ENUMERATED: Final = {
     "ConversionType": ("WSD",),
-    "Laterality": ("L", "R", None),
+    "Laterality": ("L", "R", ""),
     "BurnedInAnnotation": ("YES", "NO"),
     "SamplesPerPixel": (3,),
     "PhotometricInterpretation": ("RGB",),
@@ -30,6 +30,7 @@ ENUMERATED: Final = {
 def check_picture(dataset: Dataset) -> Iterator[Finding]:
     """Findings on a Secondary Capture's own attributes (PS3.3 A.8.1, C.7.6.3)."""
     yield from missing(dataset, REQUIRED, where="Picture")
+    yield from missing(dataset, ("Laterality",), where="Picture", may_be_empty=True)
     for keyword, allowed in ENUMERATED.items():
         yield from one_of(dataset, keyword, allowed, where="Picture")
     expected = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * 3

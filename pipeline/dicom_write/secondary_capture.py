@@ -20,7 +20,8 @@ from pipeline.results import DISCLAIMER, SHAPE_ONLY
 from pipeline.surface import SIDE_WORDS
 
 SERIES_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 9012, None: 9013}
-"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1). A pelvis has none."""
+"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1). A pelvis has none:
+empty, which type 2C allows."""
 
 
 class ProofCapture(SOPClass):
@@ -48,8 +49,7 @@ class ProofCapture(SOPClass):
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
         origin.stamp(self)
-        if side is not None:
-            self.Laterality = side.value
+        self.Laterality = side.value if side else ""
         self.ConversionType = "WSD"
         self._describe(picture, source, origin)
         self._set_spacing(picture, origin)

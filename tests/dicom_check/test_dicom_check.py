@@ -207,6 +207,26 @@ def test_an_implausible_accuracy_is_found(surfaces, accuracy):
     assert found(surfaces) == {Check.SIZE}
 
 
+def test_a_patella_as_long_as_a_femur_is_found(surfaces):
+    kind = surfaces.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
+    kind.CodeValue, kind.CodeMeaning = "64234005", "Patella"
+    assert found(surfaces) == {Check.SIZE}
+
+
+def test_a_bone_that_is_never_written_is_found(surfaces):
+    kind = surfaces.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
+    kind.CodeValue, kind.CodeMeaning = "85050009", "Humerus"
+    assert found(surfaces) == {Check.CODE}
+
+
+def test_a_sacrum_needs_no_side_and_a_femur_does(surfaces):
+    kind = surfaces.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
+    del kind.SegmentedPropertyTypeModifierCodeSequence
+    assert found(surfaces) == {Check.REQUIRED}
+    kind.CodeValue, kind.CodeMeaning = "54735007", "Sacrum"
+    assert found(surfaces) == {Check.SIZE}
+
+
 def test_an_accuracy_of_two_values_is_found(surfaces):
     points_of(surfaces).PointPositionAccuracy = [1.0, 1.0]
     assert found(surfaces) == {Check.COUNT}

@@ -34,7 +34,7 @@ def two_views(**options: Any) -> dict[str, Dataset]:
     return {d.SOPInstanceUID: header_of(d) for d in (make_dx(view=view, **options) for view in ("AP", "LATERAL"))}
 
 
-def picture_of(source: Dataset, *, side: Side = Side.RIGHT, height: int = 31, width: int = 27) -> ProofPicture:
+def picture_of(source: Dataset, *, side: Side | None = Side.RIGHT, height: int = 31, width: int = 27) -> ProofPicture:
     """A colourful proof picture with an odd number of bytes."""
     pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
     view = View.AP if source.ViewPosition == "AP" else View.LATERAL

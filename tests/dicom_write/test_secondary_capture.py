@@ -31,6 +31,16 @@ def test_the_picture_comes_back_pixel_by_pixel(tmp_path, size):
     np.testing.assert_array_equal(dataset.pixel_array, picture.pixels)
 
 
+def test_a_picture_of_both_sides_claims_none(tmp_path, dciodvfy_errors):
+    sources = one_view()
+    picture = picture_of(next(iter(sources.values())), side=None)
+    path = secondary_capture(tmp_path, sources=sources, pictures=(picture,))
+    dataset = dcmread(path)
+    assert dataset["Laterality"].is_empty
+    assert dataset.SeriesDescription == "Bonecraft: bones on radiographs"
+    assert dciodvfy_errors(path) == []
+
+
 def test_it_says_what_it_shows_and_from_which_radiograph(tmp_path):
     sources = one_view()
     (source,) = sources.values()

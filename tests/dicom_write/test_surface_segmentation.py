@@ -10,8 +10,10 @@ from pipeline.dicom_write import WriteSettings
 from pipeline.dicom_write.origin import SCALE_WORDS
 from pipeline.dicom_write.surface_segmentation import axis_deviations
 from pipeline.radiograph import Scale, ScaleProvenance, Side
-from tests.dicom_write.example import changed_bone, surface_segmentation, two_views
+from pipeline.results import FileKind
+from tests.dicom_write.example import changed_bone, surface_segmentation, two_views, write
 from tests.factories import make_bone
+from tests.reconstructions import PELVIS, true_surface
 
 
 @pytest.fixture
@@ -50,6 +52,42 @@ def test_the_segment_says_which_bone_of_which_side_and_how_it_was_made(tmp_path)
     assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123111"
     assert "femur_shape 1 abababababab" in algorithm.AlgorithmParameters
     assert "ImagerPixelSpacing and source distances" in algorithm.AlgorithmParameters
+
+
+@pytest.fixture(scope="module")
+def pelvis():
+    return tuple(true_surface(name) for name in PELVIS)
+
+
+def test_dciodvfy_finds_no_error_in_a_pelvis(tmp_path, pelvis, dciodvfy_errors):
+    assert dciodvfy_errors(surface_segmentation(tmp_path, frames=(pelvis,))) == []
+
+
+def test_every_bone_is_a_segment_in_one_frame_with_its_code_its_side_and_its_colour(tmp_path, pelvis):
+    dataset = dcmread(surface_segmentation(tmp_path, frames=(pelvis,)))
+    kinds = [segment.SegmentedPropertyTypeCodeSequence[0] for segment in dataset.SegmentSequence]
+    assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == [bone.title for bone in pelvis]
+    assert [kind.CodeMeaning for kind in kinds] == ["Femur", "Femur", "Pelvis", "Pelvis", "Sacrum"]
+    sides = [
+        modifiers[0].CodeMeaning if (modifiers := kind.get("SegmentedPropertyTypeModifierCodeSequence")) else None
+        for kind in kinds
+    ]
+    assert sides == ["Right", "Left", "Right", "Left", None]
+    colours = [tuple(surface.RecommendedDisplayCIELabValue) for surface in dataset.SurfaceSequence]
+    assert colours[0] == colours[1] != colours[2] == colours[3] != colours[4]
+    assert dataset.SeriesDescription == "Bonecraft 3D: 5 bones"
+
+
+def test_bones_in_frames_of_their_own_are_instances_of_their_own(tmp_path, both_sides):
+    right, left = both_sides
+    results = [
+        dcmread(tmp_path / result.path)
+        for result in write(tmp_path, frames=((right,), (left,)))
+        if result.kind is FileKind.SURFACE_SEGMENTATION
+    ]
+    assert [result.SegmentSequence[0].TrackingID for result in results] == ["femur_R", "femur_L"]
+    assert len({result.FrameOfReferenceUID for result in results}) == 2
+    assert len({(result.SeriesInstanceUID, result.SeriesNumber) for result in results}) == 2
 
 
 def test_it_refers_to_every_radiograph_in_its_series(tmp_path):
