@@ -17,7 +17,7 @@ from pipeline.geometry import FloatArray
 
 ALIGNED_POINTS = 3000
 SCORED_POINTS = 30000
-ROUNDS = 60
+ROUNDS = 120
 TRIMMED = 0.95
 CLOSE_ENOUGH_MM = 1e-3
 
