@@ -73,7 +73,7 @@ def reconstruction(
 ) -> Reconstruction:
     """Every named bone from every film, each a little too large."""
     views = {view: _admitted(view, geometry, names, side) for view, geometry in films.items()}
-    return Reconstruction(bones=tuple(_bone(name, views, films, scale) for name in names), warnings=())
+    return Reconstruction(bones=tuple(_bone(name, views, films, scale) for name in names), together=(), warnings=())
 
 
 def _admitted(view: View, geometry: ProjectionGeometry, names: Sequence[Name], side: Side) -> AdmittedView:
@@ -87,8 +87,7 @@ def _admitted(view: View, geometry: ProjectionGeometry, names: Sequence[Name], s
     scores = GateScores(contents={"femur": 0.99}, lateral=0.0, inverted=0.0)
     decision = GateDecision(view=view, side=side, inverted=False, scores=scores, notes=())
     enhanced = enhance(radiograph)
-    seen = ideal_perception(meshes[0].vertices, meshes[0].triangles.astype(np.int32), geometry)
-    return AdmittedView(radiograph=radiograph, decision=decision, enhanced=enhanced, perception=seen)
+    return AdmittedView(radiograph=radiograph, decision=decision, enhanced=enhanced, seen={})
 
 
 def true_surface(name: Name) -> BoneSurface:
