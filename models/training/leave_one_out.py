@@ -67,8 +67,8 @@ def _judge(
     everything, _ = joint_modes(mean, template.triangles, factor, recipe)
     surfaces: dict[str, Callable[[Registered], FloatArray]] = {
         "mean": lambda truth: rigid(mean, truth.vertices),
-        "people": lambda truth: _fitted(mean, people_only, truth),
-        "all modes": lambda truth: _fitted(mean, everything, truth),
+        "people": lambda truth: nearest_shape(mean, people_only, truth),
+        "all modes": lambda truth: nearest_shape(mean, everything, truth),
     }
     rows = []
     for truth in truths:
@@ -79,8 +79,16 @@ def _judge(
     return rows
 
 
-def _fitted(mean: FloatArray, modes: FloatArray, truth: Registered) -> FloatArray:
-    """The model's surface nearest to a bone: ridge regression on closest points, after the corresponding ones."""
+def nearest_shape(mean: FloatArray, modes: FloatArray, truth: Registered) -> FloatArray:
+    """(V, 3) the model's surface nearest to a bone, and laid onto it.
+
+    By ridge regression on closest points, after the corresponding ones.
+
+    Args:
+        mean: (V, 3) mm.
+        modes: (K, V, 3) mm per standard deviation.
+        truth: The bone, registered with the model's template.
+    """
     columns = modes.reshape(len(modes), -1).T
     system = columns.T @ columns + NOISE_MM**2 * np.eye(len(modes))
     guess, target = mean, truth.vertices

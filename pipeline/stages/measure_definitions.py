@@ -37,8 +37,9 @@ class Definition:
         unit: UCUM.
         measured: The measurement on one shape of every part, in their order, as right bones.
         parts: The bones; the measurement is listed with the first.
-        residual: Standard deviation, in its unit, that the shape model itself leaves: that of the differences between
-            the nearest shape of a model without the person and the person's own (docs/measurements.md).
+        residual: Standard deviation, in its unit, that the shape model itself leaves: of the differences between the
+            nearest shape of a model without the person and the person's own, not below 0.4 (docs/measurements.md); that
+            of the pelvic tilt has 2° more, for how the pelvis was turned towards the film.
         frontal: Whether a frontal view must be there.
         lateral: Whether a lateral view must be there.
         symmetric: Whether both sides give the same.
@@ -95,11 +96,11 @@ _LEG: Final = (
 
 DEFINITIONS: Final = (
     Definition(name="Femoral length", unit="mm", measured=femur.femoral_length, parts=_FEMUR, residual=0.5),
-    Definition(name="Femoral head diameter", unit="mm", measured=femur.head_diameter, parts=_HEAD, residual=0.5),
-    Definition(name="Neck-shaft angle", unit="deg", measured=femur.neck_shaft_angle, parts=_UPPER_FEMUR, residual=1.4),
-    Definition(name="Neck length", unit="mm", measured=femur.neck_length, parts=_UPPER_FEMUR, residual=1.2),
-    Definition(name="Femoral offset", unit="mm", measured=femur.offset, parts=_UPPER_FEMUR, residual=0.8),
-    Definition(name="Anteversion", unit="deg", measured=femur.anteversion, parts=_FEMUR, residual=1.5, lateral=True),
+    Definition(name="Femoral head diameter", unit="mm", measured=femur.head_diameter, parts=_HEAD, residual=0.4),
+    Definition(name="Neck-shaft angle", unit="deg", measured=femur.neck_shaft_angle, parts=_UPPER_FEMUR, residual=1.2),
+    Definition(name="Neck length", unit="mm", measured=femur.neck_length, parts=_UPPER_FEMUR, residual=0.9),
+    Definition(name="Femoral offset", unit="mm", measured=femur.offset, parts=_UPPER_FEMUR, residual=0.5),
+    Definition(name="Anteversion", unit="deg", measured=femur.anteversion, parts=_FEMUR, residual=2.0, lateral=True),
     Definition(
         name="Mechanical lateral distal femoral angle",
         unit="deg",
@@ -109,32 +110,32 @@ DEFINITIONS: Final = (
     ),
     Definition(name="Epicondylar width", unit="mm", measured=femur.epicondylar_width, parts=_LOWER_FEMUR, residual=1.0),
     Definition(name="Bicondylar width", unit="mm", measured=femur.bicondylar_width, parts=_LOWER_FEMUR, residual=0.8),
-    Definition(name="Tibial length", unit="mm", measured=leg.tibial_length, parts=_TIBIA, residual=1.0),
+    Definition(name="Tibial length", unit="mm", measured=leg.tibial_length, parts=_TIBIA, residual=0.5),
     Definition(
-        name="Medial proximal tibial angle", unit="deg", measured=leg.proximal_tibial_angle, parts=_TIBIA, residual=1.0
+        name="Medial proximal tibial angle", unit="deg", measured=leg.proximal_tibial_angle, parts=_TIBIA, residual=0.5
     ),
     Definition(
         name="Medial tibial slope (axis of the upper shaft)",
         unit="deg",
         measured=leg.medial_slope,
         parts=_UPPER_TIBIA,
-        residual=2.0,
+        residual=1.2,
         frontal=False,
         lateral=True,
     ),
-    Definition(name="Tibial plateau width", unit="mm", measured=leg.plateau_width, parts=_UPPER_TIBIA, residual=1.0),
+    Definition(name="Tibial plateau width", unit="mm", measured=leg.plateau_width, parts=_UPPER_TIBIA, residual=0.8),
     Definition(
-        name="Patellar height", unit="mm", measured=leg.patellar_height, parts=_PATELLA, residual=1.0, lateral=True
+        name="Patellar height", unit="mm", measured=leg.patellar_height, parts=_PATELLA, residual=0.7, lateral=True
     ),
     Definition(
-        name="Patellar width", unit="mm", measured=leg.patellar_width, parts=_PATELLA, residual=1.0, lateral=True
+        name="Patellar width", unit="mm", measured=leg.patellar_width, parts=_PATELLA, residual=0.7, lateral=True
     ),
     Definition(
         name="Acetabular diameter",
         unit="mm",
         measured=pelvis.acetabular_diameter,
         parts=_ACETABULUM_ALONE,
-        residual=1.2,
+        residual=1.6,
     ),
     Definition(
         name="Acetabular inclination (radiographic)",
@@ -148,21 +149,21 @@ DEFINITIONS: Final = (
         unit="deg",
         measured=pelvis.acetabular_anteversion,
         parts=_ACETABULUM_IN_PELVIS,
-        residual=1.7,
+        residual=1.9,
     ),
     Definition(
         name="Lateral centre-edge angle",
         unit="deg",
         measured=pelvis.centre_edge_angle,
         parts=_ACETABULUM_IN_PELVIS,
-        residual=3.3,
+        residual=3.6,
     ),
     Definition(
         name="Distance of the anterior superior iliac spines",
         unit="mm",
         measured=pelvis.spine_distance,
         parts=_PELVIS,
-        residual=3.7,
+        residual=3.6,
         symmetric=True,
     ),
     Definition(
@@ -178,9 +179,9 @@ DEFINITIONS: Final = (
         unit="deg",
         measured=pelvis.pelvic_tilt,
         parts=_PELVIS,
-        residual=2.0,
+        residual=2.8,
         lateral=True,
         symmetric=True,
     ),
-    Definition(name="Hip-knee-ankle angle", unit="deg", measured=leg.hip_knee_ankle_angle, parts=_LEG, residual=1.0),
+    Definition(name="Hip-knee-ankle angle", unit="deg", measured=leg.hip_knee_ankle_angle, parts=_LEG, residual=0.5),
 )
