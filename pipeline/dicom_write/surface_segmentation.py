@@ -34,8 +34,9 @@ BONE_CODES: Final = {
     Bone.FIBULA: codes.SCT.Fibula,
     Bone.PATELLA: codes.SCT.Patella,
 }
-"""From CID 4031, Common Anatomic Regions. No table of PS3.16 has the hip bone: "bone structure of pelvis" with a side
-(CID 7304) is the nearest, for ilium and ischium are parts of it; SegmentLabel says the bone."""
+"""From CID 7304, the sacrum from CID 4031. No table of PS3.16 has the hip bone: "bone structure of pelvis" with a side
+is the nearest, for ilium and ischium are parts of it; SegmentLabel says the bone."""
+
 MOST_TITLE: Final = 45
 """Of the 64 letters of a LO (PS3.5 6.2), the rest says that it is ours."""
 
