@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from models.training.bones import MIRROR, Bone, FloatArray, Kind, read_bones
+from models.training.feet import Foot, read_feet
 from models.training.primitives import Mesh
 from models.training.recipes import RECIPES
 from models.training.registration import choose_template, register_all
@@ -75,10 +76,12 @@ class Body:
     Attributes:
         people: Whose bones these are, the owner of the body first; who lent a lower leg comes after.
         bones: By kind and side.
+        foot: Right foot of the owner of the lower leg, where it is known.
     """
 
     people: tuple[str, ...]
     bones: Mapping[Name, PlacedBone]
+    foot: Foot | None = None
 
     def landmark(self, kind: Kind, side: Side | None, name: str) -> FloatArray:
         """(3,) mm LPS."""
@@ -106,7 +109,17 @@ def load_bodies(
         cache: Folder of registrations.
     """
     found = load_placed_bones(data, people, models, cache=cache)
-    bodies = [Body(people=(person,), bones=_completed(person, bones)) for person, bones in found.items()]
+    tibiae = {
+        (person, side): bones[Kind.TIBIA, side].landmarks
+        for person, bones in found.items()
+        for side in Side
+        if (Kind.TIBIA, side) in bones
+    }
+    feet = read_feet(data, tibiae)
+    bodies = [
+        Body(people=(person,), bones=_completed(person, bones), foot=feet.get(person))
+        for person, bones in found.items()
+    ]
     return tuple(levelled(body) for body in bodies if body.has_pelvis or body.whole_legs())
 
 
@@ -180,7 +193,7 @@ def levelled(body: Body) -> Body:
 def lend_lower_leg(body: Body, side: Side, donor: Body, donor_side: Side) -> Body:
     """The body with somebody's lower leg, scaled to the width of the knee and set on the femur of a side."""
     if side is not donor_side:
-        donor = Body(people=donor.people, bones={_swapped(name): bone.mirrored() for name, bone in donor.bones.items()})
+        donor = replace(donor, bones={_swapped(name): bone.mirrored() for name, bone in donor.bones.items()})
     source, source_axes = _knee_frame(donor.bones[Kind.FEMUR, side])
     target, target_axes = _knee_frame(body.bones[Kind.FEMUR, side])
     linear = np.linalg.solve(source_axes, target_axes)
@@ -190,7 +203,7 @@ def lend_lower_leg(body: Body, side: Side, donor: Body, donor_side: Side) -> Bod
         for kind in LOWER_LEG
         if (bone := donor.bones.get((kind, side))) is not None
     }
-    return Body(people=(*body.people, donor.people[0]), bones={**body.bones, **lent})
+    return Body(people=(*body.people, donor.people[0]), bones={**body.bones, **lent}, foot=donor.foot)
 
 
 def _swapped(name: Name) -> Name:

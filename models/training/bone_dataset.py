@@ -21,7 +21,7 @@ from models.training.bone_rays import bone_lengths
 from models.training.bones import Kind
 from models.training.build_shape_model import CACHE
 from models.training.dataset import RENDERED_SIZE, FloatImage, Window, coarse, read_folds
-from models.training.fields import BoneField, FieldSetup, place, sample_setup
+from models.training.fields import BoneField, FieldSetup, place, sample_setup, with_part
 from models.training.patient import Patient, build_patient, vary_body
 from models.training.photometry import expose, sample_photometry, typical_photometry
 from models.training.raycast import Layer, path_lengths
@@ -139,7 +139,7 @@ def render(
     field = field or BoneField(rng.choice(list(SHARES), p=list(SHARES.values())))
     body, side = _draw_person(bodies, field, rng)
     body = vary_body(body, side, rng)
-    setup = sample_setup(field, side, rng)
+    setup = with_part(sample_setup(field, side, rng), rng)
     patient = build_patient(body, setup, rng)
     geometry = place(patient.body, setup, longest_side=size)
     return take(injury(patient, setup, geometry) if injury else patient, setup, geometry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -73,6 +73,7 @@ class FieldSetup(Distances):
         other_pose: How the other leg lies; None where it is out of the beam.
         tilt_degrees: Rotation vector by which tube and detector turn against the nominal view, LPS axes.
         columns_reversed: The picture is seen from the detector's back.
+        part: Of a lower leg, which stretch is to be shown: shares of its length from the knee down.
         from_medial: Lateral only: the beam enters through the medial side.
     """
 
@@ -82,6 +83,7 @@ class FieldSetup(Distances):
     other_pose: LegPose | None = None
     tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
     columns_reversed: bool = False
+    part: tuple[float, float] = (0.0, 1.0)
     from_medial: bool = True
 
     @property
@@ -125,6 +127,17 @@ def sample_setup(field: BoneField, side: Side, rng: np.random.Generator, *, slip
         columns_reversed=bool(rng.random() < (0.5 if field.lateral else 0.03)),
         from_medial=bool(rng.random() < 0.6),
     )
+
+
+PARTS = ((0.0, 1.0), (0.35, 1.0), (0.6, 1.0), (0.0, 0.6))
+"""Of lower legs: whole, towards the ankle, the ankle, towards the knee."""
+
+
+def with_part(setup: FieldSetup, rng: np.random.Generator) -> FieldSetup:
+    """The setup, of a lower leg often of a part only: cassettes are shorter than many legs."""
+    if setup.field not in {BoneField.LOWER_LEG_AP, BoneField.LOWER_LEG_LATERAL}:
+        return setup
+    return replace(setup, part=PARTS[int(rng.choice(len(PARTS), p=(0.5, 0.2, 0.2, 0.1)))])
 
 
 def _sample_pose(field: BoneField, rng: np.random.Generator) -> LegPose:
@@ -203,4 +216,9 @@ def _to_show(body: Body, setup: FieldSetup) -> FloatArray:
             if each is side and kind in {Kind.FEMUR, Kind.TIBIA, Kind.PATELLA}
         ]
         return np.concatenate(near)
-    return np.concatenate([body.bones[kind, side].mesh.vertices for kind in (Kind.TIBIA, Kind.FIBULA)])
+    leg = np.concatenate([body.bones[kind, side].mesh.vertices for kind in (Kind.TIBIA, Kind.FIBULA)])
+    knee, ankle = (body.landmark(Kind.TIBIA, side, f"{joint}_centre") for joint in ("knee", "ankle"))
+    along = (leg - knee) @ (ankle - knee) / ((ankle - knee) @ (ankle - knee))
+    first, last = setup.part
+    # What lies beyond a joint belongs to the end that is shown.
+    return leg[((along > first) | (first <= 0)) & ((along < last) | (last >= 1))]

@@ -10,6 +10,7 @@ import numpy as np
 from models.training.bodies import LEG, LOWER_LEG, OTHER, Body, Name, PlacedBone
 from models.training.bones import FloatArray, Kind
 from models.training.cortex import core_of_flat_bone, core_of_long_bone
+from models.training.feet import soft_foot
 from models.training.fields import BoneField, FieldSetup
 from models.training.joints import pose_leg
 from models.training.primitives import Mesh, ellipsoid, tube
@@ -112,10 +113,12 @@ def _vertebrae(sacrum: PlacedBone, rng: np.random.Generator) -> list[Mesh]:
 
 
 def _foot(body: Body, side: Side) -> list[Mesh]:
-    """Talus and heel as rounded bodies under the tibia."""
+    """The foot under the tibia; talus and heel as rounded bodies where nobody's is known."""
     tibia = body.bones.get((Kind.TIBIA, side))
     if tibia is None:
         return []
+    if body.foot:
+        return body.foot.under(tibia.landmarks, side)
     ankle = tibia.landmarks["ankle_centre"]
     down = ankle - tibia.landmarks["knee_centre"]
     down = down / np.linalg.norm(down)
@@ -136,6 +139,8 @@ def _soft_parts(
         if (Kind.FEMUR, side) in body.bones:
             outer, inner = leg(*_leg_points(body, side), _medial(side), build, np.random.default_rng(seed))
             skin, muscle = [*skin, *outer], [*muscle, *inner]
+        if (Kind.TIBIA, side) in body.bones:
+            skin += soft_foot(body.bones[Kind.TIBIA, side].landmarks, side)
     if setup.field in _BEYOND_THE_TRUNK:
         return {Layer.SKIN: skin, Layer.MUSCLE: muscle}
     outer, inner = trunk(midline, np.array([0.0, 0.0, 1.0]), build, rng)

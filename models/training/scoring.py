@@ -72,7 +72,7 @@ def aligned(found: Mesh, part: FloatArray, start: FloatArray) -> FloatArray:
     rotation, shift = np.eye(3), np.asarray(start, dtype=np.float64)
     for _ in range(ROUNDS):
         own = (part - shift) @ rotation
-        closest = scene.compute_closest_points(o3d.core.Tensor(own.astype(np.float32)))["points"].numpy()
+        closest = scene.compute_closest_points(o3d.core.Tensor.from_numpy(own.astype(np.float32)))["points"].numpy()
         distance = np.linalg.norm(own - closest, axis=1)
         kept = distance <= np.quantile(distance, TRIMMED)
         a, b = closest[kept].astype(np.float64), part[kept]
@@ -100,13 +100,13 @@ def _sprinkled(mesh: Mesh, count: int) -> FloatArray:
 def _scene(mesh: Mesh) -> o3d.t.geometry.RaycastingScene:
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
-        o3d.core.Tensor(np.ascontiguousarray(mesh.vertices, np.float32)),
-        o3d.core.Tensor(np.ascontiguousarray(mesh.triangles, np.uint32)),
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices, np.float32)),
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.triangles, np.uint32)),
     )
     return scene
 
 
 def _distances(points: FloatArray, mesh: Mesh) -> FloatArray:
     return np.asarray(
-        _scene(mesh).compute_distance(o3d.core.Tensor(points.astype(np.float32))).numpy(), dtype=np.float64
+        _scene(mesh).compute_distance(o3d.core.Tensor.from_numpy(points.astype(np.float32))).numpy(), dtype=np.float64
     )
