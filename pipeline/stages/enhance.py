@@ -94,7 +94,8 @@ def exposed_field(image: FloatImage) -> BoolImage:
 
     Blades leave straight borders of nearly constant grey (a shutter) or of faint scatter. Rows and columns are taken
     off each side for as long as they are flat, that is vary less than a small share of the image's own range; a
-    border counts only when a sharp step ends it, so that dark air beside a limb stays in the field.
+    border counts only when a sharp step ends it, so that dark air beside a limb stays in the field. Borders that are
+    as bright as anything (unexposed film, which no anatomy is across its whole width) need no step.
 
     Args:
         image: (h, w) float32.
@@ -114,18 +115,28 @@ MIN_FIELD_SHARE: Final = 0.1
 
 FLAT_DEVIATION: Final = 0.02
 STEP: Final = 0.06
-"""Both relative to the range between the image's 1st and 99th percentiles."""
+WHITE: Final = 0.97
+"""All relative to the range between the image's 1st and 99th percentiles."""
 
 
 def _flat_margins(image: FloatImage) -> tuple[int, int]:
     """Number of rows at the top and at the bottom that lie under a collimator blade."""
     flat = image.std(axis=1) < FLAT_DEVIATION
     means = image.mean(axis=1)
-    return _margin(flat, means), _margin(flat[::-1], means[::-1])
+    white = np.quantile(image, 0.1, axis=1) > WHITE
+    return (
+        max(_margin(flat, means), _leading(white)),
+        max(_margin(flat[::-1], means[::-1]), _leading(white[::-1])),
+    )
+
+
+def _leading(lines: BoolImage) -> int:
+    """How many lines at the beginning are marked; none where all are."""
+    return int(np.argmin(lines)) if not lines.all() else 0
 
 
 def _margin(flat: BoolImage, means: FloatImage) -> int:
-    count = int(np.argmin(flat)) if not flat.all() else 0
+    count = _leading(flat)
     if count == 0 or count + 2 >= len(means):
         return 0
     return count if abs(float(means[count + 2] - means[count - 1])) > STEP else 0

@@ -19,7 +19,7 @@ from pipeline.surface import SIDE_WORDS, Bone
 
 Name = tuple[Bone, Side | None]
 
-LEAST_SHARE: Final = 0.003
+LEAST_SHARE: Final = 0.008
 """Of the field: a smaller shadow is a corner of a bone, or none."""
 
 SAME_BONE_OVERLAP: Final = 0.5

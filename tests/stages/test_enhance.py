@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.radiograph import Radiograph
-from pipeline.stages.enhance import WORKING_SIZE, enhance
+from pipeline.stages.enhance import WORKING_SIZE, enhance, exposed_field
 
 
 def limb(rows: int = 900, columns: int = 500, *, bone_column: float = 250) -> np.ndarray:
@@ -55,3 +55,14 @@ def test_results_cannot_be_written_to():
     found = enhanced(limb())
     with pytest.raises(ValueError, match="read-only"):
         found.image[0, 0] = 1
+
+
+def test_unexposed_film_beside_a_limb_is_no_field_even_where_it_fades():
+    film = np.full((200, 300), 0.1, dtype=np.float32)
+    film[:, 80:140] = 0.7
+    film[:, 220:] = 1.0
+    film[:, 190:220] = np.linspace(0.1, 1.0, 30)
+    film += np.random.default_rng(0).normal(0, 0.005, film.shape).astype(np.float32)
+    field = exposed_field(film)
+    assert field[:, :190].all()
+    assert not field[:, 225:].any()
