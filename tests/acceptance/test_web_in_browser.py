@@ -4,6 +4,7 @@ With BONECRAFT_SCREENSHOTS=folder in the environment every page is kept as a pic
 """
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,15 +16,24 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import update
 
 from pipeline.database import Database
 from pipeline.dicom_read import read_radiograph
 from pipeline.records import admin, reconstructions
+from pipeline.records.tables import result_sets
 from pipeline.records.users import Role, create_login_link, find_user
 from pipeline.results import SHAPE_ONLY
 from pipeline.site_values import PeerValue, Subject
 from pipeline.store import Store
-from tests.viewer_api.example_study import SAMPLE, ExampleStudy, add_finished_study, receive_sample
+from tests.viewer_api.example_study import (
+    SAMPLE,
+    ExampleStudy,
+    add_finished_study,
+    make_report,
+    make_report_of_a_pelvis,
+    receive_sample,
+)
 from tests.viewer_api.people import PASSWORD
 from tests.viewer_api.served import served
 from viewer_api.page import DIST
@@ -202,6 +212,52 @@ def test_the_bone_turns_colours_and_marks_what_is_inferred(log_in: Opener, examp
     page.wait_for_timeout(900)
     assert abs(seen["anterior"] - shades(bone.screenshot())).mean() > 0.5
     keep(page, "study-uncertainty")
+
+
+def test_several_bones_are_shown_and_hidden_one_by_one_on_the_film_and_in_space(
+    log_in: Opener, database: Database, web_store: Store, institution_id, tmp_path: Path
+):
+    report = make_report_of_a_pelvis(tmp_path)
+    added = add_finished_study(database, web_store, institution_id, tmp_path, report=report)
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{added.study_id}")
+    bones = page.get_by_role("region", name="How far to trust this")
+    for title in ("Right hip bone", "Left hip bone", "Sacrum"):
+        expect(bones.get_by_role("button", name=title)).to_have_attribute("aria-pressed", "true")
+    scene = page.locator("canvas")
+    expect(scene).to_have_attribute("data-drawn", "yes")
+    outlines = page.locator("svg.contour g")
+    expect(outlines).to_have_count(3)
+    assert len(set(outlines.evaluate_all("all => all.map((g) => g.lastChild.getAttribute('stroke'))"))) == 2
+    page.wait_for_timeout(500)
+    whole = shades(scene.screenshot())
+    keep(page, "study-of-several-bones")
+    bones.get_by_role("button", name="Sacrum").click()
+    expect(outlines).to_have_count(2)
+    page.wait_for_timeout(500)
+    assert abs(whole - shades(scene.screenshot())).mean() > 1, "the sacrum is gone from the scene"
+    expect(page.get_by_role("button", name="From the right")).to_be_visible()
+    expect(page.get_by_role("tabpanel").get_by_role("rowheader")).to_have_text("Left hip bone")
+    expect(page.get_by_role("cell", name="40.2°", exact=True)).to_be_visible()
+
+
+def test_a_result_of_the_first_version_is_still_shown(
+    log_in: Opener, database: Database, web_store: Store, institution_id, tmp_path: Path
+):
+    report = json.loads(make_report(tmp_path).to_json())
+    for film in report["radiographs"]:
+        (contour,) = film.pop("contours")
+        film |= {"contour": contour["polygons"], "contour_error_mm": contour["error_mm"]}
+    for surface in report["surfaces"]:
+        del surface["colour"]
+    added = add_finished_study(database, web_store, institution_id, tmp_path, report=make_report(tmp_path))
+    with database.begin() as connection:
+        connection.execute(update(result_sets).where(result_sets.c.id == added.result_id).values(report=report))
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{added.study_id}")
+    expect(page.get_by_role("region", name="How far to trust this")).to_contain_text("0.7 mm")
+    expect(page.locator("svg.contour g")).to_have_count(2)
+    expect(page.locator("canvas")).to_have_attribute("data-drawn", "yes")
 
 
 def test_the_window_follows_the_mouse(log_in: Opener, example: ExampleStudy):

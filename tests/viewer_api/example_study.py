@@ -14,6 +14,7 @@ from pipeline.database import Database
 from pipeline.dicom_read import read_radiograph
 from pipeline.geometry import ProjectionGeometry
 from pipeline.inbox import Incoming, accept
+from pipeline.presentation import present
 from pipeline.radiograph import Side
 from pipeline.records import deliveries, reconstructions, results
 from pipeline.records.results import StoredFile
@@ -32,6 +33,7 @@ from pipeline.results import (
 )
 from pipeline.store import Store
 from pipeline.surface import Bone, BoneSurface
+from tests.reconstructions import PELVIS, pelvis_from_the_front
 from viewer_api.pictures import picture_of
 
 SAMPLE = Path(__file__).parents[2] / "models" / "sample"
@@ -59,11 +61,17 @@ def receive_sample(database: Database, store: Store, institution_id: UUID) -> UU
 
 
 def add_finished_study(
-    database: Database, store: Store, institution_id: UUID, folder: Path, *, scale_known: bool = True
+    database: Database,
+    store: Store,
+    institution_id: UUID,
+    folder: Path,
+    *,
+    scale_known: bool = True,
+    report: Report | None = None,
 ) -> ExampleStudy:
-    """The sample study, reconstructed."""
+    """The sample study, reconstructed; with another report whose files are in the folder, if one is given."""
     study_id = receive_sample(database, store, institution_id)
-    report = make_report(folder, scale_known=scale_known)
+    report = report or make_report(folder, scale_known=scale_known)
     stored = []
     for described in report.files:
         blob = store.put_file(institution_id, folder / described.path)
@@ -115,6 +123,24 @@ def make_report(folder: Path, *, scale_known: bool = True) -> Report:
             *_pictures(folder, surface),
             *_documents(folder),
         ),
+    )
+
+
+def make_report_of_a_pelvis(folder: Path) -> Report:
+    """Write the files of three bones on one film, and tell of them."""
+    shown = present(pelvis_from_the_front(names=PELVIS[2:]), folder)
+    measurement = Measurement(
+        bone="hip_bone_L", name="Acetabular inclination", unit="deg", value=40.2, lower=36.0, upper=44.4
+    )
+    return Report(
+        status=Status.RECONSTRUCTED,
+        software_version="0.1.0",
+        scale=ScaleReport(known=True, relative_uncertainty=0.01, provenance="calibrated PixelSpacing"),
+        stages=_stages(),
+        radiographs=shown.radiographs,
+        surfaces=shown.surfaces,
+        measurements=(measurement,),
+        files=shown.files,
     )
 
 
