@@ -292,7 +292,7 @@ def _row(case: BoneCase, kind: Bone, everybody: Sequence[BoneOutcome]) -> str:
     sexes = " / ".join(
         f"{np.median(values):.2f}" if (values := [row.asd for row in rows if row.sex == sex]) else "–" for sex in "MF"
     )
-    held = np.mean([np.mean(np.array(row.ratios) <= NORMAL_90_PERCENT * factor_of(kind)) for row in rows])
+    held = np.mean([np.mean(np.array(row.ratios) <= NORMAL_90_PERCENT) for row in rows])
     return (
         f"| {case.title} | {kind.words} | {len(everybody)} ({len({row.person for row in everybody})}) "
         f"| {np.median(asd):.2f} ({asd.max():.2f}) | {asd.mean():.2f} | {sexes} "
@@ -300,11 +300,6 @@ def _row(case: BoneCase, kind: Bone, everybody: Sequence[BoneOutcome]) -> str:
         f"| {np.median([row.mean_shape for row in rows]):.2f} | {np.median([row.dice for row in rows]):.3f} "
         f"| {held:.0%} | {refused} |"
     )
-
-
-def factor_of(kind: Bone) -> float:
-    """By which the product widens its intervals for a bone."""
-    return read_models()[kind].interval_factor
 
 
 def _fold_and_net(text: str) -> tuple[int, Path]:

@@ -20,6 +20,7 @@ from pipeline.projector import vertex_normals
 from pipeline.radiograph import ScaleProvenance
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit, FittedView
+from pipeline.stages.intervals import interval_factor
 from pipeline.surface import Bone, BoneSurface, bone_title
 
 BoolArray = npt.NDArray[np.bool_]
@@ -138,7 +139,7 @@ def vertex_sd(fit: Fit) -> FloatArray:
     along = np.einsum("kvc,vc->kv", modes, in_model_frame, optimize=True)
     root = np.linalg.cholesky(fit.covariance)
     variance = ((root.T @ along) ** 2).sum(axis=0) + fit.model.residual_sd**2
-    return np.asarray(fit.model.interval_factor * np.sqrt(variance))
+    return np.asarray(interval_factor(fit) * np.sqrt(variance))
 
 
 def without_rigid_motion(modes: FloatArray, vertices: FloatArray, anchored: BoolArray) -> FloatArray:

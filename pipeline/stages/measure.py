@@ -16,6 +16,7 @@ from pipeline.radiograph import Side
 from pipeline.results import Measurement
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit
+from pipeline.stages.intervals import interval_factor
 from pipeline.stages.measure_anatomy import Anatomy
 from pipeline.stages.measure_definitions import ANATOMIES, DEFINITIONS, Definition, Part
 from pipeline.surface import Bone, bone_name, bone_title
@@ -80,7 +81,7 @@ class _Frame:
             )
         shapes = zip(*(self._shapes(name, side) for name in names), strict=True)
         value, *repeated = (definition.measured(*bones) for bones in shapes)
-        factor = max(self._fits[name].model.interval_factor for name in names)
+        factor = max(interval_factor(self._fits[name]) for name in names)
         reach = NORMAL_90_PERCENT * float(np.hypot(factor * float(np.std(repeated)), definition.residual))
         return Measurement(
             name=definition.name, bone=bone, unit=definition.unit, value=value, lower=value - reach, upper=value + reach
