@@ -24,7 +24,7 @@ DRAWN_ANGLES_TOGETHER_DEG: Final = (0, 90)
 """From which sides bones are drawn as a radiograph: from the front to the lateral side."""
 
 LONE_PIXELS: Final = 1000
-SCENE_PIXELS: Final = 800
+SCENE_PIXELS: Final = 720
 OF_SCENE_PIXELS: Final = 640
 """Longest sides of the pictures of a lone bone, of several together, and of each of those by itself."""
 

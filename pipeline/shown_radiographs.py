@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from pipeline.stages.fit import FittedView
 from pipeline.stages.overlay import ReprojectedContour, reproject
 from pipeline.surface import SIDE_WORDS, BoneSurface
 
-SEVERAL: int = 2
+MOST_NAMED: Final = 2
 """More bones than this are counted in a title, not named."""
 
 
@@ -101,7 +102,7 @@ class ShownRadiograph:
     @property
     def bones_title(self) -> str:
         """`Right femur`, `Right femur, right hip bone`, `5 bones`, `4 bones (right)`."""
-        if len(self.bones) <= SEVERAL:
+        if len(self.bones) <= MOST_NAMED:
             return ", ".join(shown.surface.title for shown in self.bones).capitalize()
         side = f" ({SIDE_WORDS[self.side]})" if self.side else ""
         return f"{len(self.bones)} bones{side}"
