@@ -73,6 +73,9 @@ MOST_SIZE: Final = 3.5
 MOST_DEPTH_DEVIATION: Final = 4.0
 """Standard deviations by which a view may put the bone nearer or farther than its scale says."""
 
+LEAST_INFERRED: Final = 0.01
+"""Of a surface: less outside every view is not worth a sentence."""
+
 NOTABLE_SPREAD_MM: Final = 2.0
 """From here on the reader is told that two different shapes explain the images about as well."""
 
@@ -241,8 +244,8 @@ def _warnings(fit: Fit, surface: BoneSurface) -> tuple[str, ...]:
     sentences = []
     if fit.start_spread_mm > NOTABLE_SPREAD_MM:
         sentences.append(
-            f"Two shapes that differ by {fit.start_spread_mm:.1f} mm explain the pictures about equally well; "
-            "the likelier one is shown."
+            f"Two shapes of the {_words(fit)} that differ by {fit.start_spread_mm:.1f} mm explain the pictures about "
+            "equally well; the likelier one is shown."
         )
     if len(fit.views) == 1:
         sentences.append("Reconstructed from a single view: depth along the beam is inferred from the shape model.")
@@ -250,6 +253,8 @@ def _warnings(fit: Fit, surface: BoneSurface) -> tuple[str, ...]:
         view.observation.calibration.scale.provenance is ScaleProvenance.TYPICAL_MAGNIFICATION for view in fit.views
     ):
         sentences.append("The magnification is assumed; sizes in mm carry its uncertainty.")
-    if surface.inferred.any():
-        sentences.append(f"{surface.inferred_fraction:.0%} of the surface lie outside every view and are inferred.")
+    if surface.inferred_fraction > LEAST_INFERRED:
+        sentences.append(
+            f"{surface.inferred_fraction:.0%} of the {_words(fit)}'s surface lie outside every view and are inferred."
+        )
     return tuple(sentences)
