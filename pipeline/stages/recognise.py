@@ -19,7 +19,14 @@ from pipeline.surface import SIDE_WORDS, Bone
 
 Name = tuple[Bone, Side | None]
 
-LEAST_SHARE: Final = 0.008
+LEAST_SHARE: Final = {
+    Bone.FEMUR: 0.02,
+    Bone.HIP_BONE: 0.02,
+    Bone.SACRUM: 0.01,
+    Bone.TIBIA: 0.02,
+    Bone.FIBULA: 0.008,
+    Bone.PATELLA: 0.008,
+}
 """Of the field: a smaller shadow is a corner of a bone, or none."""
 
 SAME_BONE_OVERLAP: Final = 0.5
@@ -52,7 +59,7 @@ def recognise(seen: Mapping[Looks, Perception], calibration: Calibration, *, sid
         calibration: Of the picture; it tells the view and how the picture hangs.
         side: As the sender said.
     """
-    there = {looks: found for looks, found in seen.items() if found.share >= LEAST_SHARE}
+    there = {looks: found for looks, found in seen.items() if found.share >= LEAST_SHARE[looks[0]]}
     frontal = calibration.view.is_frontal
     paired = [_of_kind(there, bone, frontal=frontal) for bone in (Bone.FEMUR, Bone.HIP_BONE)]
     looked = {looks for found in paired for looks in found}
