@@ -211,10 +211,11 @@ def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]
         for name, perception in shown.bones.items():
             observation = ViewObservation(calibration=calibration, perception=perception)
             found.setdefault(name, []).append(Sighting(view=view, observation=observation))
-    notes.extend(_without_flat_patellae(found))
+    left_out = [*_without_flat_patellae(found), *_without_unscaled(found)]
     if not found:
-        raise Refusal(RefusalCode.POOR_IMAGE, "No bone of pelvis or leg can be made out in the pictures.")
-    return found, tuple(notes)
+        why = left_out or ["No bone of pelvis or leg can be made out in the pictures."]
+        raise Refusal(RefusalCode.POOR_IMAGE, why[0])
+    return found, (*notes, *left_out)
 
 
 def _without_flat_patellae(found: dict[Name, list[Sighting]]) -> Iterable[str]:
@@ -223,6 +224,19 @@ def _without_flat_patellae(found: dict[Name, list[Sighting]]) -> Iterable[str]:
         if all(each.view.decision.view.is_frontal for each in found[name]):
             del found[name]
             yield "The patella is not reconstructed: that needs a lateral view."
+
+
+def _without_unscaled(found: dict[Name, list[Sighting]]) -> Iterable[str]:
+    """Leaves out what only a scale makes sense of: which stretch of a long thin bone a film shows, its size tells."""
+    names = [
+        name
+        for name, sightings in found.items()
+        if name[0] is not Bone.FEMUR and not any(each.observation.calibration.scale.known for each in sightings)
+    ]
+    for name in names:
+        del found[name]
+    if names:
+        yield "Nothing says how large a pixel is: without that, no bone but the femur is reconstructed."
 
 
 def _sought(name: Name, sightings: Sequence[Sighting], shapes: Mapping[Bone, ShapeModel]) -> Sought:
