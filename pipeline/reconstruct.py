@@ -15,7 +15,7 @@ from pipeline.stages.assess import Assessment, assess
 from pipeline.stages.calibrate import calibrate
 from pipeline.stages.enhance import EnhancedImage, enhance
 from pipeline.stages.fit import Fit, Solution, ViewObservation, finished
-from pipeline.stages.gate import Gate, GateDecision, gate
+from pipeline.stages.gate import Gate, GateDecision, gate_study
 from pipeline.stages.measure import measure, measure_together
 from pipeline.stages.perceive import Looks, Network, Perception, perceive_with_single_femur
 from pipeline.stages.recognise import Name, recognise
@@ -113,7 +113,8 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
         Refusal: The models do not apply to any of the radiographs, or no reconstruction holds.
     """
     with journal.stage("gate", "Checking what the pictures show") as note:
-        passed, warnings = _each(radiographs, lambda radiograph: _admit(radiograph, models.gate))
+        verdicts = gate_study(radiographs, models.gate)
+        passed, warnings = _each(zip(radiographs, verdicts, strict=True), lambda pair: _admitted(*pair))
         note.summary = f"{len(passed)} of {len(radiographs)} pictures show bones that can be reconstructed"
     with journal.stage("enhance", "Making the pictures comparable") as note:
         enhanced = [enhance(radiograph) for radiograph, _ in passed]
@@ -177,10 +178,15 @@ def _each(
     return made, tuple(f"{opening}{refusal.sentence}" for refusal in refusals)
 
 
-def _admit(radiograph: Radiograph, network: Gate) -> tuple[Radiograph, GateDecision]:
-    """The radiograph as the gate wants it read: turned over where bone is dark, for every later stage and picture."""
-    decision = gate(radiograph, network)
-    return (replace(radiograph, pixels=-radiograph.pixels) if decision.inverted else radiograph), decision
+def _admitted(radiograph: Radiograph, verdict: GateDecision | Refusal) -> tuple[Radiograph, GateDecision]:
+    """The radiograph as the gate wants it read: turned over where bone is dark, for every later stage and picture.
+
+    Raises:
+        Refusal: That is the verdict.
+    """
+    if isinstance(verdict, Refusal):
+        raise verdict
+    return (replace(radiograph, pixels=-radiograph.pixels) if verdict.inverted else radiograph), verdict
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 DISCLAIMER: Final = "For research and decision support; not for diagnosis alone."
 """Said on every page and in every result."""
 
-NOT_RECOGNISED: Final = "Implants, casts and fractures are not recognised: look at the films."
+NOT_RECOGNISED: Final = "Implants, casts and fractures may go unnoticed: look at the films."
 """Said with every reconstruction: the surface is that of an intact bone."""
 
 SHAPE_ONLY: Final = "Shape only: nothing in the study says how large a pixel is, so no lengths in mm are claimed."

@@ -17,7 +17,7 @@ from pipeline.stages.assess import Assessment
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.enhance import enhance
 from pipeline.stages.fit import Fit, FittedView, ViewObservation
-from pipeline.stages.gate import GateDecision, GateScores
+from pipeline.stages.gate import Content, GateDecision, GateScores
 from pipeline.surface import Bone, BoneSurface
 from tests.stages.shadows import ideal_perception
 from tests.training.whole_body import someone
@@ -84,8 +84,8 @@ def _admitted(view: View, geometry: ProjectionGeometry, names: Sequence[Name], s
     noise = np.random.default_rng(len(view)).normal(0, 0.01, maps.thickness.shape)
     pixels = np.float32(1000 * (0.3 + 0.7 * simulated_film(maps.thickness) + noise))
     radiograph = Radiograph(identifier=f"a {view} film", pixels=pixels, acquisition=Acquisition())
-    scores = GateScores(contents={"femur": 0.99}, lateral=0.0, inverted=0.0)
-    decision = GateDecision(view=view, side=side, inverted=False, scores=scores, notes=())
+    scores = GateScores(contents={Content.FEMUR: 0.99}, lateral=0.0, inverted=0.0, hindrances={})
+    decision = GateDecision(content=Content.FEMUR, view=view, side=side, inverted=False, scores=scores, notes=())
     enhanced = enhance(radiograph)
     return AdmittedView(radiograph=radiograph, decision=decision, enhanced=enhanced, seen={})
 

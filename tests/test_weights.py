@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import ConfigurationError
 from pipeline.manifest import bundled_models_folder
-from pipeline.stages.gate import CONTENTS, GATE_SIZE
+from pipeline.stages.gate import GATE_SIZE, LOGITS
 from pipeline.stages.perceive import BONES, LANDMARKS, POINTS
 from pipeline.surface import Bone
 from pipeline.weights import load_models, shape_of
@@ -27,7 +27,7 @@ def models(tmp_path) -> Path:
 
 def test_every_model_that_came_with_bonecraft_opens():
     loaded = load_models(threads=1)
-    assert loaded.gate(np.zeros((1, 1, GATE_SIZE, GATE_SIZE), np.float32)).shape == (1, len(CONTENTS) + 2)
+    assert loaded.gate(np.zeros((1, 1, GATE_SIZE, GATE_SIZE), np.float32)).shape == (1, LOGITS)
     image = np.zeros((1, 1, 320, 176), np.float32)
     assert loaded.femur(image).shape == (1, 1 + len(LANDMARKS), 320, 176)
     assert loaded.bones(image).shape == (1, len(BONES) + len(POINTS), 320, 176)

@@ -9,6 +9,7 @@ python -m models.training.fractures --data DIR --out models/training/runs/gate/f
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Final
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from models.training.bodies import LOWER_LEG, Name, PlacedBone, load_bodies
-from models.training.bone_dataset import Injury, read_models, render
+from models.training.bodies import LOWER_LEG, Body, Name, PlacedBone, load_bodies
+from models.training.bone_dataset import read_models, render
 from models.training.bones import Kind
 from models.training.build_shape_model import CACHE
 from models.training.dataset import read_folds
@@ -52,6 +53,9 @@ _ALONG: Final[dict[str, tuple[float, float]]] = {
     "lower leg": (0.2, 0.9),
 }
 """Range of the fracture along a bone, as a share of the distance between its joints."""
+
+SITES_FILE: Final = "sites.json"
+"""Column and row of every fracture in its shadow, by the shadow's file name."""
 
 MARGIN: Final = 0.12
 """A fracture is at least this share of the picture away from its edges, so that a cut-out still shows it."""
@@ -100,13 +104,13 @@ class NoRoomError(ValueError):
 Motion = Callable[[FloatArray], FloatArray]
 
 
-def broken(rng: np.random.Generator) -> Injury:
-    """An injury that displaces a fracture of a bone that the radiograph shows."""
-    return lambda patient, setup, geometry: break_bone(patient, setup, geometry, rng)
-
-
-def break_bone(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry, rng: np.random.Generator) -> Patient:
+def break_bone(
+    patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry, rng: np.random.Generator
+) -> tuple[Patient, FloatArray]:
     """The patient with a bone of the leg in question broken, and displaced so that the radiograph shows it.
+
+    Returns:
+        The patient; (2,) column and row of the fracture.
 
     Raises:
         NoRoomError: No place was found that lies well inside the picture.
@@ -119,7 +123,7 @@ def break_bone(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry
         cut = _cut(site, patient.body.bones[name], rng)
         motion = _motion(site, cut, geometry, rng)
         if motion and _well_inside(cut.centre, geometry):
-            return _apply(patient, name, cut, motion)
+            return _apply(patient, name, cut, motion), geometry.project(cut.centre)
     raise NoRoomError(f"no fracture fits into a picture of the {setup.field}")
 
 
@@ -232,6 +236,23 @@ def _halves(mesh: Mesh, cut: Cut, motion: Motion) -> Mesh:
     )
 
 
+def render_broken(
+    bodies: Sequence[Body], field: BoneField, rng: np.random.Generator, path: Path, sites: dict[str, list[float]]
+) -> None:
+    """Write the shadow of somebody with a fracture to a file, and where it is to `sites`.
+
+    Raises:
+        NoRoomError: See `break_bone`.
+    """
+
+    def injury(patient: Patient, setup: FieldSetup, geometry: ProjectionGeometry) -> Patient:
+        broken, site = break_bone(patient, setup, geometry, rng)
+        sites[path.name] = site.tolist()
+        return broken
+
+    render(bodies, rng, field=field, size=FRACTURED_SIZE, injury=injury).save(path)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -245,15 +266,17 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     people = [person for person, fold in read_folds().items() if str(fold) in given.folds]
     bodies = load_bodies(given.data, people, read_models(), cache=given.cache)
+    known = given.out / SITES_FILE
+    sites: dict[str, list[float]] = json.loads(known.read_text()) if known.is_file() else {}
     for number in range(given.first, given.first + given.count):
         rng = np.random.default_rng([13, number])
         field = list(SITES)[number % len(SITES)]
+        path = given.out / f"{number:05d}.npz"
         try:
-            shadow = render(bodies, rng, field=field, size=FRACTURED_SIZE, injury=broken(rng))
+            render_broken(bodies, field, rng, path, sites)
         except NoRoomError as error:
             print(f"{number}: {error}")
-        else:
-            shadow.save(given.out / f"{number:05d}.npz")
+    known.write_text(json.dumps(sites) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from pipeline.stages.perceive import LANDMARKS
 PERCEPTION_WIDTHS = (16, 32, 64, 112)
 CONTEXT_DILATIONS = (2, 4, 8)
 GATE_WIDTHS = (12, 24, 48, 72, 96)
+HINDRANCE_WIDTHS = (12, 24, 48, 72)
+LIKELIEST = (1, 3, 10, 30)
+"""Over how many of the likeliest parts of a picture a hindrance is averaged."""
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -80,17 +83,58 @@ class PerceptionNet(nn.Module):
 
 
 class GateNet(nn.Module):
-    """A classifier: (n, 1, h, w) normalised images → (n, classes) logits."""
+    """A classifier: (n, 1, h, w) normalised images → (n, answers) logits, about the picture as a whole."""
 
-    def __init__(self, classes: int, widths: Sequence[int] = GATE_WIDTHS) -> None:
+    def __init__(self, answers: int, widths: Sequence[int] = GATE_WIDTHS) -> None:
         super().__init__()
         self.stem = _block(1, widths[0], stride=2, kernel=5)
         self.stages = nn.Sequential(*(nn.Sequential(_block(a, b, stride=2), _block(b, b)) for a, b in pairwise(widths)))
         self.dropout = nn.Dropout(0.2)
-        self.classify = nn.Linear(2 * widths[-1], classes)
+        self.classify = nn.Linear(2 * widths[-1] + widths[-2], answers)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        features = self.stages(self.stem(image))
-        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+        fine = self.stages[:-1](self.stem(image))
+        deep = self.stages[-1](fine)
+        pooled = torch.cat([deep.mean(dim=(2, 3)), deep.amax(dim=(2, 3)), fine.amax(dim=(2, 3))], dim=1)
         return self.classify(self.dropout(pooled))
+
+
+class HindranceNet(nn.Module):
+    """A detector: (n, 1, h, w) normalised images → (n, hindrances) logits, about what lies anywhere in the picture.
+
+    It looks at every sixteenth of the picture by itself, so it can be trained on small cut-outs, and judges the picture
+    by where each hindrance is likeliest.
+    """
+
+    def __init__(self, hindrances: int, widths: Sequence[int] = HINDRANCE_WIDTHS) -> None:
+        super().__init__()
+        self.stem = _block(1, widths[0], stride=2, kernel=5)
+        self.stages = nn.Sequential(*(nn.Sequential(_block(a, b, stride=2), _block(b, b)) for a, b in pairwise(widths)))
+        self.locate = nn.Sequential(_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], hindrances, 1))
+        self.judge = nn.Linear(len(LIKELIEST) * hindrances, hindrances)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self.judge(self.summary(self.look(image)))
+
+    def look(self, image: torch.Tensor) -> torch.Tensor:
+        """(n, hindrances, h / 16, w / 16) logits of where each lies."""
+        return self.locate(self.stages(self.stem(image)))
+
+    def summary(self, where: torch.Tensor) -> torch.Tensor:
+        """(n, features): means over the likeliest parts of the picture."""
+        ordered = where.flatten(2).topk(max(LIKELIEST), dim=2).values
+        return torch.cat([ordered[:, :, :count].mean(dim=2) for count in LIKELIEST], dim=1)
+
+
+class WholeGate(nn.Module):
+    """Both: the answers of the one, then those of the other."""
+
+    def __init__(self, contents: GateNet, hindrances: HindranceNet) -> None:
+        super().__init__()
+        self.contents, self.hindrances = contents, hindrances
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(n, 1, h, w) → (n, answers + hindrances) logits."""
+        return torch.cat([self.contents(image), self.hindrances(image)], dim=1)

@@ -27,9 +27,25 @@ touch "$runs/shadows.done"
 make_once "$runs/shipped/perception.onnx" train_perception --shadows "$runs/shadows" --minutes 100 --out "$runs/shipped"
 release perception "$runs/shipped/perception.onnx"
 
-make_once "$runs/films-a.npz" gate_films --collection "$collection" --shadows "$runs/shadows" --scenes 110 --out "$runs/films-a.npz"
-make_once "$runs/films-b.npz" gate_films --collection "$collection" --shadows "$runs/shadows" --scenes 60 --seed 1 --out "$runs/films-b.npz"
-make_once "$runs/gate-first/gate.onnx" train_gate --films "$runs/films-a.npz" --minutes 20 --out "$runs/gate-first"
-make_once "$runs/gate-shipped/gate.onnx" train_gate --films "$runs/films-a.npz" "$runs/films-b.npz" \
-    --start "$runs/gate-first/checkpoint.pt" --minutes 8 --average-with "$runs/gate-first/checkpoint.pt" --out "$runs/gate-shipped"
-release gate "$runs/gate-shipped/gate.onnx"
+shadows() { # FOLDER MODULE ARGUMENTS...
+    local folder=$1 module=$2
+    shift 2
+    [ -e "$folder.done" ] || "$python" -W ignore -m "models.training.$module" --data "$collection" --out "$folder" "$@"
+    touch "$folder.done"
+}
+films() { # WHAT ARGUMENTS...
+    make_once "$runs/gate/$1.npz" gate_films "$@" --out "$runs/gate/$1.npz"
+}
+
+shadows "$runs/bones/shadows" bone_dataset --count 1300
+shadows "$runs/gate/shadows" fractures --count 320
+films legs --shadows "$runs/bones/shadows" --each 3
+films fractures --shadows "$runs/gate/shadows" --each 6
+films femora --shadows "$runs/shadows"
+films others --data "$collection" --scenes 130
+make_once "$runs/gate/contents/checkpoint.pt" train_gate --films "$runs"/gate/*.npz --minutes 30 --out "$runs/gate/contents"
+make_once "$runs/gate/hindrances/checkpoint.pt" train_hindrances --films "$runs"/gate/{legs,fractures,femora}.npz \
+    --minutes 30 --out "$runs/gate/hindrances"
+make_once "$runs/gate/shipped/gate.onnx" join_gate --contents "$runs/gate/contents/checkpoint.pt" \
+    --hindrances "$runs/gate/hindrances/checkpoint.pt" --out "$runs/gate/shipped/gate.onnx"
+release gate "$runs/gate/shipped/gate.onnx"

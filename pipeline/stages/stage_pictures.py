@@ -14,7 +14,7 @@ from pipeline.radiograph import Radiograph
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.camera import Camera
 from pipeline.stages.enhance import EnhancedImage
-from pipeline.stages.gate import CONTENTS, GateDecision
+from pipeline.stages.gate import LOGITS, GateDecision
 from pipeline.stages.lettering import INK, QUIET, Line, Picture, with_legend, with_text
 from pipeline.stages.overlay import ReprojectedContour, fitted, windowed, with_contours
 from pipeline.stages.palette import BONE_COLOURS, UNCERTAINTY_RAMP, UNCERTAINTY_RANGE, ramp_strip
@@ -26,7 +26,7 @@ HEIGHT: Final = 560
 UNCERTAINTY_PIXELS: Final = 660
 GAP: Final = 10
 BAR_STEP: Final = 26
-BARS_HEIGHT: Final = BAR_STEP * (len(CONTENTS) + 4)
+BARS_HEIGHT: Final = BAR_STEP * (LOGITS + 2)
 GROUND: Final = (10, 11, 14)
 
 LIKELIEST: Final = (64, 224, 208)
@@ -139,10 +139,15 @@ def _bars(decision: GateDecision) -> Picture:
     image = Image.new("RGB", (460, BARS_HEIGHT), GROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
     draw.text((14, 10), f"read as {decision.view} {decision.side or ''}", fill=INK, font=font)
-    likely = [*scores.contents.items(), ("seen from the side", scores.lateral), ("bone is dark", scores.inverted)]
+    likely = [
+        *scores.contents.items(),
+        ("seen from the side", scores.lateral),
+        ("bone is dark", scores.inverted),
+        *scores.hindrances.items(),
+    ]
     for number, (words, probability) in enumerate(likely, start=1):
         top = 10 + BAR_STEP * number
-        colour = LIKELIEST if number == 1 else QUIET
+        colour = LIKELIEST if words is decision.content else QUIET
         draw.text((14, top), words, fill=INK if probability > 0.5 else QUIET, font=font)
         draw.rectangle([180, top + 3, 181 + 200 * probability, top + 15], fill=colour)
         draw.text((392, top), f"{probability:.0%}", fill=QUIET, font=font)

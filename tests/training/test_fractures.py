@@ -65,7 +65,8 @@ def test_a_radiograph_shows_the_displacement(field):
     setup = FieldSetup(field=field, side=Side.RIGHT, source_to_detector_mm=1100, bone_to_detector_mm=60)
     patient = build_patient(someone(), setup, np.random.default_rng(3))
     geometry = place(patient.body, setup, longest_side=SIZE)
-    broken = break_bone(patient, setup, geometry, np.random.default_rng(4))
+    broken, site = break_bone(patient, setup, geometry, np.random.default_rng(4))
+    assert 0.1 < site[1] / geometry.rows < 0.9
     whole, stepped = (take(each, setup, geometry).lengths[0].astype(float) for each in (patient, broken))
     assert (abs(whole - stepped) > 4).sum() * geometry.pixel_spacing[0] ** 2 > 150
     assert stepped.sum() == pytest.approx(whole.sum(), rel=0.2)
