@@ -208,7 +208,9 @@ def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]
     legs: set[Side] = set()
     for view in sorted(views, key=lambda view: not view.decision.view.is_frontal):
         # A lateral of unknown side belongs to the only leg that the frontal pictures show.
-        side = view.decision.side or (next(iter(legs)) if len(legs) == 1 else None)
+        side = view.decision.side
+        if side is None and not view.decision.view.is_frontal and len(legs) == 1:
+            (side,) = legs
         calibration = calibrate(view.radiograph, view=view.decision.view, side=side or Side.RIGHT)
         shown = recognise(view.seen, calibration, side=side)
         if shown.side is not None:

@@ -141,13 +141,8 @@ def shown_radiographs(bones: Sequence[ReconstructedBone]) -> tuple[ShownRadiogra
 
 
 def frames(bones: Sequence[ReconstructedBone]) -> tuple[tuple[ReconstructedBone, ...], ...]:
-    """Bones that share a frame: those that a radiograph, or a chain of radiographs, ties together."""
-    found: list[tuple[set[str], list[ReconstructedBone]]] = []
+    """Bones that share a frame: each lies in that of its first radiograph, and patients move between radiographs."""
+    found: dict[str, list[ReconstructedBone]] = {}
     for bone in bones:
-        films = {view.radiograph.identifier for view in bone.views}
-        tied = [frame for frame in found if frame[0] & films]
-        found = [frame for frame in found if not frame[0] & films]
-        members = [member for _, before in tied for member in before]
-        found.append((films.union(*(others for others, _ in tied)), [*members, bone]))
-    in_order = [tuple(sorted(members, key=bones.index)) for _, members in found]
-    return tuple(sorted(in_order, key=lambda members: bones.index(members[0])))
+        found.setdefault(bone.views[0].radiograph.identifier, []).append(bone)
+    return tuple(tuple(members) for members in found.values())

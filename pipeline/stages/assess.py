@@ -222,12 +222,13 @@ def _refuse_contradicting_scale(fit: Fit) -> None:
     if len(fit.views) > 1:
         raise Refusal(
             RefusalCode.VIEWS_CONTRADICT,
-            "The views show bones of different size: they may be of different people, or the spacing or magnification "
-            "of one of them is wrong.",
+            f"The views show the {_words(fit)} in different sizes: they may be of different people, or the spacing or "
+            "magnification of one of them is wrong.",
         )
     raise Refusal(
         RefusalCode.UNLIKELY_SHAPE,
-        "The bone's proportions contradict the scale that the picture claims: spacing or magnification may be wrong.",
+        f"The {_words(fit)}'s proportions contradict the scale that the picture claims: spacing or magnification may "
+        "be wrong.",
     )
 
 
@@ -247,8 +248,11 @@ def _warnings(fit: Fit, surface: BoneSurface) -> tuple[str, ...]:
             f"Two shapes of the {_words(fit)} that differ by {fit.start_spread_mm:.1f} mm explain the pictures about "
             "equally well; the likelier one is shown."
         )
-    if len(fit.views) == 1:
-        sentences.append("Reconstructed from a single view: depth along the beam is inferred from the shape model.")
+    if not fit.crossed:
+        sentences.append(
+            f"The {_words(fit)} is reconstructed from a single view: depth along the beam is inferred from the shape "
+            "model."
+        )
     if any(
         view.observation.calibration.scale.provenance is ScaleProvenance.TYPICAL_MAGNIFICATION for view in fit.views
     ):

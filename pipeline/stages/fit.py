@@ -96,6 +96,11 @@ class Fit:
     start_spread_mm: float
     objective: float
 
+    @property
+    def crossed(self) -> bool:
+        """Whether the bone is seen both from the front and from the side: two frontal films tell no depth."""
+        return len({view.observation.calibration.view.is_frontal for view in self.views}) > 1
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
@@ -128,11 +133,6 @@ def fit(
         bone: Which bone, for how it lies.
     """
     return finished(solve(model, observations, side=side, bone=bone))
-
-
-def fit_either_side(model: ShapeModel, observations: tuple[ViewObservation, ...]) -> Fit:
-    """Fit both a right and a left bone where nobody said the side, and return the likelier."""
-    return min((fit(model, observations, side=side) for side in Side), key=lambda found: found.objective)
 
 
 def solve(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side: Side | None, bone: Bone) -> Solution:

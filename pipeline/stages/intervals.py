@@ -34,5 +34,5 @@ FACTORS: Final = {
 def interval_factor(fit: Fit) -> float:
     """What the posterior's standard deviations are multiplied by; 1 for a group that nobody measured."""
     shown = float(fit.in_field.mean()) > WHOLE_SHARE
-    group = ("whole" if len(fit.views) > 1 else "whole, one view") if shown else "part"
+    group = ("whole" if fit.crossed else "whole, one view") if shown else "part"
     return fit.model.interval_factor * FACTORS.get((fit.bone, group), 1.0)

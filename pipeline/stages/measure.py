@@ -28,6 +28,7 @@ NORMAL_90_PERCENT: Final = 1.645
 NEEDS_MM: Final = "No scale: the study does not say how large a pixel is."
 NEEDS_TWO_VIEWS: Final = "A frontal view alone does not show it: a lateral view is needed."
 NEEDS_FRONTAL: Final = "Needs a frontal view."
+FRONTAL_ONLY: Final = "The pelvis is taken from frontal films, which do not show it."
 
 OTHER_SIDE: Final = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
 
@@ -124,7 +125,9 @@ def _missing_view(definition: Definition, fit: Fit) -> str:
     frontal = [view.view.is_frontal for view in views]
     if definition.frontal and not any(frontal):
         return NEEDS_FRONTAL
-    return NEEDS_TWO_VIEWS if definition.lateral and all(frontal) else ""
+    if not definition.lateral or not all(frontal):
+        return ""
+    return FRONTAL_ONLY if fit.bone in (Bone.HIP_BONE, Bone.SACRUM) else NEEDS_TWO_VIEWS
 
 
 def _outside_field(parts: Sequence[tuple[Part, Fit]]) -> str:

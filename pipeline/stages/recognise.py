@@ -6,15 +6,15 @@ the sender said make the patient's sides of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from pipeline.radiograph import Side
 from pipeline.stages.calibrate import Calibration
-from pipeline.stages.perceive import Looks, Perception
+from pipeline.stages.perceive import Looks, Perception, other_side
 from pipeline.surface import SIDE_WORDS, Bone
 
 Name = tuple[Bone, Side | None]
@@ -62,19 +62,32 @@ def recognise(seen: Mapping[Looks, Perception], calibration: Calibration, *, sid
     there = {looks: found for looks, found in seen.items() if found.share >= LEAST_SHARE[looks[0]]}
     frontal = calibration.view.is_frontal
     paired = [_of_kind(there, bone, frontal=frontal) for bone in (Bone.FEMUR, Bone.HIP_BONE)]
-    looked = {looks for found in paired for looks in found}
-    leg, notes = _side_of_leg(looked, calibration, side)
+    both = frontal and max(map(len, paired)) > 1
+    leg, notes = (None, ()) if both else _side_of_leg(paired, calibration, side)
     bones: dict[Name, Perception] = {}
     for found in paired:
         for (bone, looks), perception in found.items():
-            bones[bone, leg if leg and len(found) == 1 else _patients(looks, calibration)] = perception
-    for (bone, _), perception in there.items():
-        if bone is Bone.SACRUM:
-            bones[bone, None] = perception
-        elif bone not in (Bone.FEMUR, Bone.HIP_BONE):
-            bones[bone, leg or Side.RIGHT] = perception
+            bones[bone, leg or _patients(looks, calibration)] = perception
+    single = [bone for bone, looks in there if looks is None and bone is not Bone.SACRUM]
+    for bone in single if leg else []:
+        bones[bone, leg] = there[bone, None]
+    if both and single:
+        notes = (f"Both legs are in the picture: whose {_listed(single)} it shows is not told apart, it is left out.",)
+    if frontal and (Bone.SACRUM, None) in there:
+        bones[Bone.SACRUM, None] = _hung(there[Bone.SACRUM, None], calibration)
     kept = {name: found for name, found in bones.items() if frontal or name[0] not in ONLY_FRONTAL}
     return Recognised(bones=kept, side=leg, notes=notes)
+
+
+def _listed(bones: Sequence[Bone]) -> str:
+    return " and ".join(bone.words for bone in bones)
+
+
+def _hung(sacrum: Perception, calibration: Calibration) -> Perception:
+    """A sacrum's landmarks named by the patient's sides rather than by how they look."""
+    if _patients(Side.RIGHT, calibration) is Side.RIGHT:
+        return sacrum
+    return replace(sacrum, landmarks={other_side(name): found for name, found in sacrum.landmarks.items()})
 
 
 def _of_kind(there: Mapping[Looks, Perception], bone: Bone, *, frontal: bool) -> dict[Looks, Perception]:
@@ -91,15 +104,14 @@ def _overlap(larger: Perception, smaller: Perception) -> float:
 
 
 def _side_of_leg(
-    looked: set[Looks], calibration: Calibration, said: Side | None
-) -> tuple[Side | None, tuple[str, ...]]:
-    """The side of the one leg that is shown; None where both are."""
-    sides = {_patients(looks, calibration) for _, looks in looked}
-    if len(sides) > 1:
-        return None, ()
-    if not calibration.view.is_frontal or not sides:
-        return said, () if said else ("Nobody says which side is shown.",)
-    (seen,) = sides
+    paired: Sequence[Mapping[Looks, Perception]], calibration: Calibration, said: Side | None
+) -> tuple[Side, tuple[str, ...]]:
+    """The side of the one leg that is shown, by the femur rather than by the hip bone."""
+    looks = [looks for found in paired for _, looks in found]
+    if not calibration.view.is_frontal or not looks:
+        assumed = "Nobody says which side is shown: the right one is assumed."
+        return said or Side.RIGHT, () if said else (assumed,)
+    seen = _patients(looks[0], calibration)
     if said is None:
         return seen, (f"Nobody says which side is shown: it looks like the {SIDE_WORDS[seen]} one.",)
     if seen is not said:

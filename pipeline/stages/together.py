@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel, mirrored
-from pipeline.stages.fit import COARSE_MODES, COARSE_NOISE_MM, FINE_NOISE_MM, Solution, ViewObservation, hangings, solve
+from pipeline.stages.fit import COARSE_MODES, COARSE_NOISE_MM, FINE_NOISE_MM, Solution, ViewObservation, solve
 from pipeline.stages.joints import JOINTS, LEADS, Joint
 from pipeline.stages.perceive import other_side
 from pipeline.stages.posture import POSTURES
@@ -65,31 +65,33 @@ def search(sought: Sequence[Sought]) -> list[Solution]:
 def _followed(sought: Sought, found: Mapping[Name, Solution]) -> Solution | None:
     """The bone, found from where its neighbour leads to; None where no neighbour is seen in all its views."""
     posture = POSTURES[sought.bone]
-    for observations in hangings(sought.observations):
-        for joint, side in _joints_to(sought.name):
-            leader = found.get(_first(joint, side))
-            poses = _led(joint, side, leader, observations, sought) if leader else None
-            if poses is None:
-                continue
-            views = [(view.calibration, view.perception) for view in observations]
-            problem = prepare(sought.model, views, sought.side, posture)
-            state = State(coefficients=np.zeros(sought.model.size), rotations=poses[0], translations=poses[1])
-            state = iterate(problem, state, COARSE_NOISE_MM, modes=COARSE_MODES)
-            best = iterate(problem, state, FINE_NOISE_MM, modes=sought.model.size)
-            return Solution(
-                bone=sought.bone, problem=problem, observations=observations, best=best, start_spread_mm=0.0
-            )
+    for joint, side in _joints_to(sought.name):
+        leader = found.get(_first(joint, side))
+        numbers = _numbered(leader) if leader else {}
+        shared = [numbers.get(view.calibration.identifier) for view in sought.observations]
+        if leader is None or None in shared:
+            continue
+        # The pictures hang, and are as large, as the neighbour was found in them.
+        observations = tuple(
+            replace(view, calibration=leader.observations[numbers[view.calibration.identifier]].calibration)
+            for view in sought.observations
+        )
+        rotations, translations = _led(joint, side, leader, observations, sought)
+        views = [(view.calibration, view.perception) for view in observations]
+        problem = prepare(sought.model, views, sought.side, posture)
+        state = State(coefficients=np.zeros(sought.model.size), rotations=rotations, translations=translations)
+        state = iterate(problem, state, COARSE_NOISE_MM, modes=COARSE_MODES)
+        best = iterate(problem, state, FINE_NOISE_MM, modes=sought.model.size)
+        return Solution(bone=sought.bone, problem=problem, observations=observations, best=best, start_spread_mm=0.0)
     return None
 
 
 def _led(
     joint: Joint, side: Side, leader: Solution, observations: Sequence[ViewObservation], sought: Sought
-) -> tuple[FloatArray, FloatArray] | None:
+) -> tuple[FloatArray, FloatArray]:
     """Rotations (views, 3, 3) and translations (views, 3) of the mean bone where the joint puts it."""
     numbers = _numbered(leader)
     identifiers = [view.calibration.identifier for view in observations]
-    if not numbers.keys() >= set(identifiers):
-        return None
     there = sought.model.landmarks[joint.second_landmark].position(mirrored(sought.model.mean, sought.side))
     rotations, translations = [], []
     for index in map(numbers.__getitem__, identifiers):

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.projector import shadow
 from pipeline.radiograph import Side, View
-from pipeline.stages.fit import fit, fit_either_side
+from pipeline.stages.fit import fit
 from tests.stages.shadows import femur_model, observation, somebody, standing, surface_error
 
 WHO = 11
@@ -92,12 +92,6 @@ def test_a_lateral_that_does_not_say_which_way_it_faces_is_recognised(model, two
     )
     found = fit(model, (frontal, mirrored), side=Side.RIGHT)
     assert surface_error(found.vertices, known.vertices) < 1.0
-
-
-def test_an_unknown_side_is_told_by_the_likelier_bone(model):
-    vertices = standing(model, somebody(model, WHO), Side.LEFT, yaw=15)
-    found = fit_either_side(model, (observation(model, vertices, View.AP, Side.LEFT),))
-    assert found.side is Side.LEFT
 
 
 def test_a_wrong_magnification_changes_size_not_shape(model):

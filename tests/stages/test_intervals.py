@@ -21,10 +21,18 @@ def femur():
     return fit(model, (observation(model, vertices, View.AP, Side.RIGHT),), side=Side.RIGHT)
 
 
+def crossing(femur):
+    """The femur's view as if it had been taken from the side."""
+    (view,) = femur.views
+    calibration = dataclasses.replace(view.observation.calibration, view=View.LATERAL)
+    return dataclasses.replace(view, observation=dataclasses.replace(view.observation, calibration=calibration))
+
+
 def test_a_whole_femur_from_one_view_is_least_certain(femur):
     own = femur.model.interval_factor
     assert interval_factor(femur) == pytest.approx(own * FACTORS[Bone.FEMUR, "whole, one view"])
-    both = dataclasses.replace(femur, views=femur.views * 2)
+    twice, both = (dataclasses.replace(femur, views=(*femur.views, view)) for view in (femur.views[0], crossing(femur)))
+    assert interval_factor(twice) == interval_factor(femur)
     assert interval_factor(both) < interval_factor(femur)
 
 
@@ -36,6 +44,5 @@ def test_a_part_has_a_factor_of_its_own(femur):
 
 
 def test_what_nobody_measured_keeps_the_models_own_factor(femur):
-    assert interval_factor(dataclasses.replace(femur, bone=Bone.SACRUM, views=femur.views * 2)) == pytest.approx(
-        femur.model.interval_factor
-    )
+    sacrum = dataclasses.replace(femur, bone=Bone.SACRUM, views=(*femur.views, crossing(femur)))
+    assert interval_factor(sacrum) == pytest.approx(femur.model.interval_factor)

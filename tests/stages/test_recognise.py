@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.radiograph import Acquisition, Radiograph, Side, View
 from pipeline.stages.calibrate import calibrate
-from pipeline.stages.perceive import BONES, Perception
+from pipeline.stages.perceive import BONES, Perception, SeenLandmark
 from pipeline.stages.recognise import recognise
 from pipeline.surface import Bone
 
@@ -69,6 +71,31 @@ def test_a_lateral_shows_one_leg_and_no_pelvis(side):
 def test_a_bone_that_looks_like_either_sides_is_one():
     found = recognise(seen(femur_R=WHOLE, femur_L=(slice(10, 80), slice(10, 45))), hanging(View.AP), side=Side.RIGHT)
     assert set(found.bones) == {(Bone.FEMUR, Side.RIGHT)}
+
+
+def test_a_lateral_of_unknown_side_is_of_one_side_for_all_its_bones():
+    found = recognise(seen(femur_R=WHOLE, tibia=OTHER, patella=OTHER), hanging(View.LATERAL, across="P"), side=None)
+    assert {side for _, side in found.bones} == {Side.RIGHT}
+    assert "assumed" in found.notes[0]
+
+
+def test_of_two_knees_the_lower_legs_are_left_out():
+    found = recognise(seen(femur_R=WHOLE, femur_L=OTHER, tibia=WHOLE), hanging(View.AP), side=None)
+    assert set(found.bones) == {(Bone.FEMUR, Side.RIGHT), (Bone.FEMUR, Side.LEFT)}
+    assert "tibia" in found.notes[0]
+
+
+def test_one_leg_has_the_side_that_the_sender_says_for_all_its_bones():
+    found = recognise(seen(femur_R=WHOLE, hip_bone_L=OTHER), hanging(View.AP), side=Side.RIGHT)
+    assert {side for _, side in found.bones} == {Side.RIGHT}
+
+
+def test_a_sacrum_seen_from_behind_has_its_landmarks_on_the_patients_sides():
+    place = SeenLandmark(pixel=np.zeros(2), sd_pixels=1.0, confidence=1.0)
+    named = replace(perception(WHOLE), landmarks={"sacroiliac_centre_right": place, "apex": place})
+    shown = {**seen(femur_R=WHOLE, femur_L=OTHER), (Bone.SACRUM, None): named}
+    found = recognise(shown, hanging(View.AP, across="R"), side=None)
+    assert set(found.bones[Bone.SACRUM, None].landmarks) == {"sacroiliac_centre_left", "apex"}
 
 
 def test_a_speck_is_no_bone():

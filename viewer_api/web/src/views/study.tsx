@@ -56,14 +56,12 @@ function StateOfThings({ progress }: { progress: Progress }) {
   }
 }
 
-// What can be looked at in space: the scenes of several bones, or the bones. Low-poly ones only where nothing else is.
+// What can be looked at in space: the scenes of several bones, then the bones one by one, for a bone may lie in no scene.
+// Low-poly ones only where nothing else is.
 function modelsOf(files: ResultFile[]): ResultFile[] {
   const models = files.filter((file) => file.media_type === "model/gltf-binary");
-  for (const kind of ["scene", "mesh"]) {
-    const found = models.filter((file) => file.kind === kind);
-    if (found.length > 0) return found;
-  }
-  return models.slice(0, 1);
+  const found = ["scene", "mesh"].flatMap((kind) => models.filter((file) => file.kind === kind));
+  return found.length > 0 ? found : models.slice(0, 1);
 }
 
 interface PicturesProps {
