@@ -27,12 +27,6 @@ touch "$runs/shadows.done"
 make_once "$runs/shipped/perception.onnx" train_perception --shadows "$runs/shadows" --minutes 100 --out "$runs/shipped"
 release perception "$runs/shipped/perception.onnx"
 
-[ -e "$runs/bone-shadows.done" ] || "$python" -W ignore -m models.training.bone_dataset --data "$collection" --out "$runs/bone-shadows" --count 1560
-touch "$runs/bone-shadows.done"
-make_once "$runs/bones-shipped/bones.onnx" train_bones --shadows "$runs/bone-shadows" --minutes 90 \
-    --start "$runs/shipped/checkpoint.pt" --out "$runs/bones-shipped"
-release bones "$runs/bones-shipped/bones.onnx"
-
 shadows() { # FOLDER MODULE ARGUMENTS...
     local folder=$1 module=$2
     shift 2
@@ -43,7 +37,10 @@ films() { # WHAT ARGUMENTS...
     make_once "$runs/gate/$1.npz" gate_films "$@" --out "$runs/gate/$1.npz"
 }
 
-shadows "$runs/bones/shadows" bone_dataset --count 1300
+shadows "$runs/bones/shadows" bone_dataset --count 1560
+make_once "$runs/bones/shipped/bones.onnx" train_bones --shadows "$runs/bones/shadows" --minutes 90 \
+    --start "$runs/shipped/checkpoint.pt" --out "$runs/bones/shipped"
+release bones "$runs/bones/shipped/bones.onnx"
 shadows "$runs/gate/shadows" fractures --count 320
 films legs --shadows "$runs/bones/shadows" --each 3
 films fractures --shadows "$runs/gate/shadows" --each 6
