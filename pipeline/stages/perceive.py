@@ -176,10 +176,11 @@ def perceive_with_single_femur(enhanced: EnhancedImage, bones: Network, femur: N
     """
     seen = perceive_bones(enhanced, bones)
     larger, smaller = sorted(((Bone.FEMUR, side) for side in Side), key=lambda looks: -seen[looks].share)
-    if seen[smaller].share > OTHER_FEMUR * seen[larger].share and _agreement(seen[smaller], seen[larger]) < SAME_FEMUR:
+    either = np.maximum(seen[larger].mask, seen[smaller].mask)
+    if seen[smaller].share > OTHER_FEMUR * seen[larger].share and not _in_one_piece(either):
         return seen
     alone = perceive(enhanced, femur)
-    if _agreement(alone, seen[larger]) < SAME_FEMUR:
+    if _dice(alone.mask, either) < SAME_FEMUR:
         return seen
     nothing = _nothing(enhanced)
     return {**seen, larger: alone, smaller: nothing}
@@ -192,9 +193,20 @@ SAME_FEMUR: Final = 0.5
 """Dice from which two networks mean the same femur."""
 
 
-def _agreement(one: Perception, other: Perception) -> float:
-    """Dice of two masks."""
-    first, second = one.mask > 0.5, other.mask > 0.5
+ONE_PIECE: Final = 0.9
+"""Share of a shadow that hangs together where it is one femur's: halves of one may look like either side's."""
+
+
+def _in_one_piece(mask: FloatImage) -> bool:
+    """Whether nearly all of a mask hangs together, as two femora never do."""
+    count, _, statistics, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
+    areas = statistics[1:count, cv2.CC_STAT_AREA]
+    return bool(len(areas) and areas.max() >= ONE_PIECE * areas.sum())
+
+
+def _dice(one: FloatImage, other: FloatImage) -> float:
+    """Of two masks."""
+    first, second = one > 0.5, other > 0.5
     return float(2 * (first & second).sum() / max(first.sum() + second.sum(), 1))
 
 

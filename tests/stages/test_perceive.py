@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.radiograph import Radiograph
+from pipeline.radiograph import Radiograph, Side
 from pipeline.stages.enhance import EnhancedImage, enhance
-from pipeline.stages.perceive import LANDMARKS, Landmark, perceive
+from pipeline.stages.perceive import (
+    BONES,
+    LANDMARKS,
+    MIRRORED_BONES,
+    POINTS,
+    Landmark,
+    perceive,
+    perceive_with_single_femur,
+)
+from pipeline.surface import Bone
 
 
 def pixels(rows: int = 640, columns: int = 400) -> np.ndarray:
@@ -83,3 +92,37 @@ def test_only_the_largest_piece_of_the_mask_is_kept():
     mask = perceive(picture(640, 400), network).mask
     assert mask[150, 100] > 0.9
     assert mask[290, 100] == 0
+
+
+def seeing_bones(**boxes: tuple[slice, slice]):
+    """A network of many bones that sees the named femora in boxes of the picture, the same in its mirror image."""
+
+    def network(image: np.ndarray) -> np.ndarray:
+        logits = np.full((1, len(BONES) + len(POINTS), *image.shape[2:]), -9.0, dtype=np.float32)
+        mirrored = image[0, 0, :, :100].mean() < image[0, 0, :, 100:200].mean()
+        for side, box in boxes.items():
+            looks = (Bone.FEMUR, Side(side))
+            channel = BONES.index(looks)
+            if mirrored:
+                logits[0, MIRRORED_BONES.index(channel)][..., ::-1][box] = 9.0
+            else:
+                logits[0, channel][box] = 9.0
+        return logits
+
+    return network
+
+
+UPPER, LOWER = (slice(20, 160), slice(0, 90)), (slice(150, 300), slice(0, 90))
+APART = (slice(20, 300), slice(140, 190))
+
+
+def test_a_femur_that_looks_like_either_sides_in_parts_is_one():
+    seen = perceive_with_single_femur(picture(), seeing_bones(R=UPPER, L=LOWER), seeing(60, 100))
+    shares = sorted(seen[Bone.FEMUR, side].share for side in Side)
+    assert shares[0] == 0
+    assert shares[1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_two_femora_apart_stay_two():
+    seen = perceive_with_single_femur(picture(), seeing_bones(R=UPPER, L=APART), seeing(60, 100))
+    assert min(seen[Bone.FEMUR, side].share for side in Side) > 0.1
