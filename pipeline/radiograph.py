@@ -18,6 +18,11 @@ class Side(StrEnum):
     LEFT = "L"
     RIGHT = "R"
 
+    @property
+    def other(self) -> Side:
+        """The opposite side."""
+        return Side.LEFT if self is Side.RIGHT else Side.RIGHT
+
 
 class View(StrEnum):
     """How the beam passed the patient; the values are what ViewPosition (0018,5101) users type."""

@@ -18,9 +18,9 @@ from pipeline.stages.fit import Fit, Solution, ViewObservation, finished
 from pipeline.stages.gate import Gate, GateDecision, gate_study
 from pipeline.stages.measure import measure, measure_together
 from pipeline.stages.perceive import Looks, Network, Perception, perceive_with_single_femur
-from pipeline.stages.recognise import Name, recognise
+from pipeline.stages.recognise import recognise
 from pipeline.stages.together import Sought, search, settle
-from pipeline.surface import Bone, bone_title
+from pipeline.surface import Bone, Name, bone_title
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

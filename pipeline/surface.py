@@ -34,6 +34,9 @@ class Bone(StrEnum):
         return self.value.replace("_", " ")
 
 
+Name = tuple[Bone, Side | None]
+"""A bone of a person; the sacrum has no side."""
+
 SIDE_WORDS: Final = {Side.RIGHT: "right", Side.LEFT: "left"}
 
 

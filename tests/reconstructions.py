@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.training.bodies import Name
 from models.training.bone_dataset import read_models
 from models.training.bones import Kind
 from pipeline.geometry import ProjectionGeometry, RigidPose
@@ -18,7 +17,7 @@ from pipeline.stages.calibrate import Calibration
 from pipeline.stages.enhance import enhance
 from pipeline.stages.fit import Fit, FittedView, ViewObservation
 from pipeline.stages.gate import Content, GateDecision, GateScores
-from pipeline.surface import Bone, BoneSurface
+from pipeline.surface import Bone, BoneSurface, Name
 from tests.stages.shadows import ideal_perception
 from tests.training.whole_body import someone
 

@@ -21,8 +21,8 @@ from models.training.registration import choose_template, register_all
 from pipeline.geometry import nearest_sphere
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel
+from pipeline.surface import Name
 
-OTHER = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
 LEG = (Kind.FEMUR, Kind.TIBIA, Kind.FIBULA, Kind.PATELLA)
 SPHERES = {Kind.FEMUR: ("head_centre", "head"), Kind.HIP_BONE: ("acetabular_centre", "acetabulum")}
 """Landmarks that are taken from the sphere through a region: vertices slide along a ball more than its centre moves."""
@@ -63,10 +63,6 @@ class PlacedBone:
         """The mirror image in the plane x = 0."""
         landmarks = {name: point * MIRROR for name, point in self.landmarks.items()}
         return PlacedBone(mesh=self.mesh.mirrored(), landmarks=landmarks)
-
-
-Name = tuple[Kind, Side | None]
-"""A bone of a body; the sacrum has no side."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,7 +154,7 @@ def _completed(person: str, bones: Mapping[Name, PlacedBone]) -> dict[Name, Plac
     if person in PELVIS_ELSEWHERE:
         found |= _set_on_femora(found)
     for side in Side:
-        femur, hip = found.get((Kind.FEMUR, OTHER[side])), found.get((Kind.HIP_BONE, side))
+        femur, hip = found.get((Kind.FEMUR, side.other)), found.get((Kind.HIP_BONE, side))
         if (Kind.FEMUR, side) not in found and femur is not None and hip is not None:
             image = femur.mirrored()
             shift = hip.landmarks["acetabular_centre"] - image.landmarks["head_centre"]
@@ -208,7 +204,7 @@ def lend_lower_leg(body: Body, side: Side, donor: Body, donor_side: Side) -> Bod
 
 def _swapped(name: Name) -> Name:
     kind, side = name
-    return (kind, None if side is None else OTHER[side])
+    return (kind, None if side is None else side.other)
 
 
 def _knee_frame(femur: PlacedBone) -> tuple[FloatArray, FloatArray]:

@@ -24,10 +24,9 @@ from pipeline.dicom_read import read_radiograph
 from pipeline.radiograph import Radiograph, Side, View
 from pipeline.stages.enhance import EnhancedImage, to_working_grid
 from pipeline.stages.perceive import BONES, Looks, Perception
-from pipeline.surface import Bone, bone_name
+from pipeline.surface import Bone, Name, bone_name
 
 BoolArray = npt.NDArray[np.bool_]
-Name = tuple[Bone, Side | None]
 
 
 @dataclass(frozen=True, kw_only=True)

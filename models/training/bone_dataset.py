@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.training.bodies import OTHER, Body, Name, lend_lower_leg, load_bodies
+from models.training.bodies import Body, lend_lower_leg, load_bodies
 from models.training.bone_rays import bone_lengths
 from models.training.bones import Kind
 from models.training.build_shape_model import CACHE
@@ -30,6 +30,7 @@ from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.radiograph import Side
 from pipeline.stages.enhance import WORKING_SIZE, exposed_field, normalise
 from pipeline.stages.perceive import BONE_POINTS, BONES, MIRRORED_BONES, MIRRORED_POINTS, POINTS, other_side
+from pipeline.surface import Name
 
 MODELS = Path(__file__).parents[1]
 
@@ -188,8 +189,7 @@ def channel(name: Name, setup: FieldSetup) -> Name:
     kind, side = name
     if kind not in {Kind.FEMUR, Kind.HIP_BONE} or side is None:
         return (kind, None)
-    as_seen = OTHER if setup.sides_look_exchanged else {}
-    return (kind, as_seen.get(side, side))
+    return (kind, side.other if setup.sides_look_exchanged else side)
 
 
 def _landmarks(body: Body, setup: FieldSetup, geometry: ProjectionGeometry) -> FloatArray:

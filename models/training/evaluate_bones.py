@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from models.training.bodies import Body, load_bodies
-from models.training.bone_cases import CASES, BoneCase, BonePicture, Name, label, photograph
+from models.training.bone_cases import CASES, BoneCase, BonePicture, label, photograph
 from models.training.bone_dataset import read_models
 from models.training.bones import person_of
 from models.training.build_shape_model import CACHE
@@ -40,7 +40,7 @@ from pipeline.stages.fit import Fit, Solution, ViewObservation, finished
 from pipeline.stages.perceive import Network, Perception, perceive_with_single_femur
 from pipeline.stages.recognise import recognise
 from pipeline.stages.together import Sought, search, settle
-from pipeline.surface import Bone
+from pipeline.surface import Bone, Name
 
 NORMAL_90_PERCENT = 1.645
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from models.training.bodies import LOWER_LEG, Body, Name, PlacedBone, load_bodies
+from models.training.bodies import LOWER_LEG, Body, PlacedBone, load_bodies
 from models.training.bone_dataset import read_models, render
 from models.training.bones import Kind
 from models.training.build_shape_model import CACHE
@@ -27,6 +27,7 @@ from models.training.fields import BoneField, FieldSetup
 from models.training.patient import Patient
 from models.training.primitives import Mesh
 from pipeline.geometry import FloatArray, ProjectionGeometry
+from pipeline.surface import Name
 
 FRACTURED_SIZE: Final = 384
 """Longest side of rendered fractures, pixels: as of the intact bones, so that sharpness gives nothing away."""

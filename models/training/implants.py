@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.training.bodies import Name
 from models.training.bones import Kind
 from models.training.metal import Sheet
 from pipeline.geometry import FloatArray
+from pipeline.surface import Name
 
 BoolImage = npt.NDArray[np.bool_]
 

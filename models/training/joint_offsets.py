@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from models.training.bodies import OTHER, PELVIS_ELSEWHERE, Name, PlacedBone, load_placed_bones
+from models.training.bodies import PELVIS_ELSEWHERE, PlacedBone, load_placed_bones
 from models.training.bone_dataset import read_models
 from models.training.bones import FloatArray, Kind
 from models.training.build_shape_model import CACHE
 from models.training.dataset import read_folds
 from pipeline.radiograph import Side
 from pipeline.shape_model import ShapeModel
+from pipeline.surface import Name
 
 Point = tuple[Kind, str]
 
@@ -78,7 +79,7 @@ def offsets(
     for side in Side:
         first, second = _bone(bones, joint.first[0], side), _bone(bones, joint.second[0], side)
         if joint.across:
-            other = _bone(bones, joint.second[0], OTHER[side])
+            other = _bone(bones, joint.second[0], side.other)
             second = other.mirrored() if other else None
         if first and second:
             turn = _to_model(first, models[joint.first[0]])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.training.bodies import LEG, LOWER_LEG, OTHER, Body, Name, PlacedBone
+from models.training.bodies import LEG, LOWER_LEG, Body, PlacedBone
 from models.training.bones import FloatArray, Kind
 from models.training.cortex import core_of_flat_bone, core_of_long_bone
 from models.training.feet import soft_foot
@@ -18,6 +18,7 @@ from models.training.raycast import Layer
 from models.training.tissue import Build, leg, sample_build, trunk
 from models.training.variation import Warp
 from pipeline.radiograph import Side
+from pipeline.surface import Name
 
 _CORTEX_SHARE = {Kind.FEMUR: 1.0, Kind.TIBIA: 0.85, Kind.FIBULA: 0.55}
 """Thickness of the shaft's cortex relative to the femur's."""
@@ -68,7 +69,7 @@ def build_patient(body: Body, setup: FieldSetup, rng: np.random.Generator) -> Pa
     cored = {name: replace(bone, core=_core(name[0], bone, quality)) for name, bone in seen.items()}
     posed = pose_leg(replace(body, bones=cored), setup.side, setup.pose)
     if setup.other_pose is not None:
-        posed = pose_leg(posed, OTHER[setup.side], setup.other_pose)
+        posed = pose_leg(posed, setup.side.other, setup.other_pose)
     others = _foot(posed, setup.side)
     if (Kind.SACRUM, None) in posed.bones:
         others += _vertebrae(posed.bones[Kind.SACRUM, None], rng)

@@ -46,7 +46,6 @@ AROUND = 8
 LIMITS_OF_AGREEMENT = 1.96
 """Standard deviations that hold 95 %."""
 
-OTHER_SIDE = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
 
 CONDYLES = ("PMC", "PLC", "DMC", "DLC", "MEC", "LEC")
 """Picks on the lower femur among which its extreme points are."""
@@ -232,7 +231,7 @@ def picked_anatomy(bone: Anatomy, picks: Picks) -> Anatomy:
 def rows_of(definition: Definition, person: str, subjects: Mapping[tuple[Kind, Side], Subject]) -> Iterator[Row]:
     """One measurement on every side of a person on which its bones are there."""
     for side in (Side.RIGHT,) if definition.symmetric else Side:
-        names = [(part.bone, OTHER_SIDE[side] if part.opposite else side) for part in definition.parts]
+        names = [(part.bone, side.other if part.opposite else side) for part in definition.parts]
         if any(name not in subjects for name in names):
             continue
         parts = [subjects[name] for name in names]

@@ -139,7 +139,7 @@ def solve(model: ShapeModel, observations: tuple[ViewObservation, ...], *, side:
     """Search from every start of the bone's posture; see `fit`."""
     posture = POSTURES[bone]
     sized = tuple(_with_assumed_scale(model, view, side, posture) for view in observations)
-    hung = hangings(sized)
+    hung = _hangings(sized)
     problems = [
         prepare(model, [(view.calibration, view.perception) for view in views], side, posture) for views in hung
     ]
@@ -204,7 +204,7 @@ def _with_pixels_of(view: ViewObservation, factor: float) -> ViewObservation:
     return replace(view, calibration=replace(view.calibration, geometry=resized))
 
 
-def hangings(observations: tuple[ViewObservation, ...]) -> list[tuple[ViewObservation, ...]]:
+def _hangings(observations: tuple[ViewObservation, ...]) -> list[tuple[ViewObservation, ...]]:
     """The ways in which the pictures may hang: also mirrored, where the sender of a lateral did not say."""
     choices = [
         (view,)

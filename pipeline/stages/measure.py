@@ -19,7 +19,7 @@ from pipeline.stages.fit import Fit
 from pipeline.stages.intervals import interval_factor
 from pipeline.stages.measure_anatomy import Anatomy
 from pipeline.stages.measure_definitions import ANATOMIES, DEFINITIONS, Definition, Part
-from pipeline.surface import Bone, bone_name, bone_title
+from pipeline.surface import Bone, Name, bone_name, bone_title
 
 DRAWS: Final = 100
 SEED: Final = 20
@@ -29,10 +29,6 @@ NEEDS_MM: Final = "No scale: the study does not say how large a pixel is."
 NEEDS_TWO_VIEWS: Final = "A frontal view alone does not show it: a lateral view is needed."
 NEEDS_FRONTAL: Final = "Needs a frontal view."
 FRONTAL_ONLY: Final = "The pelvis is taken from frontal films, which do not show it."
-
-OTHER_SIDE: Final = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
-
-Name = tuple[Bone, Side | None]
 
 
 def measure(fit: Fit) -> tuple[Measurement, ...]:
@@ -115,7 +111,7 @@ class _Frame:
 
 
 def _name(part: Part, side: Side) -> Name:
-    return part.bone, OTHER_SIDE[side] if part.opposite else side
+    return part.bone, side.other if part.opposite else side
 
 
 def _missing_view(definition: Definition, fit: Fit) -> str:

@@ -71,7 +71,7 @@ def other_side(name: str) -> str:
 
 def _exchanged(looks: Looks) -> Looks:
     bone, side = looks
-    return (bone, {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}[side]) if side else looks
+    return bone, side.other if side else None
 
 
 MIRRORED_BONES: Final = [BONES.index(_exchanged(looks)) for looks in BONES]

@@ -15,9 +15,7 @@ import numpy as np
 from pipeline.radiograph import Side
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.perceive import Looks, Perception, other_side
-from pipeline.surface import SIDE_WORDS, Bone
-
-Name = tuple[Bone, Side | None]
+from pipeline.surface import SIDE_WORDS, Bone, Name
 
 LEAST_SHARE: Final = {
     Bone.FEMUR: 0.02,

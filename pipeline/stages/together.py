@@ -23,11 +23,9 @@ from pipeline.stages.perceive import other_side
 from pipeline.stages.posture import POSTURES
 from pipeline.stages.problem import Problem, State, prepare
 from pipeline.stages.solver import Terms, iterate, jacobian_of, normal_equations, stepped
-from pipeline.surface import Bone
+from pipeline.surface import Bone, Name
 
 SETTLING_STEPS: Final = 4
-
-Name = tuple[Bone, Side | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,15 +66,15 @@ def _followed(sought: Sought, found: Mapping[Name, Solution]) -> Solution | None
     for joint, side in _joints_to(sought.name):
         leader = found.get(_first(joint, side))
         numbers = _numbered(leader) if leader else {}
-        shared = [numbers.get(view.calibration.identifier) for view in sought.observations]
-        if leader is None or None in shared:
+        shared = [numbers.get(view.calibration.identifier, -1) for view in sought.observations]
+        if leader is None or min(shared) < 0:
             continue
         # The pictures hang, and are as large, as the neighbour was found in them.
         observations = tuple(
-            replace(view, calibration=leader.observations[numbers[view.calibration.identifier]].calibration)
-            for view in sought.observations
+            replace(view, calibration=leader.observations[number].calibration)
+            for view, number in zip(sought.observations, shared, strict=True)
         )
-        rotations, translations = _led(joint, side, leader, observations, sought)
+        rotations, translations = _led(joint, side, leader, shared, sought)
         views = [(view.calibration, view.perception) for view in observations]
         problem = prepare(sought.model, views, sought.side, posture)
         state = State(coefficients=np.zeros(sought.model.size), rotations=rotations, translations=translations)
@@ -87,14 +85,12 @@ def _followed(sought: Sought, found: Mapping[Name, Solution]) -> Solution | None
 
 
 def _led(
-    joint: Joint, side: Side, leader: Solution, observations: Sequence[ViewObservation], sought: Sought
+    joint: Joint, side: Side, leader: Solution, views: Sequence[int], sought: Sought
 ) -> tuple[FloatArray, FloatArray]:
-    """Rotations (views, 3, 3) and translations (views, 3) of the mean bone where the joint puts it."""
-    numbers = _numbered(leader)
-    identifiers = [view.calibration.identifier for view in observations]
+    """Rotations (views, 3, 3) and translations (views, 3) of the mean bone where the joint puts it in those views."""
     there = sought.model.landmarks[joint.second_landmark].position(mirrored(sought.model.mean, sought.side))
     rotations, translations = [], []
-    for index in map(numbers.__getitem__, identifiers):
+    for index in views:
         turned = leader.best.rotations[index] @ _mean_rotation(joint, side)
         from_leader = leader.best.rotations[index] @ mirrored(joint.offset_mm, side)
         rotations.append(turned)
@@ -151,8 +147,7 @@ def _first(joint: Joint, side: Side) -> Name:
 
 
 def _second(joint: Joint, side: Side) -> Name:
-    opposite = Side.LEFT if side is Side.RIGHT else Side.RIGHT
-    return joint.second, opposite if joint.across else side
+    return joint.second, side.other if joint.across else side
 
 
 def _joints_to(name: Name) -> Iterator[tuple[Joint, Side]]:
