@@ -1,10 +1,14 @@
-"""Which addresses a peer may call from: its networks, or its own host where it has none."""
+"""Who calls whom: our AE title where nothing says another one, and which addresses a peer may call from."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+DEFAULT_AE_TITLE: Final = "BONECRAFT"
+"""Ours where no institution's is at hand."""
 
 Address = IPv4Address | IPv6Address
 

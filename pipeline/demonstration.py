@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.errors import ConfigurationError, TransientError
 
-NODE_AE_TITLE: Final = "BONECRAFT"
+NODE_AE_TITLE: Final = DEFAULT_AE_TITLE
 MODALITY_AE_TITLE: Final = "MODALITY"
 PACS_AE_TITLE: Final = "PACS"
 ADMIN_EMAIL: Final = "admin@example.org"

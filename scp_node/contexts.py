@@ -16,8 +16,6 @@ MAXIMUM_PDU_BYTES: Final = 131072
 """Eight times pynetdicom's own: with it one association of radiographs is about twice as fast (measured)."""
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.127731606602956944660849660205124379955"
-DEFAULT_AE_TITLE: Final = "BONECRAFT"
-"""Ours where no institution's is at hand."""
 IMPLEMENTATION_VERSION_NAME: Final = "BONECRAFT_0"
 
 VERIFICATION: Final = "1.2.840.10008.1.1"

@@ -21,7 +21,7 @@ from rich.text import Text
 from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
-from pipeline.addresses import may_call_from, resolve
+from pipeline.addresses import DEFAULT_AE_TITLE, may_call_from, resolve
 from pipeline.admission import BEYOND_SETTINGS
 from pipeline.checkup import check_node
 from pipeline.clock import utc_now
@@ -31,7 +31,7 @@ from pipeline.finding import Finding, ill, well
 from pipeline.records.directory import Peer, every_peer, first_called_ae_title
 from pipeline.records.rejected import list_rejected
 from pipeline.settings import NodeSettings, load_settings
-from scp_node.contexts import DEFAULT_AE_TITLE, EXPLICIT_LITTLE, VERIFICATION, contexts_for
+from scp_node.contexts import EXPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.examination import examine
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands, target_of
 from scp_node.tls import TlsFiles

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.errors import BonecraftError, ConfigurationError, InputError
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, open_association
@@ -31,7 +32,7 @@ def main() -> None:
     """Command line; exit 0: it answered, 2: wrong arguments, 75: it did not."""
     parser = argparse.ArgumentParser(prog="bonecraft echo", description="Ask a DICOM peer whether it is there.")
     parser.add_argument("peer", help="AE@host:port")
-    parser.add_argument("--from", dest="calling", default="BONECRAFT", help="our AE title (default %(default)s)")
+    parser.add_argument("--from", dest="calling", default=DEFAULT_AE_TITLE, help="our AE title (default %(default)s)")
     add_tls_options(parser)
     given = parser.parse_args()
     try:

@@ -15,6 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import ThreadedAssociationServer
 
+from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.certificates import Validity, node_certificates
 from pipeline.database import open_database
 from pipeline.errors import ConfigurationError
@@ -23,7 +24,6 @@ from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 from scp_node.commitment import context_for_both_roles
 from scp_node.contexts import (
-    DEFAULT_AE_TITLE,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     MAXIMUM_PDU_BYTES,

@@ -23,6 +23,7 @@ from pydicom.errors import InvalidDicomError
 from pynetdicom.association import Association
 from sqlalchemy import Connection
 
+from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.dicom_check import check_instance
@@ -34,7 +35,7 @@ from pipeline.records.directory import Peer, first_called_ae_title, get_peer
 from pipeline.store import Store
 from scp_node.backoff import next_attempt, wait
 from scp_node.commitment import ask, context, is_accepted
-from scp_node.contexts import DEFAULT_AE_TITLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
+from scp_node.contexts import IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, open_association, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile, proposed, store
 from scp_node.tls import TlsFiles
@@ -47,8 +48,6 @@ LONGEST_OUTAGE_WAIT: Final = timedelta(minutes=5)
 
 PATIENCE: Final = timedelta(days=7)
 """What could not be sent for so long, because the peer could not be reached, is given up."""
-
-"""As whom we call where the institution answers to no AE title."""
 
 UNREADABLE: Final = "the result or a radiograph it was made from cannot be read ({error}): check the blob store"
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.errors import BonecraftError, ConfigurationError, InputError
 from scp_node.peer import Target
 from scp_node.sending import OutgoingFile, send_files
@@ -18,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bonecraft send", description="Send DICOM files by C-STORE.")
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="DICOM files, or folders of them")
     parser.add_argument("--to", required=True, metavar="AE@host:port", help="the peer")
-    parser.add_argument("--from", dest="calling", default="BONECRAFT", help="our AE title (default %(default)s)")
+    parser.add_argument("--from", dest="calling", default=DEFAULT_AE_TITLE, help="our AE title (default %(default)s)")
     add_tls_options(parser)
     given = parser.parse_args()
     try:

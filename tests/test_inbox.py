@@ -96,8 +96,8 @@ def test_a_dataset_that_cannot_be_parsed_is_kept_in_quarantine(
     with pytest.raises(UnreadableDataset):
         hospital.send_file(path, sop_instance_uid="1.2.3")
     with hospital.database.begin() as connection:
-        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
-    assert kept.problem is QuarantineProblem.UNREADABLE
+        [kept] = quarantine.newest(connection, institution_id=hospital.institution_id)
+    assert kept.problem == QuarantineProblem.UNREADABLE
     assert kept.sop_instance_uid == "1.2.3"
     assert hospital.store.read(kept.blob_key) == content
     assert count(hospital, tables.instances) == 0
@@ -132,7 +132,7 @@ def test_a_deflated_dataset_that_blows_up_or_is_damaged_is_kept_in_quarantine(
     with pytest.raises(UnreadableDataset, match=reason):
         hospital.send_file(path)
     with hospital.database.begin() as connection:
-        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
+        [kept] = quarantine.newest(connection, institution_id=hospital.institution_id)
     assert kept.size == path.stat().st_size
 
 
@@ -154,8 +154,8 @@ def test_a_dataset_that_is_not_what_the_command_said_is_kept_in_quarantine(
     with pytest.raises(IdentityMismatch):
         hospital.send_file(save(make_dx(), tmp_path / "x.dcm"), **{named: "1.2.3"})
     with hospital.database.begin() as connection:
-        [kept] = quarantine.list_quarantined(connection, hospital.institution_id)
-    assert kept.problem is QuarantineProblem.IDENTITY_MISMATCH
+        [kept] = quarantine.newest(connection, institution_id=hospital.institution_id)
+    assert kept.problem == QuarantineProblem.IDENTITY_MISMATCH
 
 
 def test_whatever_is_broken_in_a_header_is_read_or_called_unreadable_and_never_logged(

@@ -32,11 +32,11 @@ from pipeline.demonstration import (
 )
 from pipeline.dicom_renew import renew_study
 from pipeline.errors import Refusal, RefusalCode, TransientError
-from pipeline.records import deliveries, directory, results, studies, users
-from pipeline.records.deliveries import DeliveryLine
+from pipeline.records import directory, results, studies, users
 from pipeline.records.results import ResultSet
 from pipeline.records.studies import Progress as StudyProgress
 from pipeline.records.studies import Study, StudyScope
+from pipeline.records.viewing import DeliveryLine, deliveries_of_result
 from pipeline.results import DISCLAIMER, Report, Status
 from pipeline.settings import load_settings
 from pipeline.store import open_store
@@ -185,7 +185,7 @@ def _follow_delivery(progress: Progress, database: Database, result: ResultSet) 
     lines: tuple[DeliveryLine, ...] = ()
     for _ in _until_deadline("the PACS did not take the results"):
         with database.begin() as connection:
-            lines = deliveries.of_result_set(connection, result.id)
+            lines = deliveries_of_result(connection, result.id)
         open_ones = [line for line in lines if line.state in ("pending", "sent")]
         progress.update(bar, total=len(lines), completed=len(lines) - len(open_ones))
         if not open_ones:
@@ -246,7 +246,7 @@ def _surfaces(report: Report) -> Table:
 def _deliveries(outcome: Outcome) -> Table:
     table = Table("Delivered", "To", "State")
     for line in outcome.delivered:
-        table.add_row(line.title, line.peer_ae_title, line.problem or line.state)
+        table.add_row(line.title, line.peer, line.problem or line.state)
     return table
 
 

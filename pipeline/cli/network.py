@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.addresses import DEFAULT_AE_TITLE
+
 send_app = typer.Typer(add_completion=False)
 echo_app = typer.Typer(add_completion=False)
 
@@ -24,7 +26,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="The node's settin
 def send(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DICOM files, or folders of .dcm files.")],
     to: Annotated[str, typer.Option("--to", metavar="AE@host:port", help="The peer.")],
-    calling: Calling = "BONECRAFT",
+    calling: Calling = DEFAULT_AE_TITLE,
     tls: Tls = False,
     config: Config = None,
 ) -> None:
@@ -38,7 +40,7 @@ def send(
 @echo_app.command()
 def echo(
     peer: Annotated[str, typer.Argument(metavar="AE@host:port", help="The peer.")],
-    calling: Calling = "BONECRAFT",
+    calling: Calling = DEFAULT_AE_TITLE,
     tls: Tls = False,
     config: Config = None,
 ) -> None:

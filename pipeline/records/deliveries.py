@@ -48,25 +48,6 @@ class DueDelivery:
     blob_key: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeliveryLine:
-    """How far the delivery of one file to one peer is.
-
-    Attributes:
-        title: What a person would call the file.
-        peer_ae_title: To whom.
-        state: One of `DELIVERY_STATES`.
-        attempts: How often it was tried.
-        problem: Why the last attempt failed.
-    """
-
-    title: str
-    peer_ae_title: str
-    state: str
-    attempts: int
-    problem: str
-
-
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
     """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
 
@@ -259,24 +240,6 @@ def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ..
         .order_by(instances.c.sop_instance_uid)
     )
     return tuple(connection.execute(keys).scalars())
-
-
-def of_result_set(connection: Connection, result_set_id: UUID) -> tuple[DeliveryLine, ...]:
-    """How far the delivery of a result set is, in the order of its files."""
-    rows = connection.execute(
-        select(
-            result_files.c.title,
-            peers.c.ae_title.label("peer_ae_title"),
-            deliveries.c.state,
-            deliveries.c.attempts,
-            deliveries.c.problem,
-        )
-        .join_from(deliveries, result_files)
-        .join(peers, peers.c.id == deliveries.c.peer_id)
-        .where(result_files.c.result_set_id == result_set_id)
-        .order_by(peers.c.ae_title, result_files.c.path)
-    )
-    return tuple(DeliveryLine(**row) for row in rows.mappings())
 
 
 def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> bool:

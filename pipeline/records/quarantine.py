@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import institutions, quarantine
@@ -78,24 +78,16 @@ class QuarantineLine:
     blob_key: str
 
 
-def newest(connection: Connection, *, limit: int = 100) -> tuple[QuarantineLine, ...]:
-    """Every institution's quarantine, the newest first."""
+def newest(
+    connection: Connection, *, institution_id: UUID | None = None, limit: int = 100
+) -> tuple[QuarantineLine, ...]:
+    """The quarantine of one institution, or of all, the newest first."""
     names = [name for name in QuarantineLine.__dataclass_fields__ if name != "institution"]
     rows = connection.execute(
         select(*(quarantine.c[name] for name in names), func.coalesce(institutions.c.slug, "").label("institution"))
         .select_from(quarantine.outerjoin(institutions))
+        .where(true() if institution_id is None else quarantine.c.institution_id == institution_id)
         .order_by(quarantine.c.received_at.desc())
         .limit(limit)
     )
     return tuple(QuarantineLine(**row) for row in rows.mappings())
-
-
-def list_quarantined(connection: Connection, institution_id: UUID, *, limit: int = 100) -> tuple[Quarantined, ...]:
-    """An institution's quarantine, the newest first."""
-    rows = connection.execute(
-        select(*(quarantine.c[name] for name in Quarantined.__dataclass_fields__))
-        .where(quarantine.c.institution_id == institution_id)
-        .order_by(quarantine.c.received_at.desc())
-        .limit(limit)
-    )
-    return tuple(Quarantined(**{**row, "problem": QuarantineProblem(row["problem"])}) for row in rows.mappings())

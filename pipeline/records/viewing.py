@@ -1,11 +1,12 @@
-"""What only the viewer asks: whom one may register with, an institution's peers, where a study's results went."""
+"""What is only shown: whom one may register with, an institution's peers, where a study's results went."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from pipeline.records.directory import Peer
 from pipeline.records.studies import StudyScope, in_scope
@@ -56,18 +57,25 @@ def peers_of(connection: Connection, institution_id: UUID) -> tuple[Peer, ...]:
 
 def deliveries_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[DeliveryLine, ...]:
     """The deliveries of a study of the scope, the newest result's first."""
-    query = (
-        select(
-            result_files.c.title,
-            peers.c.ae_title.label("peer"),
-            deliveries.c.state,
-            deliveries.c.problem,
-            deliveries.c.note,
-        )
-        .join_from(deliveries, peers)
-        .join(result_files, result_files.c.id == deliveries.c.result_file_id)
-        .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
-        .where(result_sets.c.study_id == study_id, in_scope(scope, result_sets.c.study_id))
-        .order_by(result_sets.c.created_at.desc(), peers.c.ae_title, result_files.c.title)
+    its_own = (result_sets.c.study_id == study_id, in_scope(scope, result_sets.c.study_id))
+    newest_first = (result_sets.c.created_at.desc(), peers.c.ae_title, result_files.c.title)
+    return _lines(connection, _select_lines().where(*its_own).order_by(*newest_first))
+
+
+def deliveries_of_result(connection: Connection, result_set_id: UUID) -> tuple[DeliveryLine, ...]:
+    """The deliveries of a result set, in the order of its files."""
+    in_order = (peers.c.ae_title, result_files.c.path)
+    return _lines(connection, _select_lines().where(result_sets.c.id == result_set_id).order_by(*in_order))
+
+
+def _select_lines() -> Select[Any]:
+    columns = (result_files.c.title, peers.c.ae_title, *(deliveries.c[name] for name in ("state", "problem", "note")))
+    joined = deliveries.join(peers).join(result_files, result_files.c.id == deliveries.c.result_file_id)
+    return select(*columns).select_from(joined.join(result_sets, result_sets.c.id == result_files.c.result_set_id))
+
+
+def _lines(connection: Connection, query: Select[Any]) -> tuple[DeliveryLine, ...]:
+    return tuple(
+        DeliveryLine(title=row.title, peer=row.ae_title, state=row.state, problem=row.problem, note=row.note)
+        for row in connection.execute(query)
     )
-    return tuple(DeliveryLine(**row) for row in connection.execute(query).mappings())
