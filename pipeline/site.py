@@ -110,7 +110,7 @@ def _why_kept(wanted: Value | None, seeded: Value | None, current: Value | None)
 
 def _turn(step: Step) -> tuple[bool, int, Subject]:
     """What leaves goes first, the inner before the outer; what comes follows, the outer before the inner."""
-    rank = (SubjectKind.INSTITUTION, SubjectKind.PEER, SubjectKind.USER).index(step.subject.kind)
+    rank = (SubjectKind.INSTITUTION, SubjectKind.PEER, SubjectKind.USER, SubjectKind.SOURCE).index(step.subject.kind)
     leaves = step.after is None
     return not leaves, -rank if leaves else rank, step.subject
 

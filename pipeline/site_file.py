@@ -12,7 +12,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pipeline.errors import ConfigurationError
 from pipeline.records.users import Role
-from pipeline.site_values import AeTitle, Email, InstitutionValue, PeerValue, Slug, Subject, UserValue, Value, sentence
+from pipeline.site_values import (
+    AeTitle,
+    Email,
+    InstitutionValue,
+    PeerValue,
+    Slug,
+    SourceValue,
+    Subject,
+    UserValue,
+    Value,
+    sentence,
+)
 
 MAXIMUM_PASSWORD_FILE_BYTES: Final = 4096
 
@@ -26,6 +37,17 @@ class SitePeer(PeerValue):
     def value(self) -> PeerValue:
         """Without its name."""
         return PeerValue(**self.model_dump(exclude={"ae_title"}))
+
+
+class SiteSource(SourceValue):
+    """`[[institutions.sources]]`."""
+
+    name: Slug
+
+    @property
+    def value(self) -> SourceValue:
+        """Without its name."""
+        return SourceValue(**self.model_dump(exclude={"name"}))
 
 
 class SiteUser(BaseModel):
@@ -44,11 +66,12 @@ class SiteInstitution(InstitutionValue):
     slug: Slug
     peers: tuple[SitePeer, ...] = ()
     users: tuple[SiteUser, ...] = ()
+    sources: tuple[SiteSource, ...] = ()
 
     @property
     def value(self) -> InstitutionValue:
-        """Without its name, its peers and its users."""
-        return InstitutionValue(**self.model_dump(exclude={"slug", "peers", "users"}))
+        """Without its name, its peers, its users and its sources."""
+        return InstitutionValue(**self.model_dump(exclude={"slug", "peers", "users", "sources"}))
 
 
 class SiteFile(BaseModel):
@@ -66,6 +89,7 @@ class SiteFile(BaseModel):
         _refuse_twins("user", [user.email for i in each for user in i.users])
         for institution in each:
             _refuse_twins(f"peer of {institution.slug!r}", [peer.ae_title for peer in institution.peers])
+            _refuse_twins(f"source of {institution.slug!r}", [source.name for source in institution.sources])
         return self
 
 
@@ -127,7 +151,9 @@ def _problem(plain: dict[str, Any], where: tuple[int | str, ...], kind: str, mes
 
 def _name(entry: object, position: int) -> str:
     names = (
-        [entry[key] for key in ("slug", "ae_title", "email") if key in entry] if isinstance(entry, dict) else [entry]
+        [entry[key] for key in ("slug", "ae_title", "email", "name") if key in entry]
+        if isinstance(entry, dict)
+        else [entry]
     )
     return f'"{names[0]}"' if names and isinstance(names[0], str) and names[0] else f"number {position + 1}"
 
@@ -139,6 +165,8 @@ def _site(path: Path, file: SiteFile) -> Site:
         wanted[Subject.of_institution(institution.slug)] = institution.value
         for peer in institution.peers:
             wanted[Subject.of_peer(institution.slug, peer.ae_title)] = peer.value
+        for source in institution.sources:
+            wanted[Subject.of_source(institution.slug, source.name)] = source.value
         for user in institution.users:
             subject = Subject.of_user(institution.slug, user.email)
             wanted[subject] = UserValue(role=user.role)

@@ -1,4 +1,4 @@
-"""What an administrator decides: institutions, their DICOM peers, their users.
+"""What an administrator decides: institutions, their DICOM peers, their users, the servers they are watched for.
 
 The same values come from `site.toml`, from the command line and from the web, are stored by `pipeline.records.admin`,
 and are checked here, at birth, wherever they come from.
@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,6 +73,27 @@ def _network(text: str) -> str:
     raise ValueError(f"{text!r} names an address inside a range; write '{interface.network}' or '{interface.ip}'")
 
 
+def _url(text: str) -> str:
+    """The address of a web service; without user and password, which lie in files."""
+    parts = urlsplit(text)
+    try:
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        has_port = False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
+        raise ValueError(f"{text!r} is no web address; for example 'https://orthanc.example.org:8042'")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("a web address may hold no user, password, query or fragment; they are set by themselves")
+    return text.rstrip("/")
+
+
+def _file(text: str) -> str:
+    """The path of a file that other processes read later, wherever they were started."""
+    if text and not Path(text).is_absolute():
+        raise ValueError(f"{text!r} must be an absolute path, as every process of the node reads the file")
+    return text
+
+
 def _email(text: str) -> str:
     if not EMAIL.fullmatch(text):
         raise ValueError(f"{text!r} is not an e-mail address")
@@ -87,6 +110,8 @@ Slug = Annotated[str, AfterValidator(_slug)]
 Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
 Email = Annotated[str, AfterValidator(_email)]
+Url = Annotated[str, AfterValidator(_url)]
+File = Annotated[str, AfterValidator(_file)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
@@ -120,6 +145,7 @@ class PeerValue(Value):
         tls: We call it over TLS.
         requires_certificate: It must show a certificate of a trusted CA when it calls us.
         commitment: Whether it is asked to commit itself to keep what it got: where it offers that, or never.
+        asked_for: What we ask it for by ourselves: nothing, views that a study lacks, or these and an earlier study.
     """
 
     host: Host
@@ -130,6 +156,7 @@ class PeerValue(Value):
     tls: bool = False
     requires_certificate: bool = False
     commitment: Literal["auto", "never"] = "auto"
+    asked_for: Literal["nothing", "missing-views", "priors"] = "nothing"
 
     @model_validator(mode="after")
     def _a_sender_calls_from_somewhere(self) -> PeerValue:
@@ -157,18 +184,44 @@ class UserValue(Value):
     disabled: bool = False
 
 
+class SourceValue(Value):
+    """An Orthanc server whose change feed we watch, and whose radiographs we take.
+
+    Attributes:
+        url: Where its REST API answers.
+        user_name: As whom we ask; empty: without a login.
+        password_file: The file that holds the password.
+        ca_file: PEM file of the CAs that its certificate may come from; empty: those that the system trusts.
+        history: Take what it holds from before we began to watch, too.
+    """
+
+    url: Url
+    user_name: str = ""
+    password_file: File = ""
+    ca_file: File = ""
+    history: bool = False
+
+    @model_validator(mode="after")
+    def _a_user_has_a_password(self) -> SourceValue:
+        if bool(self.user_name) != bool(self.password_file):
+            raise ValueError("user_name and password_file go together: set both or none")
+        return self
+
+
 class SubjectKind(StrEnum):
     """What can be set; each kind has its own `Value`."""
 
     INSTITUTION = "institution"
     PEER = "peer"
     USER = "user"
+    SOURCE = "source"
 
 
 _VALUES: Final[dict[SubjectKind, type[Value]]] = {
     SubjectKind.INSTITUTION: InstitutionValue,
     SubjectKind.PEER: PeerValue,
     SubjectKind.USER: UserValue,
+    SubjectKind.SOURCE: SourceValue,
 }
 
 
@@ -177,9 +230,9 @@ class Subject:
     """What a value is set for: `institution demo`, `peer demo/PACS`, `user demo/admin@example.org`.
 
     Attributes:
-        kind: Institution, peer or user.
+        kind: Institution, peer, user or source.
         institution: The institution's slug.
-        name: The peer's AE title or the user's e-mail address; empty for the institution itself.
+        name: The peer's AE title, the user's e-mail address or the source's name; empty for the institution itself.
     """
 
     kind: SubjectKind
@@ -198,6 +251,8 @@ class Subject:
                 object.__setattr__(self, "name", _ae_title(self.name))
             if self.kind is SubjectKind.USER:
                 object.__setattr__(self, "name", _email(self.name))
+            if self.kind is SubjectKind.SOURCE:
+                _slug(self.name)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
 
@@ -226,6 +281,11 @@ class Subject:
     def of_user(cls, slug: str, email: str) -> Subject:
         """A user of the institution."""
         return cls(kind=SubjectKind.USER, institution=slug, name=email)
+
+    @classmethod
+    def of_source(cls, slug: str, name: str) -> Subject:
+        """A source of the institution."""
+        return cls(kind=SubjectKind.SOURCE, institution=slug, name=name)
 
     def value(self, plain: dict[str, Any]) -> Value:
         """`plain` as this kind's value.

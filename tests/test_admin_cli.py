@@ -16,11 +16,19 @@ from typer.testing import CliRunner
 
 from pipeline.cli.admin import institutions, peers
 from pipeline.cli.admin_changes import changes, site
+from pipeline.cli.admin_sources import sources
 from pipeline.cli.admin_users import users
 from pipeline.embedded_postgres import ROLE
 from pipeline.errors import BonecraftError, ConfigurationError
 
-APPS = {"institutions": institutions, "peers": peers, "users": users, "changes": changes, "site": site}
+APPS = {
+    "institutions": institutions,
+    "peers": peers,
+    "users": users,
+    "sources": sources,
+    "changes": changes,
+    "site": site,
+}
 SENDER = ("--allow-from", "10.0.0.0/24", "--sends")
 
 
@@ -49,6 +57,8 @@ def demo(bonecraft):
 
 
 PACS = ("--institution", "demo", "--ae-title", "PACS")
+ARCHIVE = ("--institution", "demo", "--name", "archive")
+LOGIN = ("--user-name", "bonecraft", "--password-file", "/etc/bonecraft/secrets/archive")
 USER = ("--institution", "demo", "--email", "r@example.org")
 
 
@@ -72,6 +82,7 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "receives": True,
             "tls": False,
             "requires_certificate": False,
+            "asked_for": "nothing",
             "commitment": "auto",
         }
     }
@@ -132,9 +143,50 @@ def test_removing_what_is_not_there_is_refused(demo):
 
 
 def test_an_institution_with_peers_stays(demo):
-    with pytest.raises(BonecraftError, match="remove peers and users first"):
+    with pytest.raises(BonecraftError, match="remove peers, users and sources first"):
         demo("institutions", "remove", "--slug", "demo")
     assert "Demo Hospital" in demo("institutions", "list")
+
+
+def test_a_peer_is_asked_for_missing_views_where_that_is_set(demo):
+    shown = demo("peers", "set", *PACS, "--asked-for", "missing-views")
+    assert '- asked_for = "nothing"' in shown
+    assert '+ asked_for = "missing-views"' in shown
+    with pytest.raises(ConfigurationError, match="asked_for"):
+        demo("peers", "set", *PACS, "--asked-for", "everything")
+
+
+def test_a_source_is_added_changed_and_put_back(demo):
+    demo("sources", "add", *ARCHIVE, "--url", "http://10.0.0.5:8042/", *LOGIN)
+    demo("sources", "set", *ARCHIVE, "--history")
+    listed = json.loads(demo("sources", "list", "--json"))
+    assert listed == {
+        "source demo/archive": {
+            "url": "http://10.0.0.5:8042",
+            "user_name": "bonecraft",
+            "password_file": "/etc/bonecraft/secrets/archive",
+            "ca_file": "",
+            "history": True,
+        }
+    }
+    demo("changes", "undo", "4")
+    assert not json.loads(demo("sources", "list", "--json"))["source demo/archive"]["history"]
+    demo("sources", "remove", *ARCHIVE)
+    assert "no sources yet" in demo("sources", "list")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--url", "10.0.0.5:8042"), "is no web address"),
+        (("--url", "http://bonecraft:secret@10.0.0.5"), "may hold no user, password"),
+        (("--url", "http://10.0.0.5", "--user-name", "bonecraft"), "go together"),
+        (("--url", "http://10.0.0.5", "--user-name", "b", "--password-file", "secret"), "must be an absolute path"),
+    ],
+)
+def test_a_source_that_cannot_be_asked_is_refused_with_the_reason(demo, arguments, told):
+    with pytest.raises(ConfigurationError, match=told):
+        demo("sources", "add", *ARCHIVE, *arguments)
 
 
 def test_a_new_user_without_a_password_gets_a_one_time_link(demo):

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.records import admin, tables, users
 from pipeline.site import Verdict, apply_site, plan
 from pipeline.site_file import load_site, read_password
-from pipeline.site_values import InstitutionValue, PeerValue, Subject, UserValue, differences
+from pipeline.site_values import InstitutionValue, PeerValue, SourceValue, Subject, UserValue, differences
 
 EXAMPLE = """
 [[institutions]]
@@ -58,6 +58,12 @@ class TestReading:
             PACS: PeerValue(host="127.0.0.1", port=4242, allow_from=("127.0.0.1/32",), sends=True, receives=True),
             Subject.of_user("demo", "admin@example.org"): UserValue(role="admin"),
         }
+
+    def test_a_source_lies_in_its_institution(self, tmp_path):
+        source = '[[institutions.sources]]\nname = "archive"\nurl = "http://10.0.0.5:8042"\n'
+        site = load_site(site_file(tmp_path, EXAMPLE + source))
+        assert site.wanted[Subject.of_source("demo", "archive")] == SourceValue(url="http://10.0.0.5:8042")
+        assert "'archive' is named twice" in complaint(tmp_path, EXAMPLE + source + source)
 
     def test_password_files_lie_beside_the_site_file(self, tmp_path):
         site = load_site(site_file(tmp_path, EXAMPLE))

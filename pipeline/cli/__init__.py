@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "tls": ("pipeline.cli.tls", "Make certificates for DICOM over TLS."),
     "institutions": ("pipeline.cli.admin:institutions", "List, add, change and remove institutions."),
     "peers": ("pipeline.cli.admin:peers", "List, add, change and remove DICOM peers."),
+    "sources": ("pipeline.cli.admin_sources:sources", "List, add, change and remove Orthanc servers to watch."),
     "users": ("pipeline.cli.admin_users:users", "List, add, change and remove users."),
     "changes": ("pipeline.cli.admin_changes:changes", "Show what administrators changed, and take it back."),
     "site": ("pipeline.cli.admin_changes:site", "Bring what site.toml says into the database."),

@@ -15,12 +15,11 @@ from pipeline.cli.administration import (
     OneInstitution,
     added,
     edited,
+    options,
     removed,
     set_value,
-    show_values,
-    transaction,
+    show_kind,
 )
-from pipeline.records import admin
 from pipeline.site_values import Subject, SubjectKind
 
 institutions = typer.Typer(add_completion=False, no_args_is_help=True, help="The institutions that this node serves.")
@@ -52,13 +51,20 @@ RequiresCertificate = Annotated[
 Commitment = Annotated[
     str | None, typer.Option("--commitment", help="Ask it to commit to keep results: auto (where it can) or never.")
 ]
+AskedFor = Annotated[
+    str | None,
+    typer.Option(
+        "--asked-for",
+        help="What the node asks it for by itself: nothing, missing-views, or priors (both, with an earlier study).",
+    ),
+]
 Receives = Annotated[bool | None, typer.Option("--receives/--no-receives", help="Gets the results.")]
 
 
 @institutions.command("list")
 def list_institutions(config: Config = None, as_json: AsJson = False) -> None:
     """List the institutions and the AE titles they answer to."""
-    _show(SubjectKind.INSTITUTION, None, config, as_json=as_json)
+    show_kind(SubjectKind.INSTITUTION, None, config, as_json=as_json)
 
 
 @institutions.command("add")
@@ -72,7 +78,7 @@ def add_institution(
 ) -> None:
     """Add an institution."""
     subject = Subject.of_institution(slug)
-    said = _said(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
 
@@ -87,7 +93,7 @@ def set_institution(
 ) -> None:
     """Change what is said of an institution; called AE titles are replaced as a whole."""
     subject = Subject.of_institution(slug)
-    said = _said(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 
 
@@ -101,7 +107,7 @@ def remove_institution(slug: Slug, config: Config = None, dry_run: DryRun = Fals
 @peers.command("list")
 def list_peers(institution: OneInstitution = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the DICOM peers."""
-    _show(SubjectKind.PEER, institution, config, as_json=as_json)
+    show_kind(SubjectKind.PEER, institution, config, as_json=as_json)
 
 
 @peers.command("add")
@@ -116,12 +122,13 @@ def add_peer(
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
     commitment: Commitment = None,
+    asked_for: AskedFor = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Add a DICOM peer."""
     subject = Subject.of_peer(institution, ae_title)
-    said = _said(
+    said = options(
         host=host,
         port=port,
         allow_from=allow_from,
@@ -130,6 +137,7 @@ def add_peer(
         tls=tls,
         requires_certificate=requires_certificate,
         commitment=commitment,
+        asked_for=asked_for,
     )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
@@ -146,12 +154,13 @@ def set_peer(
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
     commitment: Commitment = None,
+    asked_for: AskedFor = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change what is said of a peer; the addresses it may call from are replaced as a whole."""
     subject = Subject.of_peer(institution, ae_title)
-    said = _said(
+    said = options(
         host=host,
         port=port,
         allow_from=allow_from,
@@ -160,6 +169,7 @@ def set_peer(
         tls=tls,
         requires_certificate=requires_certificate,
         commitment=commitment,
+        asked_for=asked_for,
     )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 
@@ -173,14 +183,3 @@ def remove_peer(institution: Institution, ae_title: AeTitle, config: Config = No
 
 peers.command("rejected")(show_rejected)
 peers.command("admit")(admit)
-
-
-def _said(**options: object) -> dict[str, object]:
-    """The options that were given."""
-    return {entry: value for entry, value in options.items() if value is not None}
-
-
-def _show(kind: SubjectKind, institution: str | None, config: Config, *, as_json: bool) -> None:
-    with transaction(config) as connection:
-        current = admin.current_values(connection, institution=institution)
-    show_values({s: v for s, v in current.items() if s.kind is kind}, f"{kind}s", as_json=as_json)

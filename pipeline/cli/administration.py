@@ -156,6 +156,18 @@ def show_lines(lines: Sequence[str]) -> None:
 _COLOURS: Final = {"- ": "red", "+ ": "green"}
 
 
+def options(**given: object) -> dict[str, object]:
+    """The options of a command that were given."""
+    return {entry: value for entry, value in given.items() if value is not None}
+
+
+def show_kind(kind: SubjectKind, institution: str | None, config: Config, *, as_json: bool) -> None:
+    """All values of one kind, of one institution or of all."""
+    with transaction(config) as connection:
+        current = admin.current_values(connection, institution=institution)
+    show_values({s: v for s, v in current.items() if s.kind is kind}, f"{kind}s", as_json=as_json)
+
+
 def show_values(found: Mapping[Subject, Value], title: str, *, as_json: bool) -> None:
     """All values of one kind as a table, or as JSON."""
     if as_json:
@@ -178,6 +190,7 @@ _NAMES: Final = {
     SubjectKind.INSTITUTION: ("slug",),
     SubjectKind.PEER: ("institution", "AE title"),
     SubjectKind.USER: ("institution", "e-mail"),
+    SubjectKind.SOURCE: ("institution", "name"),
 }
 """Headings of what a subject is called by."""
 

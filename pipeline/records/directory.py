@@ -26,6 +26,7 @@ class Peer:
         commitment: Whether it is asked to commit to what it got: `auto` (where it can) or `never`.
         tls: Whether it is called over TLS.
         requires_certificate: Whether it must show a certificate when it calls.
+        asked_for: What it is asked for by the node itself: one of `ASKED_FOR_SETTINGS`.
     """
 
     id: UUID
@@ -39,6 +40,7 @@ class Peer:
     commitment: str = "auto"
     tls: bool = False
     requires_certificate: bool = False
+    asked_for: str = "nothing"
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:

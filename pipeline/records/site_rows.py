@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
 from pipeline.records import tables, users
-from pipeline.site_values import InstitutionValue, PeerValue, Subject, SubjectKind, UserValue, Value
+from pipeline.site_values import InstitutionValue, PeerValue, SourceValue, Subject, SubjectKind, UserValue, Value
 
 
 def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Value]:
-    """The institution itself, its peers and its users; empty where there is no such institution."""
+    """The institution itself, its peers, its users and its sources; empty where there is no such institution."""
     row = connection.execute(select(tables.institutions).where(tables.institutions.c.slug == slug)).one_or_none()
     if row is None:
         return {}
@@ -26,7 +26,8 @@ def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Va
         name=row.name, quiet_seconds=row.quiet_seconds, called_ae_titles=_called_ae_titles(connection, row.id)
     )
     found: dict[Subject, Value] = {Subject.of_institution(slug): institution}
-    return found | _peers(connection, slug, row.id) | _users(connection, slug, row.id)
+    found |= _peers(connection, slug, row.id) | _users(connection, slug, row.id)
+    return found | _sources(connection, slug, row.id)
 
 
 def write_value(connection: Connection, subject: Subject, value: Value, *, is_new: bool) -> None:
@@ -47,6 +48,8 @@ def write_value(connection: Connection, subject: Subject, value: Value, *, is_ne
                 _add_user(connection, subject, value)
             else:
                 _write_user(connection, subject, value)
+        case SourceValue():
+            _write_source(connection, subject, value)
 
 
 def remove_value(connection: Connection, subject: Subject) -> None:
@@ -64,6 +67,8 @@ def remove_value(connection: Connection, subject: Subject) -> None:
             _remove_peer(connection, subject)
         case SubjectKind.USER:
             users.remove_user(connection, user_id=_user(connection, subject).id)
+        case SubjectKind.SOURCE:
+            connection.execute(delete(tables.sources).where(_is_source(connection, subject)))
 
 
 def _of_institution(table: Table, institution_id: UUID) -> Select[Any]:
@@ -116,6 +121,7 @@ def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subj
             tls=row.tls,
             requires_certificate=row.requires_certificate,
             commitment=row.commitment,
+            asked_for=row.asked_for,
         )
         for row in rows
     }
@@ -133,6 +139,7 @@ def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> N
         "tls": value.tls,
         "requires_certificate": value.requires_certificate,
         "commitment": value.commitment,
+        "asked_for": value.asked_for,
     }
     key = {"institution_id": _institution_id(connection, subject.institution), "ae_title": subject.name}
     statement = upsert(peers).values(**key, **said)
@@ -196,3 +203,28 @@ def _write_user(connection: Connection, subject: Subject, value: UserValue) -> N
         users.disable_user(connection, user_id=user.id, now=now)
     if user.disabled and not value.disabled:
         users.enable_user(connection, user_id=user.id)
+
+
+def _sources(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
+    rows = connection.execute(_of_institution(tables.sources, institution_id).order_by(tables.sources.c.name))
+    entries = SourceValue.model_fields
+    return {
+        Subject.of_source(slug, row.name): SourceValue.model_construct(**{name: getattr(row, name) for name in entries})
+        for row in rows
+    }
+
+
+def _is_source(connection: Connection, subject: Subject) -> ColumnElement[bool]:
+    institution_id = _institution_id(connection, subject.institution)
+    return (tables.sources.c.institution_id == institution_id) & (tables.sources.c.name == subject.name)
+
+
+def _write_source(connection: Connection, subject: Subject, value: SourceValue) -> None:
+    """In place where the source is known, so that its change feed is read on from where it was."""
+    sources = tables.sources
+    said = value.model_dump()
+    key = {"institution_id": _institution_id(connection, subject.institution), "name": subject.name}
+    statement = upsert(sources).values(**key, **said)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[sources.c.institution_id, sources.c.name], set_=said)
+    )

@@ -42,6 +42,10 @@ RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused",
 DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead")
 """`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object."""
 COMMITMENT_SETTINGS: Final = ("auto", "never")
+ASKED_FOR_SETTINGS: Final = ("nothing", "missing-views", "priors")
+FETCH_PURPOSES: Final = ("missing-views", "prior")
+FETCH_STATES: Final = ("pending", "fetched", "nothing", "given-up")
+"""`nothing`: the peer answered, and has nothing that we lack."""
 COMMITMENT_STATES: Final = ("asked", "answered", "declined", "overdue")
 COMMITMENT_REPORT_STATES: Final = ("pending", "reported", "dead")
 QUARANTINE_PROBLEMS: Final = ("unreadable", "identity-mismatch")
@@ -116,8 +120,10 @@ peers = Table(
     Column("commitment", Text, nullable=False, server_default="auto"),
     Column("tls", Boolean, nullable=False, server_default="false"),
     Column("requires_certificate", Boolean, nullable=False, server_default="false"),
+    Column("asked_for", Text, nullable=False, server_default="nothing"),
     UniqueConstraint("institution_id", "ae_title"),
     _one_of("commitment", COMMITMENT_SETTINGS),
+    _one_of("asked_for", ASKED_FOR_SETTINGS),
 )
 
 users = Table(
@@ -443,3 +449,67 @@ rejected_attempts = Table(
     Index("ix_rejected_attempts_last", "last_at"),
 )
 """Who was turned away at the DICOM door; the same attempt again raises `times`."""
+
+sources = Table(
+    "sources",
+    metadata,
+    _id(),
+    _institution(),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("user_name", Text, nullable=False, server_default=""),
+    Column("password_file", Text, nullable=False, server_default=""),
+    Column("ca_file", Text, nullable=False, server_default=""),
+    Column("history", Boolean, nullable=False, server_default="false"),
+    UniqueConstraint("institution_id", "name"),
+)
+"""Orthanc servers whose change feed is watched for radiographs; secrets lie in files, never here."""
+
+source_positions = Table(
+    "source_positions",
+    metadata,
+    Column("source_id", ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True),
+    Column("last_change", BigInteger),
+    Column("last_mark", Text, nullable=False, server_default=""),
+    Column("taken", BigInteger, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("problem", Text, nullable=False, server_default=""),
+    _when("looked_at", nullable=True),
+    _when("changed_at", nullable=True),
+    _when("down_since", nullable=True),
+    _when("next_look_at", now=True),
+)
+"""How far each source's change feed was read: the last change's number, and a mark that tells it from another
+server's change of that number. `taken` counts the images that came from there."""
+
+source_studies = Table(
+    "source_studies",
+    metadata,
+    Column("source_id", ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True),
+    Column("orthanc_id", Text, primary_key=True),
+    _when("announced_at"),
+)
+"""Studies that a source has begun to receive and not called stable yet."""
+
+fetches = Table(
+    "fetches",
+    metadata,
+    _id(),
+    _institution(),
+    Column("study_id", ForeignKey("studies.id", ondelete="CASCADE"), nullable=False),
+    Column("peer_id", ForeignKey("peers.id", ondelete="CASCADE"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("images", Integer, nullable=False, server_default="0"),
+    Column("fetched_study_uid", Text, nullable=False, server_default=""),
+    _when("planned_at"),
+    _when("next_attempt_at"),
+    _when("finished_at", nullable=True),
+    UniqueConstraint("study_id", "peer_id", "purpose"),
+    _one_of("purpose", FETCH_PURPOSES),
+    _one_of("state", FETCH_STATES),
+    Index("ix_fetches_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+)
+"""What peers are asked for by the node itself; `images` came, `fetched_study_uid` is the prior's."""

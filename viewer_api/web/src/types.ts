@@ -174,6 +174,7 @@ export interface Peer {
   tls: boolean;
   requires_certificate: boolean;
   commitment: "auto" | "never";
+  asked_for: "nothing" | "missing-views" | "priors";
 }
 
 export interface Change {

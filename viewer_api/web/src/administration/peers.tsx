@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { get, messageOf, post } from "../api";
-import { TextField } from "../components/field";
+import { Choice, TextField } from "../components/field";
 import type { Check, Peer } from "../types";
 import { Confirmation, useProposal } from "./proposal";
 
@@ -19,6 +19,7 @@ const NEW_PEER: Peer = {
   tls: false,
   requires_certificate: false,
   commitment: "auto",
+  asked_for: "nothing",
 };
 
 async function echo(peer: Peer): Promise<Check> {
@@ -104,6 +105,15 @@ function Editor({ peer, propose, close }: EditorProps) {
         onValue={(port) => setDraft({ ...draft, port: Number(port) })}
       />
       <TextField label="May call from" placeholder="10.0.0.0/24" value={networks} onValue={setNetworks} />
+      <Choice
+        label="Is asked by itself for"
+        value={draft.asked_for}
+        onValue={(asked) => setDraft({ ...draft, asked_for: asked as Peer["asked_for"] })}
+      >
+        <option value="nothing">nothing</option>
+        <option value="missing-views">views that a study lacks</option>
+        <option value="priors">missing views, and an earlier study</option>
+      </Choice>
       <div class="flex flex-wrap items-end gap-x-5 gap-y-2 pb-2">
         <Tick label="sends to us" value={draft.sends} onValue={(sends) => setDraft({ ...draft, sends })} />
         <Tick
@@ -136,8 +146,8 @@ function Editor({ peer, propose, close }: EditorProps) {
 }
 
 function settingsOf(peer: Peer): Record<string, unknown> {
-  const { host, port, allow_from, sends, receives, tls, requires_certificate, commitment } = peer;
-  return { host, port, allow_from, sends, receives, tls, requires_certificate, commitment };
+  const { host, port, allow_from, sends, receives, tls, requires_certificate, commitment, asked_for } = peer;
+  return { host, port, allow_from, sends, receives, tls, requires_certificate, commitment, asked_for };
 }
 
 export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }) {
