@@ -1,7 +1,8 @@
 """Runs the node's processes: starts them, starts the fallen again, stops them all on SIGTERM.
 
 A child that dies never takes another down. It is started again at once the first time, then after longer and longer
-waits while it keeps dying; once it has lived for `STEADY_SECONDS` its past is forgiven.
+waits while it keeps dying; once it has lived for `STEADY_SECONDS` its past is forgiven. One that ends because what it
+stands on is away (the database) is not to blame: it is tried every `TRY_AGAIN_SECONDS`, to be back when that is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from typing import IO, Final
 
 import structlog
 
+from pipeline.role import EXIT_TRY_AGAIN
+
 FIRST_DELAY_SECONDS: Final = 0.25
 LONGEST_DELAY_SECONDS: Final = 30.0
-STEADY_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 10.0
+"""Starting takes two seconds: who has lived for ten has done work, and who depends on it waits."""
+TRY_AGAIN_SECONDS: Final = 2.0
 DRAIN_SECONDS: Final = 45.0
 POLL_SECONDS: Final = 0.05
 PR_SET_PDEATHSIG: Final = 1
@@ -32,6 +37,24 @@ log = structlog.get_logger(__name__)
 def restart_delay(falls: int) -> float:
     """Seconds to wait before starting a child again that fell `falls` times in a row."""
     return 0.0 if falls <= 1 else min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(falls - 2, 16))
+
+
+def after_fall(status: int, *, lived: float, falls: int) -> tuple[int, float]:
+    """What follows from the end of a child.
+
+    Args:
+        status: Its exit status.
+        lived: Seconds.
+        falls: How often it had fallen in a row before.
+
+    Returns:
+        How often it has fallen in a row now, and the seconds until it is started again.
+    """
+    was_steady = lived > STEADY_SECONDS
+    if status == EXIT_TRY_AGAIN:
+        return 0 if was_steady else falls, 0.0 if was_steady else TRY_AGAIN_SECONDS
+    falls = 1 if was_steady else falls + 1
+    return falls, restart_delay(falls)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +137,7 @@ class Child:
         log.info("started", program=self.program.name, pid=self._process.pid)
 
     def _note_fall(self, status: int, now: float) -> None:
-        self._falls = 1 if now - self._started > STEADY_SECONDS else self._falls + 1
-        delay = restart_delay(self._falls)
+        self._falls, delay = after_fall(status, lived=now - self._started, falls=self._falls)
         self._start_at, self._process = now + delay, None
         log.error("fell", program=self.program.name, exit_status=status, falls=self._falls, restart_in_seconds=delay)
 

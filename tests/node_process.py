@@ -21,11 +21,20 @@ from psycopg.rows import dict_row
 
 from pipeline.embedded_postgres import EmbeddedPostgresNotRunning, embedded_url
 from tests.peers import free_port
+from tests.processes import children_of, command_of
 
 START_SECONDS = 120
 STOP_SECONDS = 60
 NODE_AE_TITLE = "BONECRAFT"
 MODALITY_AE_TITLE = "MODALITY"
+PROGRAMS = {
+    "listener": "scp_node.listener",
+    "worker": "pipeline.worker",
+    "delivery": "scp_node.delivery",
+    "web": "viewer_api",
+    "postgres": "pipeline.keep_postgres",
+}
+"""The module that each program of the supervisor runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,11 @@ class RunningNode:
     dicom_port: int
     web_port: int
     process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.folder / "data"
 
     @property
     def config(self) -> Path:
@@ -91,21 +105,41 @@ class RunningNode:
         return self.process.wait(STOP_SECONDS)
 
     def kill(self, program: str) -> int:
-        """`kill -9` one of its processes by its name (`listener`, `worker`, ...); gives the process that died."""
+        """`kill -9` one of its processes by its name (`listener`, `worker`, ...); gives the process that died.
+
+        Raises:
+            ProcessLookupError: It does not run at the moment.
+        """
         pid = self.pid_of(program)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def kill_postgres(self) -> int:
         """`kill -9` the postmaster of the embedded PostgreSQL; gives the process that died."""
-        pid = int((self.folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        pid = self.postmaster()
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def postmaster(self) -> int:
+        """The embedded PostgreSQL's first process.
+
+        Raises:
+            OSError: It does not run at the moment.
+        """
+        pid = int((self.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, 0)
+        return pid
+
     def pid_of(self, program: str) -> int:
-        """The newest process of this name, as the supervisor's log has it."""
-        starts = [e for e in self.events() if e.get("event") == "started" and e.get("program") == program]
-        return int(starts[-1]["pid"])
+        """The living process of this name.
+
+        Raises:
+            ProcessLookupError: It does not run at the moment.
+        """
+        for pid in children_of(self.process.pid):
+            if PROGRAMS[program] in command_of(pid):
+                return pid
+        raise ProcessLookupError(f"no {program} runs")
 
     def events(self) -> list[dict[str, object]]:
         """What is in the log as JSON."""
@@ -113,7 +147,7 @@ class RunningNode:
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, object]]:
         """Rows of the node's database."""
-        url = embedded_url(self.folder / "data").replace("+psycopg", "", 1)
+        url = embedded_url(self.data).replace("+psycopg", "", 1)
         with psycopg.connect(url, row_factory=dict_row) as connection:
             return connection.execute(sql, parameters).fetchall()
 
@@ -154,7 +188,7 @@ def _own_environment() -> dict[str, str]:
 
 def _write_settings(node: RunningNode, peers: Sequence[NodePeer], settings: dict[str, object]) -> None:
     values = {
-        "data_folder": str(node.folder / "data"),
+        "data_folder": str(node.data),
         "dicom_host": "127.0.0.1",
         "dicom_port": node.dicom_port,
         "web_port": node.web_port,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.supervisor import LONGEST_DELAY_SECONDS, restart_delay
+from pipeline.role import EXIT_TRY_AGAIN
+from pipeline.supervisor import LONGEST_DELAY_SECONDS, STEADY_SECONDS, TRY_AGAIN_SECONDS, after_fall, restart_delay
 
 SUPERVISOR = """
 import os, sys
@@ -84,6 +85,16 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(("falls", "seconds"), [(0, 0.0), (1, 0.0), (2, 0.25), (3, 0.5), (5, 2.0), (100, 30.0)])
 def test_who_keeps_falling_waits_longer(falls: int, seconds: float) -> None:
     assert restart_delay(falls) == seconds <= LONGEST_DELAY_SECONDS
+
+
+def test_who_has_worked_for_a_while_is_forgiven() -> None:
+    assert after_fall(-signal.SIGKILL, lived=STEADY_SECONDS + 1, falls=7) == (1, 0.0)
+    assert after_fall(-signal.SIGKILL, lived=1, falls=7) == (8, restart_delay(8))
+
+
+def test_who_waits_for_the_database_is_tried_often_and_not_blamed() -> None:
+    assert after_fall(EXIT_TRY_AGAIN, lived=1, falls=7) == (7, TRY_AGAIN_SECONDS)
+    assert after_fall(EXIT_TRY_AGAIN, lived=STEADY_SECONDS + 1, falls=7) == (0, 0.0)
 
 
 def test_a_killed_child_is_started_again_and_the_others_go_on(
