@@ -8,13 +8,17 @@ from typing import Final
 from pipeline.addresses import may_call_from, plain_address, resolve
 from pipeline.errors import ConfigurationError
 from pipeline.records.rejected import Rejected, RejectReason
-from pipeline.site_values import InstitutionValue, PeerValue, Subject, Value
+from pipeline.site_values import MOST_ASSOCIATIONS, InstitutionValue, PeerValue, Subject, Value
 
 USUAL_PORT: Final = 104
 """IANA's `acr-nema`: where a caller listens is not known from its call."""
 
 BEYOND_SETTINGS: Final = {
     RejectReason.TOO_MANY_ASSOCIATIONS: "raise maximum_associations in node.toml, and restart the listener",
+    RejectReason.NOT_ACCEPTED: (
+        "it is let in already, and sent what this node does not take: `bonecraft conformance` lists what it takes; "
+        "switch one of those transfer syntaxes on at the sender"
+    ),
     RejectReason.TLS_HANDSHAKE: "nobody said who they are; do what its reason says",
     RejectReason.CERTIFICATE: (
         "give the caller a certificate of a CA in tls_trusted_cas, or say that it needs none: "
@@ -75,4 +79,13 @@ def _peer(rejected: Rejected, known: Value | None, port: int | None) -> PeerValu
     if not is_allowed:
         networks = (*networks, address)
     said = {"allow_from": networks, "sends": sends, "port": port or known.port}
-    return PeerValue.model_validate({**known.to_json(), **said})
+    return PeerValue.model_validate({**known.to_json(), **said, **_allowed_more(rejected, known)})
+
+
+def _allowed_more(rejected: Rejected, known: PeerValue) -> dict[str, object]:
+    """What else the peer was turned away for."""
+    if rejected.reason is RejectReason.PEER_ASSOCIATIONS:
+        return {"maximum_associations": min(2 * known.maximum_associations, MOST_ASSOCIATIONS)}
+    if rejected.reason is RejectReason.OTHER_CERTIFICATE:
+        return {"certificates": (*known.certificates, rejected.certificate)}
+    return {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pipeline.errors import ConfigurationError
@@ -41,6 +42,7 @@ class Certificate:
         not_before: From when it is valid.
         not_after: Until when.
         is_ca: Whether it may sign others.
+        fingerprint: SHA-256 of its bytes (DER), in hexadecimal; a peer's setting `certificates` names it.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     is_ca: bool
+    fingerprint: str
 
     def validity(self, now: datetime) -> Validity:
         """How long it has left at `now`."""
@@ -85,6 +88,17 @@ def read_certificates(path: Path) -> tuple[Certificate, ...]:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read as a PEM file of certificates: {error}") from error
     return tuple(_described(path, each) for each in found)
+
+
+def fingerprints(path: Path) -> tuple[str, ...]:
+    """What binds a peer to the certificates of a PEM file: to its own where the chain above follows it, else to all.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds none.
+    """
+    found = read_certificates(path)
+    own = [each for each in found if not each.is_ca]
+    return tuple(each.fingerprint for each in own or found)
 
 
 def read_der(encoded: bytes) -> Certificate:
@@ -126,6 +140,7 @@ def _described(path: Path, certificate: x509.Certificate) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_ca=_is_ca(certificate),
+        fingerprint=certificate.fingerprint(SHA256()).hex(),
     )
 
 

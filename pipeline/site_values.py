@@ -23,6 +23,10 @@ from pipeline.records.users import EMAIL, Role
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 """`allow_from` of a peer that may call from any address."""
 
+MOST_ASSOCIATIONS: Final = 10_000
+"""So many at a time may be set for a peer."""
+
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
@@ -94,6 +98,14 @@ def _file(text: str) -> str:
     return text
 
 
+def _fingerprint(text: str) -> str:
+    """SHA-256 of a certificate, in hexadecimal; as `openssl x509 -fingerprint -sha256` writes it, too."""
+    digits = text.rpartition("=")[2].replace(":", "").strip().lower()
+    if not _FINGERPRINT.fullmatch(digits):
+        raise ValueError(f"{text!r} is not the SHA-256 fingerprint of a certificate: bonecraft tls show FILE prints it")
+    return digits
+
+
 def _email(text: str) -> str:
     if not EMAIL.fullmatch(text):
         raise ValueError(f"{text!r} is not an e-mail address")
@@ -109,6 +121,7 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Slug = Annotated[str, AfterValidator(_slug)]
 Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Email = Annotated[str, AfterValidator(_email)]
 Url = Annotated[str, AfterValidator(_url)]
 File = Annotated[str, AfterValidator(_file)]
@@ -144,6 +157,9 @@ class PeerValue(Value):
         receives: It gets the results.
         tls: We call it over TLS.
         requires_certificate: It must show a certificate of a trusted CA when it calls us.
+        certificates: SHA-256 fingerprints, of its own certificates or of CAs: it must show one of these, or one that
+            such a CA has issued, when it calls us and when we call it over TLS; none: any of a trusted CA passes.
+        maximum_associations: So many at a time it may have open here; more are turned away, others get in.
         commitment: Whether it is asked to commit itself to keep what it got: where it offers that, or never.
         asked_for: What we ask it for by ourselves: nothing, views that a study lacks, or these and an earlier study.
     """
@@ -155,6 +171,8 @@ class PeerValue(Value):
     receives: bool = False
     tls: bool = False
     requires_certificate: bool = False
+    certificates: Annotated[tuple[Fingerprint, ...], AfterValidator(_sorted_once)] = ()
+    maximum_associations: Annotated[int, Field(ge=1, le=MOST_ASSOCIATIONS)] = 32
     commitment: Literal["auto", "never"] = "auto"
     asked_for: Literal["nothing", "missing-views", "priors"] = "nothing"
 

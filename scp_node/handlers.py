@@ -231,7 +231,9 @@ class Handlers:
         decision = admit(self._database, **caller, is_certified=is_certified(transport))
         if isinstance(decision, Admitted):
             with self._database.begin() as connection:
-                forget_resolved(connection, **caller, sends=decision.peer.sends, over_tls=is_over_tls(transport))
+                forget_resolved(
+                    connection, **caller, sends=decision.peer.sends, over_tls=is_over_tls(transport), all_accepted=True
+                )
         return decision
 
     def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:

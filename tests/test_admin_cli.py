@@ -14,6 +14,8 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
+from pipeline.certificate_authority import Pair, issue, make_authority
+from pipeline.certificates import fingerprints
 from pipeline.cli.admin import institutions, peers
 from pipeline.cli.admin_changes import changes, site
 from pipeline.cli.admin_sources import sources
@@ -83,6 +85,8 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "tls": False,
             "requires_certificate": False,
             "asked_for": "nothing",
+            "certificates": [],
+            "maximum_associations": 32,
             "commitment": "auto",
         }
     }
@@ -94,6 +98,26 @@ def test_a_peer_is_asked_for_commitments_where_it_can_or_never(demo):
     assert '+ commitment = "never"' in shown
     with pytest.raises(ConfigurationError, match="'auto' or 'never'"):
         demo("peers", "set", *PACS, "--commitment", "sometimes")
+
+
+def test_a_peer_is_bound_to_a_certificate_by_file_or_fingerprint_and_let_go(demo, tmp_path):
+    issue(make_authority(tmp_path), Pair.named(tmp_path, "pacs"), name="pacs", hosts=("pacs",), days=1)
+    file = tmp_path / "pacs.pem"
+    (bound,) = fingerprints(file)
+    assert f'+ certificates = ["{bound}"]' in demo("peers", "set", *PACS, "--certificate", str(file))
+    with_colons = ":".join(bound[i : i + 2].upper() for i in range(0, 64, 2))
+    typed = demo("peers", "set", *PACS, "--certificate", f"sha256 Fingerprint={with_colons}")
+    assert "is set so already" in typed
+    assert "+ certificates = []" in demo("peers", "set", *PACS, "--certificate", "any")
+    with pytest.raises(ConfigurationError, match="bonecraft tls show FILE prints it"):
+        demo("peers", "set", *PACS, "--certificate", "pacs.pem")
+
+
+def test_the_associations_of_a_peer_are_limited_from_one_upwards(demo):
+    shown = demo("peers", "set", *PACS, "--maximum-associations", "4")
+    assert "- maximum_associations = 32" in shown
+    with pytest.raises(ConfigurationError, match="maximum_associations: Input should be greater"):
+        demo("peers", "set", *PACS, "--maximum-associations", "0")
 
 
 def test_a_dry_run_shows_the_change_and_makes_none(demo):

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from pipeline.certificate_authority import Pair, issue, make_authority
-from pipeline.certificates import Validity, key_fits, read_certificates
+from pipeline.certificates import Validity, fingerprints, key_fits, read_certificates
 from pipeline.cli.status import app as status_app
 from pipeline.cli.tls import app as tls_app
 from pipeline.errors import ConfigurationError
@@ -47,8 +47,25 @@ def test_init_makes_what_a_node_and_its_peers_need_and_says_where_it_goes(tmp_pa
     assert read_certificates(tmp_path / "ca.pem")[0].is_ca
     assert f'tls_certificate = "{tmp_path / "node.pem"}"' in shown
     assert "To pacs:" in shown
-    assert "passes for that of any peer: the node does not compare the name in it with the AE title" in shown
+    assert f"--certificate {tmp_path / 'PEER.pem'}" in shown
     assert {stat.S_IMODE(key.stat().st_mode) for key in tmp_path.glob("*.key")} == {0o600}
+
+
+def test_a_file_is_shown_with_the_fingerprint_that_binds_a_peer(tmp_path: Path) -> None:
+    tls_init("--out", tmp_path, "--peer", "pacs=10.0.0.5")
+    (pacs,) = read_certificates(tmp_path / "pacs.pem")
+    shown = CliRunner().invoke(tls_app, ["show", str(tmp_path / "pacs.pem")]).output
+    assert f"SHA-256 {pacs.fingerprint}" in shown
+    assert "for 10.0.0.5" in shown
+
+
+def test_a_certificate_binds_a_peer_without_the_chain_above_it_and_a_ca_by_itself(tmp_path: Path) -> None:
+    tls_init("--out", tmp_path, "--peer", "pacs=10.0.0.5")
+    (authority,), (pacs,) = read_certificates(tmp_path / "ca.pem"), read_certificates(tmp_path / "pacs.pem")
+    chain = tmp_path / "chain.pem"
+    chain.write_text((tmp_path / "pacs.pem").read_text() + (tmp_path / "ca.pem").read_text())
+    assert fingerprints(chain) == (pacs.fingerprint,)
+    assert fingerprints(tmp_path / "ca.pem") == (authority.fingerprint,)
 
 
 def test_init_again_keeps_what_is_there_and_adds_what_is_new(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
+from pipeline.certificates import fingerprints
 from pipeline.cli.admin_rejected import admit, show_rejected
 from pipeline.cli.administration import (
     AsJson,
@@ -21,6 +23,9 @@ from pipeline.cli.administration import (
     show_kind,
 )
 from pipeline.site_values import Subject, SubjectKind
+
+ANY: Final = "any"
+"""`--certificate any`: every certificate of a trusted CA passes again."""
 
 institutions = typer.Typer(add_completion=False, no_args_is_help=True, help="The institutions that this node serves.")
 peers = typer.Typer(add_completion=False, no_args_is_help=True, help="An institution's DICOM peers.")
@@ -45,8 +50,19 @@ RequiresCertificate = Annotated[
     bool | None,
     typer.Option(
         "--requires-certificate/--no-requires-certificate",
-        help="Must show a certificate of a trusted CA when it calls; whose, is not compared.",
+        help="Must show a certificate of a trusted CA when it calls; whose, says --certificate.",
     ),
+]
+Certificates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE|FINGERPRINT|any",
+        help="Its certificate, or the CA that issues them: no other passes for it; may be repeated. any: each trusted.",
+    ),
+]
+MaximumAssociations = Annotated[
+    int | None, typer.Option("--maximum-associations", help="So many at a time it may have open.")
 ]
 Commitment = Annotated[
     str | None, typer.Option("--commitment", help="Ask it to commit to keep results: auto (where it can) or never.")
@@ -121,6 +137,8 @@ def add_peer(
     receives: Receives = None,
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
+    certificate: Certificates = None,
+    maximum_associations: MaximumAssociations = None,
     commitment: Commitment = None,
     asked_for: AskedFor = None,
     config: Config = None,
@@ -136,6 +154,8 @@ def add_peer(
         receives=receives,
         tls=tls,
         requires_certificate=requires_certificate,
+        certificates=_fingerprints(certificate),
+        maximum_associations=maximum_associations,
         commitment=commitment,
         asked_for=asked_for,
     )
@@ -153,12 +173,14 @@ def set_peer(
     receives: Receives = None,
     tls: Tls = None,
     requires_certificate: RequiresCertificate = None,
+    certificate: Certificates = None,
+    maximum_associations: MaximumAssociations = None,
     commitment: Commitment = None,
     asked_for: AskedFor = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Change what is said of a peer; the addresses it may call from are replaced as a whole."""
+    """Change what is said of a peer; addresses it may call from and certificates are replaced as a whole."""
     subject = Subject.of_peer(institution, ae_title)
     said = options(
         host=host,
@@ -168,6 +190,8 @@ def set_peer(
         receives=receives,
         tls=tls,
         requires_certificate=requires_certificate,
+        certificates=_fingerprints(certificate),
+        maximum_associations=maximum_associations,
         commitment=commitment,
         asked_for=asked_for,
     )
@@ -183,3 +207,16 @@ def remove_peer(institution: Institution, ae_title: AeTitle, config: Config = No
 
 peers.command("rejected")(show_rejected)
 peers.command("admit")(admit)
+
+
+def _fingerprints(given: list[str] | None) -> list[str] | None:
+    """As set for a peer: of each certificate in a file, or as typed.
+
+    Raises:
+        ConfigurationError: A file holds no certificate.
+    """
+    if given is None:
+        return None
+    files = {text: Path(text) for text in given if Path(text).is_file()}
+    named = {text: list(fingerprints(path)) for text, path in files.items()}
+    return [each for text in given if text != ANY for each in named.get(text, [text])]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.certificate_authority import Pair, issue, make_authority
+from pipeline.certificates import read_certificates
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Certificates for DICOM over TLS.")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@app.callback()
-def _tls() -> None:
-    """Keep `init` a word of its own: Typer would drop the name of an only command."""
 
 
 @app.command("init")
@@ -49,6 +46,16 @@ def init(
     _show_where_they_go(out, authority, [name for name in wanted if name != "node"])
 
 
+@app.command("show")
+def show(file: Annotated[Path, typer.Argument(help="A PEM file of certificates.")]) -> None:
+    """Show whose certificates a file holds, until when, and the fingerprints that a peer's `certificates` names."""
+    now = datetime.now(UTC)
+    for certificate in read_certificates(file):
+        typer.echo(f"{certificate.sentence(now)}\n  for {', '.join(certificate.names) or 'no host'}")
+        typer.echo(f"  issued by {certificate.issuer}; {'a CA' if certificate.is_ca else 'no CA'}")
+        typer.echo(f"  SHA-256 {certificate.fingerprint}")
+
+
 def _issue(authority: Pair, pair: Pair, name: str, hosts: tuple[str, ...], days: int) -> None:
     if pair.is_there:
         typer.echo(f"{pair.certificate} is there already")
@@ -71,7 +78,8 @@ def _show_where_they_go(out: Path, authority: Pair, peers: list[str]) -> None:
             for name in peers
         ),
         f"Keep {authority.key} where nobody else can read it: whoever has it can be any peer.",
-        "Each of these passes for that of any peer: the node does not compare the name in it with the AE title.",
+        "Say whose each is, or it passes for that of any peer: bonecraft peers set --institution SLUG "
+        f"--ae-title TITLE --certificate {out / 'PEER.pem'}",
     ]
     for line in lines:
         typer.echo(line)

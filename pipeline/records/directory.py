@@ -27,6 +27,8 @@ class Peer:
         tls: Whether it is called over TLS.
         requires_certificate: Whether it must show a certificate when it calls.
         asked_for: What it is asked for by the node itself: one of `ASKED_FOR_SETTINGS`.
+        certificates: SHA-256 fingerprints of its own certificates or of their CAs; empty: any trusted one passes.
+        maximum_associations: So many at a time it may have open.
     """
 
     id: UUID
@@ -41,6 +43,8 @@ class Peer:
     tls: bool = False
     requires_certificate: bool = False
     asked_for: str = "nothing"
+    certificates: tuple[str, ...] = ()
+    maximum_associations: int = 32
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:
@@ -92,4 +96,5 @@ def called_ae_titles_by_institution(connection: Connection) -> dict[str, list[st
 
 
 def _peer(row: dict[str, object]) -> Peer:
-    return Peer(**{**row, "allow_from": tuple(row["allow_from"])})  # type: ignore[arg-type]
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Peer(**fields)  # type: ignore[arg-type]

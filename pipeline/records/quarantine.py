@@ -18,6 +18,8 @@ class QuarantineProblem(StrEnum):
 
     UNREADABLE = "unreadable"
     IDENTITY_MISMATCH = "identity-mismatch"
+    TOO_LARGE = "too-large"
+    """Its first bytes are kept alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,10 +36,16 @@ class RejectReason(StrEnum):
     """The caller is a peer that may not send, and tried to."""
     TOO_MANY_ASSOCIATIONS = "too-many-associations"
     """Everybody's associations together were too many."""
+    PEER_ASSOCIATIONS = "peer-associations"
+    """The caller's own associations were too many."""
     CERTIFICATE = "certificate"
     """The caller must show a certificate, and showed none."""
+    OTHER_CERTIFICATE = "other-certificate"
+    """The caller showed a certificate that is not its own."""
     TLS_HANDSHAKE = "tls-handshake"
     """No TLS connection came about; the AE titles are not known."""
+    NOT_ACCEPTED = "not-accepted"
+    """The caller was let in, but something that it wanted is not taken, or in none of its transfer syntaxes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,7 @@ class Attempt:
         calling_ae_title: Who they said they are.
         address: The IP address that they called from.
         wanted: What they asked for, in words.
+        certificate: The SHA-256 fingerprint of the certificate that they showed; empty: none, or no TLS came about.
     """
 
     institution_id: UUID | None
@@ -63,6 +70,7 @@ class Attempt:
     calling_ae_title: str
     address: str
     wanted: str
+    certificate: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +94,7 @@ def note(connection: Connection, attempt: Attempt, *, now: datetime) -> None:
     """Write an attempt down, or count it where it was made before."""
     table = rejected_attempts
     said = {name: getattr(attempt, name) for name in Attempt.__dataclass_fields__}
-    newer = {name: said[name] for name in ("institution_id", "sentence", "wanted")}
+    newer = {name: said[name] for name in ("institution_id", "sentence", "wanted", "certificate")}
     fresh = insert(table).values(**said, times=1, first_at=now, last_at=now)
     statement = fresh.on_conflict_do_update(
         index_elements=[table.c.reason, table.c.called_ae_title, table.c.calling_ae_title, table.c.address],
@@ -128,11 +136,11 @@ def forget(connection: Connection, number: int) -> None:
 
 
 def forget_resolved(
-    connection: Connection, *, called: str, calling: str, address: str, sends: bool, over_tls: bool
+    connection: Connection, *, called: str, calling: str, address: str, sends: bool, over_tls: bool, all_accepted: bool
 ) -> None:
     """Strike off what the same caller was turned away for: it has been let in.
 
-    That there were too many associations stays: it says nothing of this caller.
+    That there were too many associations stays: they may be too many again.
 
     Args:
         connection: Of the caller's transaction.
@@ -141,10 +149,13 @@ def forget_resolved(
         address: Where it called from.
         sends: Whether it may send too.
         over_tls: Whether it got through TLS, so that earlier handshakes from its address are settled.
+        all_accepted: Whether everything that it wanted is taken.
     """
     table = rejected_attempts
     is_caller = and_(table.c.called_ae_title == called, table.c.calling_ae_title == calling, table.c.address == address)
-    still_open = {RejectReason.TOO_MANY_ASSOCIATIONS} | (set() if sends else {RejectReason.MAY_NOT_SEND})
+    still_open = {RejectReason.TOO_MANY_ASSOCIATIONS, RejectReason.PEER_ASSOCIATIONS}
+    still_open |= set() if sends else {RejectReason.MAY_NOT_SEND}
+    still_open |= set() if all_accepted else {RejectReason.NOT_ACCEPTED}
     connection.execute(delete(table).where(is_caller, table.c.reason.not_in(still_open)))
     if over_tls:
         is_handshake = table.c.reason == RejectReason.TLS_HANDSHAKE

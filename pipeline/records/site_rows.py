@@ -120,6 +120,8 @@ def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subj
             receives=row.receives,
             tls=row.tls,
             requires_certificate=row.requires_certificate,
+            certificates=tuple(sorted(row.certificates)),
+            maximum_associations=row.maximum_associations,
             commitment=row.commitment,
             asked_for=row.asked_for,
         )
@@ -138,6 +140,8 @@ def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> N
         "receives": value.receives,
         "tls": value.tls,
         "requires_certificate": value.requires_certificate,
+        "certificates": list(value.certificates),
+        "maximum_associations": value.maximum_associations,
         "commitment": value.commitment,
         "asked_for": value.asked_for,
     }

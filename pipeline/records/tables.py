@@ -48,7 +48,7 @@ FETCH_STATES: Final = ("pending", "fetched", "nothing", "given-up")
 """`nothing`: the peer answered, and has nothing that we lack."""
 COMMITMENT_STATES: Final = ("asked", "answered", "declined", "overdue")
 COMMITMENT_REPORT_STATES: Final = ("pending", "reported", "dead")
-QUARANTINE_PROBLEMS: Final = ("unreadable", "identity-mismatch")
+QUARANTINE_PROBLEMS: Final = ("unreadable", "identity-mismatch", "too-large")
 LEDGER_EVENTS: Final = (
     "received",
     "quarantined",
@@ -67,8 +67,11 @@ REJECT_REASONS: Final = (
     "address",
     "may-not-send",
     "too-many-associations",
+    "peer-associations",
     "certificate",
+    "other-certificate",
     "tls-handshake",
+    "not-accepted",
 )
 ROLES: Final = ("admin", "radiologist", "technologist", "specialist")
 
@@ -121,6 +124,8 @@ peers = Table(
     Column("tls", Boolean, nullable=False, server_default="false"),
     Column("requires_certificate", Boolean, nullable=False, server_default="false"),
     Column("asked_for", Text, nullable=False, server_default="nothing"),
+    Column("certificates", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("maximum_associations", Integer, nullable=False, server_default="32"),
     UniqueConstraint("institution_id", "ae_title"),
     _one_of("commitment", COMMITMENT_SETTINGS),
     _one_of("asked_for", ASKED_FOR_SETTINGS),
@@ -440,6 +445,7 @@ rejected_attempts = Table(
     Column("calling_ae_title", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("wanted", Text, nullable=False, server_default=""),
+    Column("certificate", Text, nullable=False, server_default=""),
     Column("times", BigInteger, nullable=False),
     _when("first_at"),
     _when("last_at"),

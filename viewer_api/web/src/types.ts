@@ -165,6 +165,7 @@ export interface PictureFacts {
 
 export interface Peer {
   id: string;
+  institution_id?: string;
   ae_title: string;
   host: string;
   port: number;
@@ -173,6 +174,8 @@ export interface Peer {
   receives: boolean;
   tls: boolean;
   requires_certificate: boolean;
+  certificates: string[];
+  maximum_associations: number;
   commitment: "auto" | "never";
   asked_for: "nothing" | "missing-views" | "priors";
 }

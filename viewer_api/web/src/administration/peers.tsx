@@ -18,6 +18,8 @@ const NEW_PEER: Peer = {
   receives: false,
   tls: false,
   requires_certificate: false,
+  certificates: [],
+  maximum_associations: 32,
   commitment: "auto",
   asked_for: "nothing",
 };
@@ -69,6 +71,13 @@ function Tick({ label, value, onValue }: { label: string; value: boolean; onValu
   );
 }
 
+function listed(text: string): string[] {
+  return text
+    .split(",")
+    .map((each) => each.trim())
+    .filter(Boolean);
+}
+
 interface EditorProps {
   peer: Peer;
   propose: (peer: Peer) => void;
@@ -78,13 +87,10 @@ interface EditorProps {
 function Editor({ peer, propose, close }: EditorProps) {
   const [draft, setDraft] = useState(peer);
   const [networks, setNetworks] = useState(peer.allow_from.join(", "));
+  const [certificates, setCertificates] = useState(peer.certificates.join(", "));
   const submit = (event: Event) => {
     event.preventDefault();
-    const allow_from = networks
-      .split(",")
-      .map((each) => each.trim())
-      .filter(Boolean);
-    propose({ ...draft, allow_from });
+    propose({ ...draft, allow_from: listed(networks), certificates: listed(certificates) });
   };
   return (
     <form class="mt-3 grid gap-3 rounded-lg border border-line p-3 sm:grid-cols-3" onSubmit={submit}>
@@ -114,6 +120,20 @@ function Editor({ peer, propose, close }: EditorProps) {
         <option value="missing-views">views that a study lacks</option>
         <option value="priors">missing views, and an earlier study</option>
       </Choice>
+      <TextField
+        label="Associations at a time"
+        type="number"
+        min="1"
+        required
+        value={String(draft.maximum_associations)}
+        onValue={(most) => setDraft({ ...draft, maximum_associations: Number(most) })}
+      />
+      <TextField
+        label="Certificates, its own or their CA's"
+        placeholder="SHA-256 fingerprints; none: any trusted"
+        value={certificates}
+        onValue={setCertificates}
+      />
       <div class="flex flex-wrap items-end gap-x-5 gap-y-2 pb-2">
         <Tick label="sends to us" value={draft.sends} onValue={(sends) => setDraft({ ...draft, sends })} />
         <Tick
@@ -145,9 +165,10 @@ function Editor({ peer, propose, close }: EditorProps) {
   );
 }
 
+// Everything else that is set of a peer, so that what this page does not show stays as it is.
 function settingsOf(peer: Peer): Record<string, unknown> {
-  const { host, port, allow_from, sends, receives, tls, requires_certificate, commitment, asked_for } = peer;
-  return { host, port, allow_from, sends, receives, tls, requires_certificate, commitment, asked_for };
+  const { id, institution_id, ae_title, ...settings } = peer;
+  return settings;
 }
 
 export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }) {
