@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from pipeline.dicom_pixels import CODEC_ERRORS
-from pipeline.dicom_read import RADIOGRAPHIC_MODALITIES, Labels, labels_of, lenient, read_header
+from pipeline.dicom_read import RADIOGRAPHIC_MODALITIES, Labels, age_years, labels_of, lenient, read_header
 from pipeline.dicom_write import recognise_own
 from pipeline.errors import InputError
 from pipeline.records.instances import InstanceRole
@@ -43,6 +43,9 @@ RADIOGRAPHIC_CLASSES: Final = frozenset(
 )
 """SOP classes that plain radiographs come in; XA, RF and multi-frame SC only with a single frame."""
 
+DESCRIPTIONS: Final = ("StudyDescription", "SeriesDescription", "ProtocolName")
+"""Where people and devices write in words what was taken."""
+
 LONGEST_UID: Final = 64
 """PS3.5 9.1"""
 
@@ -58,7 +61,8 @@ class InstanceHeader:
         transfer_syntax_uid: Of the file.
         study: What it says of its study and patient.
         role: What it is to us.
-        facts: For lists and settling: modality, body_part, view, side, rows, columns, series_number, instance_number.
+        facts: For lists, settling and rules: modality, body_part, view, side, rows, columns, series_number,
+            instance_number, descriptions, station_name, age_years, requested_priority.
     """
 
     sop_class_uid: str
@@ -125,6 +129,10 @@ def _facts(dataset: Dataset, labels: Labels) -> dict[str, Any]:
         "columns": _number(dataset, "Columns"),
         "series_number": _number(dataset, "SeriesNumber"),
         "instance_number": _number(dataset, "InstanceNumber"),
+        "descriptions": [text for keyword in DESCRIPTIONS if (text := _text(dataset, keyword))],
+        "station_name": _text(dataset, "StationName"),
+        "age_years": age_years(dataset),
+        "requested_priority": _text(dataset, "RequestedProcedurePriority") or _text(dataset, "StudyPriorityID"),
     }
 
 

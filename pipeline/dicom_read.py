@@ -121,7 +121,7 @@ def radiograph_of(dataset: Dataset, *, name: str) -> Radiograph:
             side=_side(dataset),
             body_part=_body_part(dataset),
             acquisition=geometry.acquisition,
-            patient_age_years=_age(dataset),
+            patient_age_years=age_years(dataset),
             was_colour=shown.was_colour,
             notes=shown.notes + geometry.notes,
         )
@@ -189,7 +189,7 @@ def _body_part(dataset: Dataset) -> str | None:
     return coded or str(dataset.get("BodyPartExamined") or "").strip().upper() or None
 
 
-def _age(dataset: Dataset) -> float | None:
+def age_years(dataset: Dataset) -> float | None:
     """PatientAge, else from birth and study date; None where the result is no person's age."""
     text = str(dataset.get("PatientAge") or "").strip().upper()
     if len(text) > 1 and text[:-1].isdigit() and text[-1] in AGE_UNITS_IN_YEARS:

@@ -1,9 +1,9 @@
 """`site.toml` applied: what the file says, compared three ways with what the database holds.
 
-The file seeds institutions, peers and users; afterwards they are data that administrators change by command line and
-web. So each subject has three versions: what the file said last time (the seed), what it says now, and what the
-database holds. A difference between seed and file is an edit of the file, and is applied; a difference between seed
-and database is a change by hand, and is kept, with a word about it.
+The file seeds institutions, peers, rules and users; afterwards they are data that administrators change by command
+line and web. So each subject has three versions: what the file said last time (the seed), what it says now, and what
+the database holds. A difference between seed and file is an edit of the file, and is applied; a difference between
+seed and database is a change by hand, and is kept, with a word about it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _why_kept(wanted: Value | None, seeded: Value | None, current: Value | None)
 
 def _turn(step: Step) -> tuple[bool, int, Subject]:
     """What leaves goes first, the inner before the outer; what comes follows, the outer before the inner."""
-    rank = (SubjectKind.INSTITUTION, SubjectKind.PEER, SubjectKind.USER, SubjectKind.SOURCE).index(step.subject.kind)
+    rank = tuple(SubjectKind).index(step.subject.kind)
     leaves = step.after is None
     return not leaves, -rank if leaves else rank, step.subject
 

@@ -1,4 +1,4 @@
-"""`site.toml` read: institutions, peers and users that the database shall start with. `pipeline.site` applies it."""
+"""`site.toml` read: institutions, peers, rules and users that the database starts with. `pipeline.site` applies it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pipeline.errors import ConfigurationError
 from pipeline.records.users import Role
+from pipeline.rules import Rule
 from pipeline.site_values import (
     AeTitle,
     Email,
     InstitutionValue,
     PeerValue,
+    RulesValue,
     Slug,
     SourceValue,
     Subject,
@@ -65,13 +67,15 @@ class SiteInstitution(InstitutionValue):
 
     slug: Slug
     peers: tuple[SitePeer, ...] = ()
+    rules: tuple[Rule, ...] = ()
     users: tuple[SiteUser, ...] = ()
     sources: tuple[SiteSource, ...] = ()
 
     @property
     def value(self) -> InstitutionValue:
-        """Without its name, its peers, its users and its sources."""
-        return InstitutionValue(**self.model_dump(exclude={"slug", "peers", "users", "sources"}))
+        """Itself, without its name and what is below it."""
+        below = {"slug", "peers", "rules", "users", "sources"}
+        return InstitutionValue(**self.model_dump(exclude=below))
 
 
 class SiteFile(BaseModel):
@@ -90,6 +94,7 @@ class SiteFile(BaseModel):
         for institution in each:
             _refuse_twins(f"peer of {institution.slug!r}", [peer.ae_title for peer in institution.peers])
             _refuse_twins(f"source of {institution.slug!r}", [source.name for source in institution.sources])
+            _refuse_twins(f"rule of {institution.slug!r}", [rule.name for rule in institution.rules])
         return self
 
 
@@ -167,6 +172,8 @@ def _site(path: Path, file: SiteFile) -> Site:
             wanted[Subject.of_peer(institution.slug, peer.ae_title)] = peer.value
         for source in institution.sources:
             wanted[Subject.of_source(institution.slug, source.name)] = source.value
+        if institution.rules:
+            wanted[Subject.of_rules(institution.slug)] = RulesValue(rules=institution.rules)
         for user in institution.users:
             subject = Subject.of_user(institution.slug, user.email)
             wanted[subject] = UserValue(role=user.role)

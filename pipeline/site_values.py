@@ -1,4 +1,4 @@
-"""What an administrator decides: institutions, their DICOM peers, their users, the servers they are watched for.
+"""What an administrator decides: institutions, their DICOM peers, rules and users, the servers they are watched for.
 
 The same values come from `site.toml`, from the command line and from the web, are stored by `pipeline.records.admin`,
 and are checked here, at birth, wherever they come from.
@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pipeline.errors import ConfigurationError
 from pipeline.records.users import EMAIL, Role
+from pipeline.rules import Rule
 
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 """`allow_from` of a peer that may call from any address."""
@@ -137,6 +138,10 @@ class Value(BaseModel):
         """As stored, compared and shown."""
         return self.model_dump(mode="json")
 
+    def entries(self) -> dict[str, Any]:
+        """What a difference is made of: each entry by its name."""
+        return self.to_json()
+
 
 class InstitutionValue(Value):
     """An institution: who answers to which called AE titles, and how long a study must be quiet to be complete."""
@@ -186,6 +191,24 @@ class PeerValue(Value):
         return self
 
 
+class RulesValue(Value):
+    """An institution's rules in their order, which decides: `pipeline.rules`. Without rules there is no such value."""
+
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _names_tell_them_apart(self) -> RulesValue:
+        names = [rule.name for rule in self.rules]
+        twins = sorted({name for name in names if names.count(name) > 1})
+        if twins:
+            raise ValueError(f"rule {', '.join(map(repr, twins))} is named twice; rename one")
+        return self
+
+    def entries(self) -> dict[str, Any]:
+        """Their order, and each rule in words."""
+        return {"order": [rule.name for rule in self.rules]} | {f"rule {rule.name}": str(rule) for rule in self.rules}
+
+
 class UserValue(Value):
     """A user's role, and whether they may come in.
 
@@ -227,10 +250,11 @@ class SourceValue(Value):
 
 
 class SubjectKind(StrEnum):
-    """What can be set; each kind has its own `Value`."""
+    """What can be set; each kind has its own `Value`. What others stand on comes before them."""
 
     INSTITUTION = "institution"
     PEER = "peer"
+    RULES = "rules"
     USER = "user"
     SOURCE = "source"
 
@@ -238,6 +262,7 @@ class SubjectKind(StrEnum):
 _VALUES: Final[dict[SubjectKind, type[Value]]] = {
     SubjectKind.INSTITUTION: InstitutionValue,
     SubjectKind.PEER: PeerValue,
+    SubjectKind.RULES: RulesValue,
     SubjectKind.USER: UserValue,
     SubjectKind.SOURCE: SourceValue,
 }
@@ -245,12 +270,13 @@ _VALUES: Final[dict[SubjectKind, type[Value]]] = {
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Subject:
-    """What a value is set for: `institution demo`, `peer demo/PACS`, `user demo/admin@example.org`.
+    """What a value is set for: `institution demo`, `peer demo/PACS`, `rules demo`, `user demo/admin@example.org`.
 
     Attributes:
-        kind: Institution, peer, user or source.
+        kind: Institution, peer, rules, user or source.
         institution: The institution's slug.
-        name: The peer's AE title, the user's e-mail address or the source's name; empty for the institution itself.
+        name: The peer's AE title, the user's e-mail address or the source's name; empty for the institution itself and
+            its rules.
     """
 
     kind: SubjectKind
@@ -296,6 +322,11 @@ class Subject:
         return cls(kind=SubjectKind.PEER, institution=slug, name=ae_title)
 
     @classmethod
+    def of_rules(cls, slug: str) -> Subject:
+        """The institution's rules."""
+        return cls(kind=SubjectKind.RULES, institution=slug)
+
+    @classmethod
     def of_user(cls, slug: str, email: str) -> Subject:
         """A user of the institution."""
         return cls(kind=SubjectKind.USER, institution=slug, name=email)
@@ -338,8 +369,8 @@ def sentence(kind: str, message: str) -> str:
 
 def differences(before: Value | None, after: Value | None) -> tuple[str, ...]:
     """What changes from `before` to `after`, a line per entry, `- ` for what goes and `+ ` for what comes."""
-    old = before.to_json() if before else {}
-    new = after.to_json() if after else {}
+    old = before.entries() if before else {}
+    new = after.entries() if after else {}
     lines: list[str] = []
     for entry in {**old, **new}:
         if old.get(entry, ...) == new.get(entry, ...):

@@ -10,9 +10,18 @@ from sqlalchemy import insert, select
 
 from pipeline.errors import ConfigurationError
 from pipeline.records import admin, tables, users
+from pipeline.rules import Rule
 from pipeline.site import Verdict, apply_site, plan
 from pipeline.site_file import load_site, read_password
-from pipeline.site_values import InstitutionValue, PeerValue, SourceValue, Subject, UserValue, differences
+from pipeline.site_values import (
+    InstitutionValue,
+    PeerValue,
+    RulesValue,
+    SourceValue,
+    Subject,
+    UserValue,
+    differences,
+)
 
 EXAMPLE = """
 [[institutions]]
@@ -284,6 +293,73 @@ class TestApplying:
         with pytest.raises(ConfigurationError, match=r"password file .*nobody cannot be read: No such file"):
             self.apply(database, missing)
         assert self.current(database) == {}
+
+
+class TestRules:
+    """Rules are a subject of their own beside their institution."""
+
+    NO_FEET = Rule(name="no-feet", body_part=("FOOT",), process=False)
+    RULES = Subject.of_rules("demo")
+    WITH_RULES = (
+        EXAMPLE
+        + """
+[[institutions.rules]]
+name = "no-feet"
+body_part = ["FOOT"]
+process = false
+[[institutions.rules]]
+name = "surfaces-only"
+send = { PACS = ["surface-segmentation"] }
+"""
+    )
+
+    def test_the_file_gives_them_in_their_order(self, tmp_path):
+        value = load_site(site_file(tmp_path, self.WITH_RULES)).wanted[self.RULES]
+        assert [rule.name for rule in value.rules] == ["no-feet", "surfaces-only"]
+
+    @pytest.mark.parametrize(
+        ("was", "becomes", "told"),
+        [
+            ("process = false", "process = 3", 'institutions "demo", rules "no-feet", process: '),
+            ("body_part", "bodypart", 'rules "no-feet", bodypart: is not known here; check the spelling'),
+            ("process = false", "", 'rules "no-feet": the rule decides nothing'),
+            ('"surfaces-only"', '"no-feet"', "rule of 'demo' 'no-feet' is named twice"),
+        ],
+    )
+    def test_a_mistake_is_told_with_the_name_of_the_rule(self, tmp_path, was, becomes, told):
+        assert told in complaint(tmp_path, self.WITH_RULES.replace(was, becomes))
+
+    def test_rules_made_by_hand_outlive_an_edit_of_the_file_and_the_edit_is_applied(self, database, tmp_path):
+        plain = EXAMPLE[: EXAMPLE.index("[[institutions.users]]")]
+        TestApplying.apply(database, load_site(site_file(tmp_path, plain)))
+        TestApplying.by_hand(database, self.RULES, RulesValue(rules=(self.NO_FEET,)))
+        renamed = load_site(site_file(tmp_path, plain.replace("Demo Hospital", "Another Hospital")))
+        TestApplying.apply(database, renamed)
+        current = TestApplying.current(database)
+        assert current[Subject.of_institution("demo")].name == "Another Hospital"
+        assert current[self.RULES] == RulesValue(rules=(self.NO_FEET,))
+
+    def test_rules_of_the_file_that_were_changed_by_hand_are_kept_and_told(self, database, tmp_path):
+        plain = self.WITH_RULES.replace('password_file = "secrets/admin"', "")
+        TestApplying.apply(database, load_site(site_file(tmp_path, plain)))
+        TestApplying.by_hand(database, self.RULES, RulesValue(rules=(self.NO_FEET,)))
+        (step,) = TestApplying.apply(database, load_site(site_file(tmp_path, plain)))
+        assert (step.subject, step.verdict) == (self.RULES, Verdict.KEPT)
+        assert step.lines()[-1] == '  + rule surfaces-only = "always: PACS gets surface-segmentation"'
+
+    def test_a_rule_for_a_peer_that_is_not_there_is_refused(self, database, institution_id):
+        only = Rule(name="only", send={"PACS3": ()})
+        with pytest.raises(ConfigurationError, match=r"rule 'only' sends to 'PACS3', which is no peer of 'demo'"):
+            TestApplying.by_hand(database, self.RULES, RulesValue(rules=(only,)))
+
+    def test_an_undone_change_of_rules_puts_the_former_rules_back(self, database, institution_id):
+        former = RulesValue(rules=(self.NO_FEET,))
+        TestApplying.by_hand(database, self.RULES, former)
+        removal = TestApplying.by_hand(database, self.RULES, None)
+        assert self.RULES not in TestApplying.current(database)
+        with database.begin() as connection:
+            admin.undo(connection, removal.id, who="root@host", source="command line")
+        assert TestApplying.current(database)[self.RULES] == former
 
 
 def wait_for_delivery(connection, institution_id):

@@ -1,4 +1,4 @@
-"""What administrators set, and the history of every change: institutions, called AE titles, peers, users' roles.
+"""What administrators set, and the history of every change: institutions, called AE titles, peers, rules, users' roles.
 
 One door for the command line, the web and `site.toml`: `change` reads what is there, writes what shall be there and
 records both, so that `undo` can put it back. An undo is itself a change, which names the one that it undoes.
@@ -185,7 +185,7 @@ def _check_that_the_institution_is_there(connection: Connection, subject: Subjec
 def _obstacle(subject: Subject, after: Value | None) -> str:
     """What a broken constraint of the tables means to an administrator."""
     if after is None and subject.kind is SubjectKind.INSTITUTION:
-        rest = "peers, users and sources"
+        rest = "peers, rules, users and sources"
         return f"{subject} still has {rest}, or studies, and cannot be removed; remove {rest} first"
     if after is None:
         return f"{subject} is still in use and cannot be removed"

@@ -14,11 +14,21 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
 from pipeline.records import tables, users
-from pipeline.site_values import InstitutionValue, PeerValue, SourceValue, Subject, SubjectKind, UserValue, Value
+from pipeline.rules import OTHERS
+from pipeline.site_values import (
+    InstitutionValue,
+    PeerValue,
+    RulesValue,
+    SourceValue,
+    Subject,
+    SubjectKind,
+    UserValue,
+    Value,
+)
 
 
 def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Value]:
-    """The institution itself, its peers, its users and its sources; empty where there is no such institution."""
+    """The institution itself and everything that is set below it; empty where there is no such institution."""
     row = connection.execute(select(tables.institutions).where(tables.institutions.c.slug == slug)).one_or_none()
     if row is None:
         return {}
@@ -26,8 +36,9 @@ def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Va
         name=row.name, quiet_seconds=row.quiet_seconds, called_ae_titles=_called_ae_titles(connection, row.id)
     )
     found: dict[Subject, Value] = {Subject.of_institution(slug): institution}
-    found |= _peers(connection, slug, row.id) | _users(connection, slug, row.id)
-    return found | _sources(connection, slug, row.id)
+    for read in (_peers, _rules, _users, _sources):
+        found |= read(connection, slug, row.id)
+    return found
 
 
 def write_value(connection: Connection, subject: Subject, value: Value, *, is_new: bool) -> None:
@@ -36,13 +47,15 @@ def write_value(connection: Connection, subject: Subject, value: Value, *, is_ne
     Raises:
         sqlalchemy.exc.IntegrityError: Another institution has the title already.
         InputError: Another institution has the user already.
-        ConfigurationError: A user's verification was to be taken back.
+        ConfigurationError: A user's verification was to be taken back, or a rule names a peer that is not there.
     """
     match value:
         case InstitutionValue():
             _write_institution(connection, subject.institution, value)
         case PeerValue():
             _write_peer(connection, subject, value)
+        case RulesValue():
+            _write_rules(connection, subject, value)
         case UserValue():
             if is_new:
                 _add_user(connection, subject, value)
@@ -65,6 +78,8 @@ def remove_value(connection: Connection, subject: Subject) -> None:
             _remove_institution(connection, subject.institution)
         case SubjectKind.PEER:
             _remove_peer(connection, subject)
+        case SubjectKind.RULES:
+            _remove_rules(connection, subject)
         case SubjectKind.USER:
             users.remove_user(connection, user_id=_user(connection, subject).id)
         case SubjectKind.SOURCE:
@@ -165,6 +180,30 @@ def _remove_peer(connection: Connection, subject: Subject) -> None:
             "them delivered or given up"
         )
     connection.execute(delete(peers).where(key))
+
+
+def _rules(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
+    row = connection.execute(_of_institution(tables.rules, institution_id)).one_or_none()
+    return {} if row is None else {Subject.of_rules(slug): RulesValue.model_validate({"rules": row.in_order})}
+
+
+def _write_rules(connection: Connection, subject: Subject, value: RulesValue) -> None:
+    institution_id = _institution_id(connection, subject.institution)
+    known = {row.ae_title for row in connection.execute(_of_institution(tables.peers, institution_id))}
+    for rule in value.rules:
+        for peer in sorted(set(rule.send) - known - {OTHERS}):
+            raise ConfigurationError(
+                f"{subject}: rule {rule.name!r} sends to {peer!r}, which is no peer of {subject.institution!r}; "
+                "`bonecraft peers list` shows them"
+            )
+    said = {"in_order": value.to_json()["rules"]}
+    statement = upsert(tables.rules).values(institution_id=institution_id, **said)
+    connection.execute(statement.on_conflict_do_update(index_elements=[tables.rules.c.institution_id], set_=said))
+
+
+def _remove_rules(connection: Connection, subject: Subject) -> None:
+    institution_id = _institution_id(connection, subject.institution)
+    connection.execute(delete(tables.rules).where(tables.rules.c.institution_id == institution_id))
 
 
 def _users(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:

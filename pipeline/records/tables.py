@@ -37,10 +37,22 @@ metadata = MetaData(
     }
 )
 
-STUDY_STATES: Final = ("receiving", "queued", "running", "reconstructed", "refused", "failed", "out-of-scope")
+STUDY_STATES: Final = (
+    "receiving",
+    "queued",
+    "running",
+    "reconstructed",
+    "refused",
+    "failed",
+    "out-of-scope",
+    "left-out",
+)
+"""`out-of-scope`: nothing in it is a radiograph. `left-out`: a rule of the institution leaves it out."""
 RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
-DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead")
-"""`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object."""
+DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead", "left-out")
+"""`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object.
+`left-out`: a rule says not to send it there."""
+PRIORITIES: Final = ("stat", "high", "routine", "low")
 COMMITMENT_SETTINGS: Final = ("auto", "never")
 ASKED_FOR_SETTINGS: Final = ("nothing", "missing-views", "priors")
 FETCH_PURPOSES: Final = ("missing-views", "prior")
@@ -131,6 +143,14 @@ peers = Table(
     _one_of("asked_for", ASKED_FOR_SETTINGS),
 )
 
+rules = Table(
+    "rules",
+    metadata,
+    Column("institution_id", ForeignKey("institutions.id"), primary_key=True),
+    Column("in_order", JSONB, nullable=False),
+)
+"""An institution's rules, as `pipeline.rules` writes them; no row where it has none."""
+
 users = Table(
     "users",
     metadata,
@@ -201,11 +221,14 @@ studies = Table(
     Column("study_description", Text, nullable=False, server_default=""),
     Column("uploaded_by", ForeignKey("users.id")),
     Column("state", Text, nullable=False, server_default="receiving"),
+    Column("left_out", Text, nullable=False, server_default=""),
+    Column("wanted_by", Text, nullable=False, server_default=""),
     _when("first_received_at", now=True),
     _when("last_received_at", now=True),
     UniqueConstraint("institution_id", "study_instance_uid"),
     _one_of("state", STUDY_STATES),
 )
+"""`left_out`: the rule that left the study out, in a sentence. `wanted_by`: who wants it processed all the same."""
 
 instances = Table(
     "instances",
@@ -263,6 +286,7 @@ reconstructions = Table(
     _institution(),
     Column("study_id", ForeignKey("studies.id"), nullable=False),
     Column("input_digest", Text, nullable=False),
+    Column("priority", Text, nullable=False, server_default="routine"),
     Column("instance_ids", ARRAY(UUID(as_uuid=True)), nullable=False),
     Column("state", Text, nullable=False, server_default="queued"),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -276,6 +300,7 @@ reconstructions = Table(
     _when("finished_at", nullable=True),
     UniqueConstraint("study_id", "input_digest"),
     _one_of("state", RECONSTRUCTION_STATES),
+    _one_of("priority", PRIORITIES),
 )
 """`fraction` is in per cent. `problem` is a sentence for people; `traceback` is for the dead letter."""
 
