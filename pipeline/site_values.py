@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -107,6 +108,13 @@ def _fingerprint(text: str) -> str:
     return digits
 
 
+def _time_zone(text: str) -> str:
+    """A name of the IANA time zone database; empty: none."""
+    if text and text not in available_timezones():
+        raise ValueError(f"{text!r} is no time zone; for example 'Europe/Berlin'")
+    return text
+
+
 def _email(text: str) -> str:
     if not EMAIL.fullmatch(text):
         raise ValueError(f"{text!r} is not an e-mail address")
@@ -127,6 +135,8 @@ Email = Annotated[str, AfterValidator(_email)]
 Url = Annotated[str, AfterValidator(_url)]
 File = Annotated[str, AfterValidator(_file)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Days = Annotated[int, Field(ge=0, le=36_500, strict=True)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 class Value(BaseModel):
@@ -144,11 +154,29 @@ class Value(BaseModel):
 
 
 class InstitutionValue(Value):
-    """An institution: who answers to which called AE titles, and how long a study must be quiet to be complete."""
+    """An institution: who answers to which called AE titles, when a study is complete, how long what is kept.
+
+    Attributes:
+        name: What people call it.
+        called_ae_titles: What modalities call.
+        quiet_seconds: So long without a new image and a study counts as complete.
+        time_zone: Where its clocks are (`Europe/Berlin`); empty: where this machine's are.
+        keep_images_days: So many days what was received is kept; 0, here and below: for ever.
+        keep_results_days: The same for results.
+        keep_replaced_results_days: The same for results that a newer one has replaced.
+        keep_quarantine_days: The same for what could not be taken in.
+        keep_rejected_attempts_days: The same for the list of who was turned away.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     called_ae_titles: Annotated[tuple[AeTitle, ...], AfterValidator(_sorted_once)] = ()
     quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+    time_zone: TimeZone = ""
+    keep_images_days: Days = 0
+    keep_results_days: Days = 0
+    keep_replaced_results_days: Days = 0
+    keep_quarantine_days: Days = 0
+    keep_rejected_attempts_days: Days = 0
 
 
 class PeerValue(Value):
@@ -167,6 +195,7 @@ class PeerValue(Value):
         maximum_associations: So many at a time it may have open here; more are turned away, others get in.
         commitment: Whether it is asked to commit itself to keep what it got: where it offers that, or never.
         asked_for: What we ask it for by ourselves: nothing, views that a study lacks, or these and an earlier study.
+        silence_alarm: It is told when this sender has been silent for unusually long.
     """
 
     host: Host
@@ -180,6 +209,7 @@ class PeerValue(Value):
     maximum_associations: Annotated[int, Field(ge=1, le=MOST_ASSOCIATIONS)] = 32
     commitment: Literal["auto", "never"] = "auto"
     asked_for: Literal["nothing", "missing-views", "priors"] = "nothing"
+    silence_alarm: bool = True
 
     @model_validator(mode="after")
     def _a_sender_calls_from_somewhere(self) -> PeerValue:

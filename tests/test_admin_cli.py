@@ -88,6 +88,7 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "certificates": [],
             "maximum_associations": 32,
             "commitment": "auto",
+            "silence_alarm": True,
         }
     }
 

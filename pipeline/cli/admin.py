@@ -64,6 +64,13 @@ Certificates = Annotated[
 MaximumAssociations = Annotated[
     int | None, typer.Option("--maximum-associations", help="So many at a time it may have open.")
 ]
+TimeZone = Annotated[
+    str | None, typer.Option("--time-zone", help="Where its clocks are, Europe/Berlin; none: where this machine's are.")
+]
+SilenceAlarm = Annotated[
+    bool | None,
+    typer.Option("--silence-alarm/--no-silence-alarm", help="Tell when it sends nothing for unusually long."),
+]
 Commitment = Annotated[
     str | None, typer.Option("--commitment", help="Ask it to commit to keep results: auto (where it can) or never.")
 ]
@@ -89,12 +96,13 @@ def add_institution(
     name: Name = None,
     called_ae_title: CalledAeTitles = None,
     quiet_seconds: QuietSeconds = None,
+    time_zone: TimeZone = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Add an institution."""
     subject = Subject.of_institution(slug)
-    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds, time_zone=time_zone)
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
 
@@ -104,12 +112,13 @@ def set_institution(
     name: Name = None,
     called_ae_title: CalledAeTitles = None,
     quiet_seconds: QuietSeconds = None,
+    time_zone: TimeZone = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change what is said of an institution; called AE titles are replaced as a whole."""
     subject = Subject.of_institution(slug)
-    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds)
+    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds, time_zone=time_zone)
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 
 
@@ -141,6 +150,7 @@ def add_peer(
     maximum_associations: MaximumAssociations = None,
     commitment: Commitment = None,
     asked_for: AskedFor = None,
+    silence_alarm: SilenceAlarm = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -158,6 +168,7 @@ def add_peer(
         maximum_associations=maximum_associations,
         commitment=commitment,
         asked_for=asked_for,
+        silence_alarm=silence_alarm,
     )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
@@ -177,6 +188,7 @@ def set_peer(
     maximum_associations: MaximumAssociations = None,
     commitment: Commitment = None,
     asked_for: AskedFor = None,
+    silence_alarm: SilenceAlarm = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -194,6 +206,7 @@ def set_peer(
         maximum_associations=maximum_associations,
         commitment=commitment,
         asked_for=asked_for,
+        silence_alarm=silence_alarm,
     )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 

@@ -29,6 +29,7 @@ class Peer:
         asked_for: What it is asked for by the node itself: one of `ASKED_FOR_SETTINGS`.
         certificates: SHA-256 fingerprints of its own certificates or of their CAs; empty: any trusted one passes.
         maximum_associations: So many at a time it may have open.
+        silence_alarm: Whether it is told when it sends nothing for unusually long.
     """
 
     id: UUID
@@ -45,6 +46,7 @@ class Peer:
     asked_for: str = "nothing"
     certificates: tuple[str, ...] = ()
     maximum_associations: int = 32
+    silence_alarm: bool = True
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:

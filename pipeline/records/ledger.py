@@ -44,6 +44,8 @@ class LedgerEvent(StrEnum):
     COMMITMENT_REFUSED = "commitment-refused"
     COMMITMENT_GIVEN = "commitment-given"
     """We told a peer whether we keep it."""
+    REMOVED = "removed"
+    """Its bytes were removed: by retention, or by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)

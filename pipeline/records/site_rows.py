@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
@@ -33,7 +33,7 @@ def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Va
     if row is None:
         return {}
     institution = InstitutionValue(
-        name=row.name, quiet_seconds=row.quiet_seconds, called_ae_titles=_called_ae_titles(connection, row.id)
+        **_columns(row, InstitutionValue), called_ae_titles=_called_ae_titles(connection, row.id)
     )
     found: dict[Subject, Value] = {Subject.of_institution(slug): institution}
     for read in (_peers, _rules, _users, _sources):
@@ -101,13 +101,19 @@ def _database_time(connection: Connection) -> datetime:
     return now
 
 
+def _columns(row: Row[Any], kind: type[Value]) -> dict[str, Any]:
+    """The entries of a value that lie in its own row."""
+    found = {name: getattr(row, name) for name in kind.model_fields if name in row._fields}
+    return {name: tuple(sorted(said)) if isinstance(said, list) else said for name, said in found.items()}
+
+
 def _called_ae_titles(connection: Connection, institution_id: UUID) -> tuple[str, ...]:
     rows = connection.execute(_of_institution(tables.called_ae_titles, institution_id))
     return tuple(sorted(row.ae_title for row in rows))
 
 
 def _write_institution(connection: Connection, slug: str, value: InstitutionValue) -> None:
-    said = {"name": value.name, "quiet_seconds": value.quiet_seconds}
+    said = value.model_dump(mode="json", exclude={"called_ae_titles"})
     statement = upsert(tables.institutions).values(slug=slug, **said)
     connection.execute(statement.on_conflict_do_update(index_elements=[tables.institutions.c.slug], set_=said))
     institution_id = _institution_id(connection, slug)
@@ -126,40 +132,13 @@ def _remove_institution(connection: Connection, slug: str) -> None:
 
 def _peers(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
     rows = connection.execute(_of_institution(tables.peers, institution_id).order_by(tables.peers.c.ae_title))
-    return {
-        Subject.of_peer(slug, row.ae_title): PeerValue.model_construct(
-            host=row.host,
-            port=row.port,
-            allow_from=tuple(sorted(row.allow_from)),
-            sends=row.sends,
-            receives=row.receives,
-            tls=row.tls,
-            requires_certificate=row.requires_certificate,
-            certificates=tuple(sorted(row.certificates)),
-            maximum_associations=row.maximum_associations,
-            commitment=row.commitment,
-            asked_for=row.asked_for,
-        )
-        for row in rows
-    }
+    return {Subject.of_peer(slug, row.ae_title): PeerValue.model_construct(**_columns(row, PeerValue)) for row in rows}
 
 
 def _write_peer(connection: Connection, subject: Subject, value: PeerValue) -> None:
     """In place where the peer is known, so that its deliveries stay its own."""
     peers = tables.peers
-    said = {
-        "host": value.host,
-        "port": value.port,
-        "allow_from": list(value.allow_from),
-        "sends": value.sends,
-        "receives": value.receives,
-        "tls": value.tls,
-        "requires_certificate": value.requires_certificate,
-        "certificates": list(value.certificates),
-        "maximum_associations": value.maximum_associations,
-        "commitment": value.commitment,
-        "asked_for": value.asked_for,
-    }
+    said = value.model_dump(mode="json")
     key = {"institution_id": _institution_id(connection, subject.institution), "ae_title": subject.name}
     statement = upsert(peers).values(**key, **said)
     connection.execute(

@@ -71,6 +71,7 @@ LEDGER_EVENTS: Final = (
     "committed",
     "commitment-refused",
     "commitment-given",
+    "removed",
 )
 INSTANCE_ROLES: Final = ("radiograph", "out-of-scope", "own-result")
 REJECT_REASONS: Final = (
@@ -104,6 +105,11 @@ def _when(name: str, *, now: bool = False, nullable: bool = False) -> Column[obj
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
 
 
+def _days(*names: str) -> list[Column[object]]:
+    """So many days each; 0: for ever."""
+    return [Column(f"{name}_days", Integer, nullable=False, server_default="0") for name in names]
+
+
 institutions = Table(
     "institutions",
     metadata,
@@ -111,6 +117,8 @@ institutions = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("quiet_seconds", Integer, nullable=False, server_default="60"),
+    Column("time_zone", Text, nullable=False, server_default=""),
+    *_days("keep_images", "keep_results", "keep_replaced_results", "keep_quarantine", "keep_rejected_attempts"),
     _when("created_at", now=True),
 )
 
@@ -138,6 +146,7 @@ peers = Table(
     Column("asked_for", Text, nullable=False, server_default="nothing"),
     Column("certificates", ARRAY(Text), nullable=False, server_default="{}"),
     Column("maximum_associations", Integer, nullable=False, server_default="32"),
+    Column("silence_alarm", Boolean, nullable=False, server_default="true"),
     UniqueConstraint("institution_id", "ae_title"),
     _one_of("commitment", COMMITMENT_SETTINGS),
     _one_of("asked_for", ASKED_FOR_SETTINGS),
@@ -225,6 +234,7 @@ studies = Table(
     Column("wanted_by", Text, nullable=False, server_default=""),
     _when("first_received_at", now=True),
     _when("last_received_at", now=True),
+    _when("results_removed_at", nullable=True),
     UniqueConstraint("institution_id", "study_instance_uid"),
     _one_of("state", STUDY_STATES),
 )
@@ -250,6 +260,7 @@ instances = Table(
     Column("called_ae_title", Text, nullable=False),
     Column("received_from", Text, nullable=False, server_default=""),
     _when("received_at", now=True),
+    _when("removed_at", nullable=True),
     UniqueConstraint("institution_id", "sop_instance_uid", "digest"),
     _one_of("role", INSTANCE_ROLES),
 )
@@ -257,7 +268,7 @@ instances = Table(
 
 Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use and
 the second is marked `superseded`; where the first was uploaded by somebody and the second is a device's, the other way
-round.
+round. Of one that was removed by retention (`removed_at`) the bytes are gone.
 """
 
 quarantine = Table(
@@ -432,6 +443,8 @@ ledger = Table(
 No foreign keys: evidence outlives what it tells of.
 """
 
+Index("ix_ledger_recorded_at", ledger.c.recorded_at, postgresql_using="brin")
+
 ledger_seals = Table(
     "ledger_seals",
     metadata,
@@ -447,6 +460,26 @@ ledger_unsealed = Table(
     Column("entry_id", BigInteger, primary_key=True, autoincrement=False),
 )
 """Entries that wait to be put into the chain; a moment later they are."""
+
+unreferenced_blobs = Table(
+    "unreferenced_blobs",
+    metadata,
+    Column("blob_key", Text, primary_key=True),
+    _when("listed_at", now=True),
+)
+"""Blobs whose rows were removed: they go too, unless another row refers to them."""
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("institution_id", UUID(as_uuid=True), primary_key=True),
+    Column("calling_ae_title", Text, primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("images", Integer, nullable=False),
+    Column("studies", Integer, nullable=False),
+    _when("last_at"),
+)
+"""What each sender sent in each hour, counted from `ledger`."""
 
 Index(
     "ix_result_sets_current",

@@ -178,6 +178,7 @@ export interface Peer {
   maximum_associations: number;
   commitment: "auto" | "never";
   asked_for: "nothing" | "missing-views" | "priors";
+  silence_alarm: boolean;
 }
 
 export interface Change {

@@ -22,6 +22,7 @@ const NEW_PEER: Peer = {
   maximum_associations: 32,
   commitment: "auto",
   asked_for: "nothing",
+  silence_alarm: true,
 };
 
 async function echo(peer: Peer): Promise<Check> {
@@ -151,6 +152,11 @@ function Editor({ peer, propose, close }: EditorProps) {
           label="commits itself to keep them, where it can"
           value={draft.commitment === "auto"}
           onValue={(asked) => setDraft({ ...draft, commitment: asked ? "auto" : "never" })}
+        />
+        <Tick
+          label="tell when it is silent for unusually long"
+          value={draft.silence_alarm}
+          onValue={(silence_alarm) => setDraft({ ...draft, silence_alarm })}
         />
       </div>
       <div class="flex items-end justify-end gap-2 sm:col-start-3">
