@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from pipeline.records.tables import called_ae_titles, institutions, peers
 
@@ -60,20 +61,20 @@ def find_peer(connection: Connection, institution_id: UUID, ae_title: str) -> Pe
     """The institution's peer of this AE title."""
     wanted = (peers.c.institution_id == institution_id) & (peers.c.ae_title == ae_title)
     row = connection.execute(select(peers).where(wanted)).mappings().one_or_none()
-    return None if row is None else _peer(dict(row))
+    return None if row is None else as_peer(row)
 
 
 def get_peer(connection: Connection, peer_id: UUID) -> Peer | None:
     """The peer of this row; None where it was removed."""
     row = connection.execute(select(peers).where(peers.c.id == peer_id)).mappings().one_or_none()
-    return None if row is None else _peer(dict(row))
+    return None if row is None else as_peer(row)
 
 
 def every_peer(connection: Connection) -> tuple[tuple[str, Peer], ...]:
     """All peers, each with its institution's slug, in their order."""
     query = select(institutions.c.slug, peers).join_from(peers, institutions)
     rows = connection.execute(query.order_by(institutions.c.slug, peers.c.ae_title)).mappings()
-    return tuple((row["slug"], _peer({name: row[name] for name in Peer.__dataclass_fields__})) for row in rows)
+    return tuple((row["slug"], as_peer(row)) for row in rows)
 
 
 def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:
@@ -97,6 +98,7 @@ def called_ae_titles_by_institution(connection: Connection) -> dict[str, list[st
     return titles
 
 
-def _peer(row: dict[str, object]) -> Peer:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-    return Peer(**fields)  # type: ignore[arg-type]
+def as_peer(row: RowMapping) -> Peer:
+    """A row that holds the columns of `peers`."""
+    said: dict[str, Any] = {name: row[name] for name in Peer.__dataclass_fields__}
+    return Peer(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})

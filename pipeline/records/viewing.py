@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, select
 
-from pipeline.records.directory import Peer
+from pipeline.records.directory import Peer, as_peer
 from pipeline.records.studies import StudyScope, in_scope
 from pipeline.records.tables import deliveries, institutions, peers, result_files, result_sets
 
@@ -51,8 +51,7 @@ def institution_choices(connection: Connection) -> tuple[InstitutionChoice, ...]
 def peers_of(connection: Connection, institution_id: UUID) -> tuple[Peer, ...]:
     """An institution's peers, by AE title."""
     query = select(peers).where(peers.c.institution_id == institution_id).order_by(peers.c.ae_title)
-    rows = connection.execute(query).mappings()
-    return tuple(Peer(**{**row, "allow_from": tuple(row["allow_from"])}) for row in rows)
+    return tuple(map(as_peer, connection.execute(query).mappings()))
 
 
 def deliveries_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[DeliveryLine, ...]:
