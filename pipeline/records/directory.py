@@ -100,5 +100,7 @@ def called_ae_titles_by_institution(connection: Connection) -> dict[str, list[st
 
 def as_peer(row: RowMapping) -> Peer:
     """A row that holds the columns of `peers`."""
-    said: dict[str, Any] = {name: row[name] for name in Peer.__dataclass_fields__}
-    return Peer(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    said: dict[str, Any] = {}
+    for name in Peer.__dataclass_fields__:
+        said[name] = tuple(row[name]) if isinstance(row[name], list) else row[name]
+    return Peer(**said)
