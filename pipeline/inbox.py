@@ -69,6 +69,7 @@ class Incoming:
         sop_instance_uid: What the C-STORE command says it is; None where there was no command.
         uploaded_by: The person who uploaded it; None for the institution's own devices.
         own_studies_only: That person may add only to studies that they uploaded themselves.
+        fetched_by: The service by which we fetched it (`C-GET`); empty where it was sent to us unasked.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class Incoming:
     sop_instance_uid: str | None = None
     uploaded_by: UUID | None = None
     own_studies_only: bool = False
+    fetched_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +225,8 @@ def _entry(
         "digest": blob.digest,
         "size": blob.size,
     }
+    if incoming.fetched_by:
+        origin["fetched_by"] = incoming.fetched_by
     return NewEntry(
         institution_id=incoming.institution_id,
         event=event,

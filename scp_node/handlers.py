@@ -241,13 +241,14 @@ class Handlers:
             raise OutOfSpace(f"less than {self._minimum_free_megabytes} MB free: add space to the data folder")
         called, calling = _ae_titles(event)
         incoming = Incoming(
-            path=_received_file(request),
+            path=received_file(request),
             institution_id=admitted.institution_id,
             calling_ae_title=calling,
             called_ae_title=called,
             received_from=event.assoc.requestor.address,
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            fetched_by="C-MOVE" if request.MoveOriginatorApplicationEntityTitle else "",
         )
         return accept(self._database, self._store, incoming, now=self._clock())
 
@@ -277,7 +278,7 @@ def _connection(event: evt.Event) -> socket.socket | None:
     return transport.socket if transport is not None else None
 
 
-def _received_file(request: C_STORE) -> Path:
+def received_file(request: C_STORE) -> Path:
     """The whole dataset, as a file; pynetdicom removes it after the handler has answered."""
     file: IncomingFile | None = getattr(request, "_dataset_file", None)
     if file is None:

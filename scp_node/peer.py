@@ -84,6 +84,7 @@ def open_association(
     calling: str,
     contexts: Sequence[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end of the block.
 
@@ -92,6 +93,7 @@ def open_association(
         calling: As whom.
         contexts: What to propose.
         roles: In which roles, where not in that of the one that asks.
+        handlers: For what the peer asks of us on it.
 
     Raises:
         ConnectionProblem: There is none, and why.
@@ -103,7 +105,7 @@ def open_association(
     with ExitStack() as sockets:
         # pynetdicom forgets to close the socket where the other side hung up first.
         keep = (evt.EVT_CONN_OPEN, lambda event: sockets.enter_context(event.assoc.dul.socket.socket))
-        association = _associate(target, calling, contexts, roles, [keep])
+        association = _associate(target, calling, contexts, roles, [keep, *handlers])
         if not association.is_established:
             raise ConnectionProblem(_why_not(association, target, calling), is_rejection=association.is_rejected)
         try:

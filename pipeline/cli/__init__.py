@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "prove": ("pipeline.cli.prove", "Show what became of an instance; verify the ledger."),
     "quarantine": ("pipeline.cli.quarantine", "List what was received but could not be taken in."),
     "send": ("pipeline.cli.network:send_app", "Send DICOM files by C-STORE."),
+    "pull": ("pipeline.cli.pull", "Fetch images from a peer (C-FIND, then C-GET or C-MOVE)."),
     "echo": ("pipeline.cli.network:echo_app", "Ask a DICOM peer whether it is there (C-ECHO)."),
     "doctor": ("pipeline.cli.doctor", "Look over the node and its peers: OK, or the exact change to make."),
     "conformance": ("pipeline.cli.conformance", "Print the DICOM Conformance Statement of this node."),

@@ -104,8 +104,9 @@ def sentence(entry: Entry) -> str:
         case LedgerEvent.RECEIVED | LedgerEvent.QUARANTINED:
             called = f", called as {facts['called_ae_title']}" if facts["called_ae_title"] else ""
             sender = f"{facts['calling_ae_title']} {facts['address']}".strip()
+            fetched = f", fetched by {facts['fetched_by']}" if "fetched_by" in facts else ""
             what = facts.get("outcome") or f"{facts['problem']}: {facts['reason']}"
-            return f"from {sender}{called}; {what}; {facts['size']} bytes, SHA-256 {facts['digest']}"
+            return f"from {sender}{called}{fetched}; {what}; {facts['size']} bytes, SHA-256 {facts['digest']}"
         case LedgerEvent.USED:
             models = ", ".join(f"{name} {version}" for name, version in facts["models"].items())
             return f"by reconstruction {facts['reconstruction']}, {facts['state']}; models: {models or 'none'}"

@@ -1,0 +1,236 @@
+"""What the node asks peers for by itself: views that a study lacks, and an earlier study to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, union, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.records.tables import fetches, instances, institutions, peers, result_files, studies
+
+MISSING_VIEWS: Final = "missing-views"
+PRIOR: Final = "prior"
+
+ASK_AFTER: Final = timedelta(seconds=10)
+"""So long after its last image a study is asked for elsewhere: its sender seems done, and settling still waits."""
+ASK_FOR: Final = timedelta(hours=1)
+"""Nobody is asked about what came longer ago, as when a peer is set to be asked for the first time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A study that a peer may be asked about, and has not been.
+
+    Attributes:
+        institution_id: Whose.
+        study_id: Its row.
+        peer_id: Whom to ask.
+        wants_prior: Whether the peer is asked for earlier studies, too.
+    """
+
+    institution_id: UUID
+    study_id: UUID
+    peer_id: UUID
+    wants_prior: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueFetch:
+    """What a peer is to be asked for now.
+
+    Attributes:
+        id: Its row.
+        institution_id: Whose.
+        study_id: The study that lacks something.
+        purpose: `missing-views` or `prior`.
+        attempts: How often it was tried, with this time.
+        planned_at: Since when it is wanted.
+        study_instance_uid: Of that study.
+        patient_id: Its patient; empty where nobody said.
+        patient_name: The same.
+        study_date: Its date, YYYYMMDD; empty where nobody said.
+    """
+
+    id: UUID
+    institution_id: UUID
+    study_id: UUID
+    purpose: str
+    attempts: int
+    planned_at: datetime
+    study_instance_uid: str
+    patient_id: str
+    patient_name: str
+    study_date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchLine:
+    """How a fetch stands, for people. No patient data."""
+
+    peer: str
+    study_id: UUID
+    purpose: str
+    state: str
+    attempts: int
+    images: int
+    problem: str
+    planned_at: datetime
+    next_attempt_at: datetime
+
+
+def held(connection: Connection, institution_id: UUID, sop_instance_uids: Iterable[str]) -> set[str]:
+    """Which of these instances the institution has, as received or as results of ours."""
+    wanted = list(sop_instance_uids)
+    both = union(
+        *(
+            select(table.c.sop_instance_uid).where(
+                table.c.institution_id == institution_id, table.c.sop_instance_uid.in_(wanted)
+            )
+            for table in (instances, result_files)
+        )
+    )
+    return set(connection.execute(both).scalars())
+
+
+def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...]:
+    """Studies that have been quiet for a moment and that somebody may be asked about; not what was fetched itself."""
+    is_asked = exists().where(fetches.c.study_id == studies.c.id, fetches.c.peer_id == peers.c.id)
+    was_fetched = exists().where(
+        fetches.c.institution_id == studies.c.institution_id,
+        fetches.c.fetched_study_uid == studies.c.study_instance_uid,
+    )
+    rows = connection.execute(
+        select(
+            studies.c.institution_id,
+            studies.c.id.label("study_id"),
+            peers.c.id.label("peer_id"),
+            (peers.c.asked_for == "priors").label("wants_prior"),
+        )
+        .join_from(studies, peers, peers.c.institution_id == studies.c.institution_id)
+        .where(
+            peers.c.asked_for != "nothing",
+            studies.c.uploaded_by.is_(None),
+            studies.c.state != "out-of-scope",
+            studies.c.last_received_at.between(now - ASK_FOR, now - ASK_AFTER),
+            ~is_asked,
+            ~was_fetched,
+        )
+        .order_by(studies.c.last_received_at)
+    )
+    return tuple(Candidate(**row) for row in rows.mappings())
+
+
+def plan(connection: Connection, candidate: Candidate, purpose: str, *, now: datetime) -> None:
+    """Have the peer asked; once for each study."""
+    row = {
+        "institution_id": candidate.institution_id,
+        "study_id": candidate.study_id,
+        "peer_id": candidate.peer_id,
+        "purpose": purpose,
+        "planned_at": now,
+        "next_attempt_at": now,
+    }
+    connection.execute(insert(fetches).values(**row).on_conflict_do_nothing())
+
+
+def peers_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
+    """The peers that are to be asked for something now, the longest wait first."""
+    rows = connection.execute(
+        select(fetches.c.peer_id)
+        .where(_is_due(now))
+        .group_by(fetches.c.peer_id)
+        .order_by(func.min(fetches.c.planned_at))
+    )
+    return tuple(rows.scalars())
+
+
+def claim_due(connection: Connection, peer_id: UUID, *, now: datetime, lease: timedelta) -> DueFetch | None:
+    """The next thing to ask a peer for; nobody else gets it until the lease ends."""
+    columns = (fetches.c[name] for name in ("id", "institution_id", "study_id", "purpose", "attempts", "planned_at"))
+    of_study = (studies.c[name] for name in ("study_instance_uid", "patient_id", "patient_name", "study_date"))
+    row = (
+        connection.execute(
+            select(*columns, *of_study)
+            .join_from(fetches, studies)
+            .where(fetches.c.peer_id == peer_id, _is_due(now))
+            .order_by(fetches.c.planned_at)
+            .limit(1)
+            .with_for_update(of=fetches, skip_locked=True)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    due = DueFetch(**{**row, "attempts": row["attempts"] + 1})
+    _change(connection, due.id, attempts=due.attempts, next_attempt_at=now + lease)
+    return due
+
+
+def mark_fetched(connection: Connection, fetch_id: UUID, *, images: int, study_uid: str, now: datetime) -> None:
+    """So many images came; `study_uid` names the prior."""
+    said = {"state": "fetched", "images": images, "fetched_study_uid": study_uid, "problem": ""}
+    _change(connection, fetch_id, finished_at=now, **said)
+
+
+def name_prior(connection: Connection, fetch_id: UUID, study_uid: str) -> None:
+    """Which study is fetched, before its first image comes: so nobody asks for a prior of the prior."""
+    _change(connection, fetch_id, fetched_study_uid=study_uid)
+
+
+def mark_nothing(connection: Connection, fetch_id: UUID, *, again: datetime | None, now: datetime) -> None:
+    """The peer has nothing that we lack; it is asked `again` or no more."""
+    if again is not None:
+        _change(connection, fetch_id, next_attempt_at=again, problem="")
+    else:
+        _change(connection, fetch_id, state="nothing", finished_at=now, problem="")
+
+
+def mark_failed(
+    connection: Connection, peer_id: UUID, fetch_id: UUID, *, problem: str, again: datetime | None, now: datetime
+) -> None:
+    """It went wrong; whatever the peer is to be asked for waits as long, or this is given up (`again` is None)."""
+    if again is None:
+        _change(connection, fetch_id, state="given-up", problem=problem, finished_at=now)
+        return
+    _change(connection, fetch_id, problem=problem)
+    waiting = and_(fetches.c.peer_id == peer_id, fetches.c.state == "pending")
+    connection.execute(update(fetches).where(waiting).values(next_attempt_at=again))
+
+
+def lines(connection: Connection, *, last: int) -> tuple[FetchLine, ...]:
+    """What is asked for, and what was given up lately."""
+    names = ("study_id", "purpose", "state", "attempts", "images", "problem", "planned_at", "next_attempt_at")
+    rows = connection.execute(
+        select(peers.c.ae_title.label("peer"), *(fetches.c[name] for name in names))
+        .join_from(fetches, peers)
+        .where(or_(fetches.c.state == "pending", fetches.c.state == "given-up"))
+        .order_by(fetches.c.planned_at.desc())
+        .limit(last)
+    )
+    return tuple(FetchLine(**row) for row in rows.mappings())
+
+
+def count_by_state(connection: Connection) -> dict[str, int]:
+    """How many there are of each of `FETCH_STATES`."""
+    rows = connection.execute(select(fetches.c.state, func.count()).group_by(fetches.c.state))
+    return {state: int(count) for state, count in rows}
+
+
+def institution_slug(connection: Connection, institution_id: UUID) -> str:
+    """The short name of the institution."""
+    found: str = connection.execute(select(institutions.c.slug).where(institutions.c.id == institution_id)).scalar_one()
+    return found
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(fetches.c.state == "pending", fetches.c.next_attempt_at <= now)
+
+
+def _change(connection: Connection, fetch_id: UUID, **values: object) -> None:
+    connection.execute(update(fetches).where(fetches.c.id == fetch_id).values(**values))

@@ -1,0 +1,91 @@
+"""How a peer of the records is reached for pulling, and where what it sends goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from pipeline.addresses import DEFAULT_AE_TITLE
+from pipeline.database import Database
+from pipeline.errors import InputError
+from pipeline.records.directory import Peer, every_peer, first_called_ae_title
+from pipeline.settings import NodeSettings
+from pipeline.store import Store
+from scp_node.incoming import receive_into
+from scp_node.peer import target_of
+from scp_node.pull import Archive, DimseArchive, Intake
+from scp_node.tls import TlsFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """To a peer that is pulled from."""
+
+    archive: Archive
+    intake: Intake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """To every peer of the node.
+
+    Attributes:
+        database: The node's records.
+        store: Where what is pulled goes.
+        settings: The node's.
+    """
+
+    database: Database
+    store: Store
+    settings: NodeSettings
+
+    @property
+    def folder(self) -> Path:
+        """Where datasets lie while they come in."""
+        return self.settings.data_folder.absolute() / "incoming"
+
+    def open(self) -> None:
+        """Have what comes by C-GET written to files of the store's file system, in this process from now on."""
+        receive_into(self.folder, minimum_free_megabytes=self.settings.minimum_free_megabytes)
+
+    def to(self, peer: Peer) -> Line:
+        """To this peer, as its settings say.
+
+        Raises:
+            TransientError: The records cannot be asked.
+        """
+        with self.database.begin() as connection:
+            calling = first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE
+        archive = DimseArchive(
+            target=target_of(peer, TlsFiles.of(self.settings)),
+            calling=calling,
+            listener_port=self.settings.dicom_port if self.settings.dicom_plain else self.settings.dicom_tls_port,
+            may_send=peer.sends,
+        )
+        intake = Intake(
+            database=self.database,
+            store=self.store,
+            folder=self.folder,
+            minimum_free_megabytes=self.settings.minimum_free_megabytes,
+            institution_id=peer.institution_id,
+            from_title=peer.ae_title,
+            to_title=calling,
+            address=peer.host,
+        )
+        return Line(archive=archive, intake=intake)
+
+
+def named_peer(connection: Connection, name: str) -> Peer:
+    """The peer of that AE title, or INSTITUTION/TITLE where several institutions have one.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    known = {f"{slug}/{peer.ae_title}": peer for slug, peer in every_peer(connection)}
+    found = [full for full in known if name in (full, full.partition("/")[2])]
+    if len(found) != 1:
+        there_are = ", ".join(known) or "none yet"
+        raise InputError(f"{'several peers' if found else 'no peer'} {name!r}; there are: {there_are}")
+    return known[found[0]]

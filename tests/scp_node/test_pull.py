@@ -1,0 +1,270 @@
+"""Images are pulled from archives of others: by C-GET, by C-MOVE to the node's own listener, once each."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select
+
+from pipeline.database import Database
+from pipeline.errors import InputError
+from pipeline.records import tables
+from pipeline.settings import NodeSettings
+from pipeline.store import Store
+from scp_node.peer import ConnectionProblem, Target
+from scp_node.pull import RADIOGRAPHS, Plan, look, pull
+from scp_node.pull_command import chosen
+from scp_node.pull_lines import Line, Lines, named_peer
+from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted
+from scp_node.sending import OutgoingFile, send_files
+from tests.factories import make_dx, save, stable_uid
+from tests.listening import RunningListener
+from tests.peers import OrthancPeer, free_port
+from tests.scp_node.archives import running_dcmqrscp
+
+WANTED = Wanted(modalities=RADIOGRAPHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """The node that pulls: its records, and its peers."""
+
+    database: Database
+    institution_id: UUID
+    lines: Lines
+
+    def add_peer(self, ae_title: str, port: int, **more: object) -> Line:
+        facts = {"ae_title": ae_title, "host": "127.0.0.1", "port": port, "allow_from": ["127.0.0.0/8"], **more}
+        with self.database.begin() as connection:
+            connection.execute(insert(tables.peers).values(institution_id=self.institution_id, **facts))
+            return self.lines.to(named_peer(connection, ae_title))
+
+    def instances(self, study: str) -> list[dict[str, object]]:
+        """What the records hold of a study."""
+        joined = tables.instances.join(tables.studies)
+        mine = tables.studies.c.study_instance_uid == stable_uid(study, "study")
+        with self.database.begin() as connection:
+            rows = connection.execute(select(tables.instances).select_from(joined).where(mine)).mappings()
+            return [dict(row) for row in rows]
+
+    def received(self) -> list[dict[str, object]]:
+        """What the ledger says of how they came."""
+        query = select(tables.ledger.c.facts).where(tables.ledger.c.event == "received").order_by(tables.ledger.c.id)
+        with self.database.begin() as connection:
+            return list(connection.execute(query).scalars())
+
+
+@pytest.fixture
+def node(database: Database, store: Store, institution_id: UUID, tmp_path: Path) -> Node:
+    settings = NodeSettings(data_folder=tmp_path / "data", dicom_port=11112, minimum_free_megabytes=0)
+    lines = Lines(database=database, store=store, settings=settings)
+    lines.open()
+    return Node(database=database, institution_id=institution_id, lines=lines)
+
+
+def give(target: Target, folder: Path, study: str, views: Sequence[str] = ("AP", "LATERAL")) -> str:
+    """Put radiographs into an archive; gives the StudyInstanceUID."""
+    files = [OutgoingFile.read(save(make_dx(study=study, view=view), folder / f"{study}-{view}.dcm")) for view in views]
+    assert all(not outcome.problem for outcome in send_files(files, target, calling="BONECRAFT"))
+    return stable_uid(study, "study")
+
+
+def at(orthanc: OrthancPeer) -> Target:
+    return Target(ae_title=orthanc.ae_title, host=orthanc.host, port=orthanc.dicom_port)
+
+
+def pull_study(line: Line, uid: str, wanted: Wanted = WANTED) -> tuple[int, int, int]:
+    """Gives what is there, what was here before and what came."""
+    plan = look(line.archive, line.intake, uid, wanted)
+    pulled = pull(line.archive, line.intake, plan, lambda _done: None)
+    return len(plan.images), len(plan.had), len(pulled.fetched)
+
+
+def test_a_study_comes_from_orthanc_by_c_get_and_says_so(node: Node, orthanc: OrthancPeer, tmp_path: Path) -> None:
+    uid = give(at(orthanc), tmp_path, "get from orthanc")
+    line = node.add_peer("ORTHANC", orthanc.dicom_port)
+    assert pull_study(line, uid) == (2, 0, 2)
+    assert {row["role"] for row in node.instances("get from orthanc")} == {"radiograph"}
+    assert [(f["calling_ae_title"], f["fetched_by"], f["called_ae_title"]) for f in node.received()] == [
+        ("ORTHANC", "C-GET", "BONECRAFT")
+    ] * 2
+    assert not list(node.lines.folder.iterdir()), "a pulled file was left behind"
+
+
+def test_what_is_here_is_not_fetched_again(node: Node, orthanc: OrthancPeer, tmp_path: Path) -> None:
+    uid = give(at(orthanc), tmp_path, "twice", ["AP"])
+    line = node.add_peer("ORTHANC", orthanc.dicom_port)
+    pull_study(line, uid)
+    give(at(orthanc), tmp_path, "twice", ["LATERAL"])
+    assert pull_study(line, uid) == (2, 1, 1)
+    assert pull_study(line, uid) == (2, 2, 0)
+    assert len(node.received()) == 2
+
+
+def test_other_modalities_are_left_where_they_are(node: Node, orthanc: OrthancPeer, tmp_path: Path) -> None:
+    uid = give(at(orthanc), tmp_path, "other modality")
+    line = node.add_peer("ORTHANC", orthanc.dicom_port)
+    assert pull_study(line, uid, Wanted(modalities=("MR",))) == (0, 0, 0)
+    one = Wanted(modalities=RADIOGRAPHS, series_instance_uid=stable_uid("other modality", "series", "AP", "R"))
+    assert pull_study(line, uid, one) == (1, 0, 1)
+
+
+def test_images_come_compressed_as_the_archive_holds_them(
+    node: Node, orthanc: OrthancPeer, tmp_path: Path, dcmtk: Callable[[str], Path]
+) -> None:
+    plain, compressed = save(make_dx(study="jpeg"), tmp_path / "plain.dcm"), tmp_path / "jpeg.dcm"
+    subprocess.run([dcmtk("dcmcjpeg"), plain, compressed], check=True)
+    (outcome,) = send_files([OutgoingFile.read(compressed)], at(orthanc), calling="BONECRAFT")
+    assert not outcome.problem
+    assert pull_study(node.add_peer("ORTHANC", orthanc.dicom_port), stable_uid("jpeg", "study")) == (1, 0, 1)
+    (row,) = node.instances("jpeg")
+    assert row["transfer_syntax_uid"] == "1.2.840.10008.1.2.4.70"
+
+
+class TestByMove:
+    """An archive without C-GET sends to the node's listener."""
+
+    @pytest.fixture
+    def moving(
+        self, node: Node, start_listener: Callable[..., RunningListener], tmp_path: Path
+    ) -> Iterator[tuple[Line, Target]]:
+        running = start_listener(minimum_free_megabytes=0)
+        with running_dcmqrscp(tmp_path, "--disable-get", node_port=running.port) as port:
+            line = node.add_peer("DCMQRSCP", port, sends=True)
+            yield line, Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port)
+
+    def test_the_study_arrives_at_the_listener(self, node: Node, moving: tuple[Line, Target], tmp_path: Path) -> None:
+        line, target = moving
+        uid = give(target, tmp_path, "move from dcmqrscp")
+        assert pull_study(line, uid) == (2, 0, 2)
+        assert [(f["calling_ae_title"], f["fetched_by"]) for f in node.received()] == [("DCMQRSCP", "C-MOVE")] * 2
+
+    def test_a_peer_that_may_not_send_is_told_which_setting_lets_it(
+        self, node: Node, moving: tuple[Line, Target], tmp_path: Path
+    ) -> None:
+        _, target = moving
+        uid = give(target, tmp_path, "may not send")
+        with node.database.begin() as connection:
+            connection.execute(tables.peers.update().values(sends=False))
+            line = node.lines.to(named_peer(connection, "DCMQRSCP"))
+        with pytest.raises(ConnectionProblem, match="bonecraft peers set … --sends"):
+            pull_study(line, uid)
+
+
+def test_a_study_comes_from_dcmqrscp_by_c_get(node: Node, tmp_path: Path) -> None:
+    with running_dcmqrscp(tmp_path, node_port=free_port()) as port:
+        uid = give(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, "get from dcmqrscp")
+        assert pull_study(node.add_peer("DCMQRSCP", port), uid) == (2, 0, 2)
+
+
+def test_an_archive_that_cannot_reach_us_is_told_what_it_must_know(node: Node, tmp_path: Path) -> None:
+    with running_dcmqrscp(tmp_path, "--disable-get", node_port=free_port()) as port:
+        uid = give(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, "nobody listens")
+        with pytest.raises(ConnectionProblem, match="must know 'BONECRAFT' with this machine's address and port 11112"):
+            pull_study(node.add_peer("DCMQRSCP", port, sends=True), uid)
+
+
+def test_studies_are_found_by_patient_and_by_order_and_never_by_wildcards(
+    node: Node, orthanc: OrthancPeer, tmp_path: Path
+) -> None:
+    uid = give(at(orthanc), tmp_path, "found by patient")
+    archive = node.add_peer("ORTHANC", orthanc.dicom_port).archive
+    (study,) = archive.studies(StudyQuestion(patient_id="ID found by patient"))
+    assert (study.study_instance_uid, study.study_date, study.modalities) == (uid, "20260102", ("DX",))
+    assert uid in {each.study_instance_uid for each in archive.studies(StudyQuestion(accession_number="A1"))}
+    assert archive.studies(StudyQuestion(patient_id="id found by patient")) == ()
+    with pytest.raises(InputError, match="wildcard"):
+        StudyQuestion(patient_id="ID*")
+
+
+def test_a_series_is_asked_for_at_once_unless_a_part_of_it_is_here() -> None:
+    images = tuple(
+        FoundImage(study_instance_uid="1", series_instance_uid=series, sop_instance_uid=f"1.{series}.{number}")
+        for series in ("2", "3")
+        for number in range(3)
+    )
+    orders = Plan(images=images, had=frozenset({"1.3.0"})).orders
+    asked = [(i.QueryRetrieveLevel, i.get("SOPInstanceUID")) for order in orders for i in order.identifiers()]
+    assert asked == [("SERIES", None), ("IMAGE", "1.3.1"), ("IMAGE", "1.3.2")]
+
+
+def test_a_choice_is_numbers_or_all() -> None:
+    found = [FoundStudy(study_instance_uid=uid) for uid in "123"]
+    assert [study.study_instance_uid for study in chosen("3, 1\n", found)] == ["3", "1"]
+    assert chosen("all\n", found) == found
+    assert chosen("\n", found) == []
+    for wrong in ("4", "0", "first"):
+        with pytest.raises(InputError, match="is no choice"):
+            chosen(wrong, found)
+
+
+class TestCommand:
+    """`bonecraft pull`, as an administrator types it."""
+
+    @pytest.fixture
+    def bonecraft(
+        self, node: Node, orthanc: OrthancPeer, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., subprocess.CompletedProcess[str]]:
+        node.add_peer("ORTHANC", orthanc.dicom_port)
+        monkeypatch.setenv("BONECRAFT_DATABASE_URL", database_url)
+        monkeypatch.setenv("BONECRAFT_DATA_FOLDER", str(tmp_path / "data"))
+        monkeypatch.setenv("BONECRAFT_MINIMUM_FREE_MEGABYTES", "0")
+
+        def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-P", "-m", "pipeline.cli", "pull", *arguments]
+            return subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+            )
+
+        return call
+
+    def test_looking_comes_before_fetching(
+        self,
+        bonecraft: Callable[..., subprocess.CompletedProcess[str]],
+        node: Node,
+        orthanc: OrthancPeer,
+        tmp_path: Path,
+    ) -> None:
+        uid = give(at(orthanc), tmp_path, "by command")
+        looked = bonecraft("--from", "ORTHANC", "--study", uid, "--dry-run")
+        assert (looked.returncode, looked.stdout) == (0, f"{uid}: 2 images, 0 here before, 2 would be fetched\n")
+        assert not node.instances("by command")
+        done = bonecraft("--from", "demo/ORTHANC", "--study", uid, "--json")
+        (told,) = json.loads(done.stdout)["studies"]
+        assert (done.returncode, told["images"], told["fetched"], told["lacking"]) == (0, 2, 2, 0)
+        assert "Sample" not in done.stdout
+        assert len(node.instances("by command")) == 2
+
+    def test_of_several_studies_one_is_to_be_chosen(
+        self,
+        bonecraft: Callable[..., subprocess.CompletedProcess[str]],
+        node: Node,
+        orthanc: OrthancPeer,
+        tmp_path: Path,
+    ) -> None:
+        uids = [give(at(orthanc), tmp_path, each, ["AP"]) for each in ("first of two", "second of two")]
+        listed = bonecraft("--from", "ORTHANC", "--accession", "A1")
+        assert listed.returncode == 1
+        assert all(uid in listed.stdout for uid in uids)
+        assert "choose one with --study UID, or all with --all" in listed.stderr
+        assert not node.instances("first of two")
+
+    def test_what_went_wrong_is_one_line_and_an_exit_code(
+        self, bonecraft: Callable[..., subprocess.CompletedProcess[str]], node: Node
+    ) -> None:
+        unknown = bonecraft("--from", "NOBODY", "--study", "1.2")
+        assert (unknown.returncode, unknown.stderr) == (
+            2,
+            "bonecraft: no peer 'NOBODY'; there are: demo/ORTHANC\n",
+        )
+        nothing = bonecraft("--from", "ORTHANC", "--study", "1.2.3.4.5")
+        assert (nothing.returncode, nothing.stderr) == (1, "bonecraft: ORTHANC has no such study\n")
+        node.add_peer("AWAY", free_port())
+        away = bonecraft("--from", "AWAY", "--study", "1.2.3")
+        assert away.returncode == 75
+        assert "nothing listens at" in away.stderr
