@@ -1,5 +1,9 @@
 """Jobs: how a study that is ready becomes work, in the same transaction that says so.
 
+The institution's rules say whether it does, and how urgent it is. Urgent jobs get a head start in the queue, no more:
+everybody's turn comes nearer with the time they wait, so that a job that waits for longer than an urgent one's head
+start goes before it, however many urgent ones keep coming.
+
 PgQueuer keeps the queue in the same PostgreSQL; `enqueue` runs its INSERT on our own connection, so the job exists if
 and only if the reconstruction's row does. Its trigger then wakes a worker.
 """
@@ -7,7 +11,7 @@ and only if the reconstruction's row does. Its trigger then wakes a worker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,15 +20,20 @@ from pgqueuer.ports.driver import SyncDriver
 from pgqueuer.queries import SyncQueries
 from psycopg import RawCursor
 from psycopg.rows import dict_row
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
-from pipeline.records import instances, reconstructions, results, studies
+from pipeline.records import instances, reconstructions, results, rules, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
+from pipeline.rules import Priority
+from pipeline.rules_verdict import how_urgent, whether_to_process
 from pipeline.settling import NotYet, ReceivedView, StudyFacts, input_digest, is_ready
 
 RECONSTRUCT: Final = "reconstruct"
 """The queue's name for our only kind of job; its payload is the reconstruction's ID."""
+
+_BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Where places in the queue are counted from; seconds since then fit into 32 bits until 2088."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,20 +52,50 @@ class _OurTransaction(SyncDriver):
         return cursor.fetchall()
 
 
-def enqueue(connection: Connection, reconstruction_id: UUID) -> None:
-    """Make a reconstruction a job; it exists when the caller commits."""
-    SyncQueries(_OurTransaction(connection)).enqueue(RECONSTRUCT, str(reconstruction_id).encode())
+def enqueue(
+    connection: Connection, reconstruction_id: UUID, *, priority: Priority, since: datetime | None = None
+) -> None:
+    """Make a reconstruction a job; it exists when the caller commits.
+
+    Args:
+        connection: Of the caller's transaction.
+        reconstruction_id: Which.
+        priority: How urgent.
+        since: Since when it waits; None: from now on, by the clock of the database that all workers share.
+    """
+    waits_since = since or connection.execute(select(func.clock_timestamp())).scalar_one()
+    place = place_in_queue(priority, waits_since)
+    SyncQueries(_OurTransaction(connection)).enqueue(RECONSTRUCT, str(reconstruction_id).encode(), priority=place)
+
+
+def place_in_queue(priority: Priority, since: datetime) -> int:
+    """PgQueuer's priority, a 32-bit integer of which the largest is first: seconds, the earlier the larger."""
+    return -int((since - priority.head_start - _BEGINNING).total_seconds())
 
 
 def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID | None:
     """Queue the study's reconstruction if it is ready; the caller holds the study's lock.
 
     Returns:
-        The new reconstruction; None while the study waits, and where this very input was queued before.
+        The new reconstruction; None while the study waits, where a rule leaves it out, and where this very input was
+        queued before.
     """
     radiographs = instances.radiographs_of(connection, study.id)
     if isinstance(is_ready(_facts(study, radiographs), now), NotYet):
         return None
+    ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
+    decision = whether_to_process(ruled, images)
+    if not decision.choice and not rules.is_wanted(connection, study.id):
+        rules.leave_out(connection, study.id, decision.because)
+        log.info("study_left_out", study=str(study.id), rule=decision.rule and decision.rule.name)
+        return None
+    return _queue(connection, study, radiographs, how_urgent(ruled, images).choice)
+
+
+def _queue(
+    connection: Connection, study: LockedStudy, radiographs: Sequence[Instance], priority: Priority
+) -> UUID | None:
+    """The new reconstruction, or None where this very input was queued before."""
     digest = input_digest(radiograph.digest for radiograph in radiographs)
     created = reconstructions.queue(
         connection,
@@ -64,13 +103,14 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID
         study_id=study.id,
         input_digest=digest,
         instance_ids=[radiograph.id for radiograph in radiographs],
+        priority=priority,
     )
     if created is None:
         studies.set_state(connection, study.id, reconstructions.state_for(connection, study.id, digest) or "queued")
         return None
-    enqueue(connection, created)
+    enqueue(connection, created, priority=priority)
     studies.set_state(connection, study.id, "queued")
-    log.info("study_ready", study=str(study.id), reconstruction=str(created), views=len(radiographs))
+    log.info("study_ready", study=str(study.id), reconstruction=str(created), views=len(radiographs), priority=priority)
     return created
 
 
@@ -78,6 +118,22 @@ def settle_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
     """Queue what has become ready by waiting; studies that another process is settling are left to it."""
     queued = (settle(connection, study, now=now) for study in studies.lock_due(connection, now=now))
     return tuple(created for created in queued if created is not None)
+
+
+def process_anyway(connection: Connection, study_id: UUID, *, who: str) -> bool:
+    """Reconstruct a study that a rule left out; later images of it will be taken, too.
+
+    Returns:
+        False where there is no such study, or no rule left it out.
+    """
+    study = studies.lock(connection, study_id)
+    if study is None or study.state != "left-out":
+        return False
+    rules.want(connection, study.id, who=who)
+    ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
+    radiographs = instances.radiographs_of(connection, study.id)
+    _queue(connection, study, radiographs, how_urgent(ruled, images).choice)
+    return True
 
 
 def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
@@ -91,7 +147,7 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
         return False
     results.discard(connection, reconstruction_id)
     reconstructions.reset(connection, reconstruction)
-    enqueue(connection, reconstruction_id)
+    enqueue(connection, reconstruction_id, priority=Priority(reconstruction.priority))
     return True
 
 

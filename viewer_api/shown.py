@@ -104,6 +104,8 @@ class ShownStudyPage:
 
 def progress_of(study: Study) -> ShownProgress:
     """Where a study stands; what an older reconstruction said does not count while new views arrive."""
+    if study.state == "left-out":
+        return ShownProgress(state=study.state, problem=study.left_out)
     progress = study.progress
     if progress is None or study.state == "receiving":
         return ShownProgress(state=study.state)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, any_, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, any_, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records import ledger
+from pipeline.records import ledger, rules
 from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import (
@@ -24,6 +24,7 @@ from pipeline.records.tables import (
     studies,
 )
 from pipeline.results import FileKind
+from pipeline.rules_verdict import Decision, what_goes_to
 
 CLAIMED_AT_ONCE: Final = 20
 """So many deliveries are claimed, and sent in one association."""
@@ -51,15 +52,17 @@ class DueDelivery:
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
     """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
 
+    What a rule keeps from a peer is `left-out`, with the rule in its note; it can be sent by hand.
+
     What was made from an image that somebody uploaded stays in the viewer until a device has sent the same image: the
     PACS does not know the upload, and its identity may have been typed. So does what was made from a replaced image.
 
     Returns:
-        How many deliveries that makes.
+        How many deliveries that makes, without those left out.
     """
     _hold_study(connection, result_set_id)
-    wanted = (
-        select(result_files.c.institution_id, result_files.c.id, peers.c.id, literal("pending"))
+    candidates = (
+        select(result_files, peers.c.id.label("peer_id"), peers.c.ae_title)
         .join_from(result_files, peers, peers.c.institution_id == result_files.c.institution_id)
         .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(studies, studies.c.id == result_sets.c.study_id)
@@ -71,11 +74,29 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
             peers.c.receives,
         )
     )
-    columns = ["institution_id", "result_file_id", "peer_id", "state"]
+    rows = connection.execute(candidates).all()
+    if not rows:
+        return 0
+    ruled = rules.of_institution(connection, rows[0].institution_id)
+    images = rules.images_of_result(connection, result_set_id)
     planned = connection.execute(
-        insert(deliveries).from_select(columns, wanted).on_conflict_do_nothing().returning(deliveries.c.id)
+        insert(deliveries)
+        .values([_planned(row, what_goes_to(ruled, images, row.ae_title)) for row in rows])
+        .on_conflict_do_nothing()
+        .returning(deliveries.c.state)
     )
-    return len(planned.all())
+    return sum(state == "pending" for state in planned.scalars())
+
+
+def _planned(candidate: Row[Any], decision: Decision[tuple[str, ...]]) -> dict[str, object]:
+    goes = candidate.kind in decision.choice
+    return {
+        "institution_id": candidate.institution_id,
+        "result_file_id": candidate.id,
+        "peer_id": candidate.peer_id,
+        "state": "pending" if goes else "left-out",
+        "note": "" if goes else f"Not sent: {decision.because}",
+    }
 
 
 def plan_for_study(connection: Connection, study_id: UUID) -> int:

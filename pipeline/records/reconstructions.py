@@ -27,6 +27,7 @@ class Reconstruction:
         study_id: Of which study.
         instance_ids: The radiographs it uses.
         state: One of `RECONSTRUCTION_STATES`.
+        priority: One of `PRIORITIES`.
         attempts: How often it was begun.
         problem: Why it was refused or failed, for people.
         traceback: What a developer needs to know of a failure.
@@ -40,6 +41,7 @@ class Reconstruction:
     study_id: UUID
     instance_ids: tuple[UUID, ...]
     state: str
+    priority: str
     attempts: int
     problem: str
     traceback: str
@@ -54,7 +56,13 @@ class Reconstruction:
 
 
 def queue(
-    connection: Connection, *, institution_id: UUID, study_id: UUID, input_digest: str, instance_ids: Sequence[UUID]
+    connection: Connection,
+    *,
+    institution_id: UUID,
+    study_id: UUID,
+    input_digest: str,
+    instance_ids: Sequence[UUID],
+    priority: str = "routine",
 ) -> UUID | None:
     """A new reconstruction, or None where the study has one of the same input already.
 
@@ -67,6 +75,7 @@ def queue(
             study_id=study_id,
             input_digest=input_digest,
             instance_ids=list(instance_ids),
+            priority=priority,
             queued_at=func.clock_timestamp(),
         )
         .on_conflict_do_nothing()

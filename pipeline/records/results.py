@@ -98,7 +98,7 @@ def discard(connection: Connection, reconstruction_id: UUID) -> None:
     )
     ids = connection.execute(replaced).scalars().all()
     files = select(result_files.c.id).where(result_files.c.result_set_id.in_(ids))
-    undelivered = deliveries.c.state.in_(("pending", "not-accepted", "dead"))
+    undelivered = deliveries.c.state.in_(("pending", "not-accepted", "dead", "left-out"))
     connection.execute(delete(deliveries).where(deliveries.c.result_file_id.in_(files), undelivered))
     connection.execute(update(result_sets).where(result_sets.c.id.in_(ids)).values(replaced_at=func.now()))
     has_left = exists().where(deliveries.c.result_file_id == result_files.c.id)

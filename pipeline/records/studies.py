@@ -1,7 +1,8 @@
 """Studies: what an institution received or somebody uploaded, and how far it has come.
 
 A study's `state` follows its newest views: `receiving` from the first radiograph on (and again with each further one),
-then whatever its newest reconstruction is. Objects that are no radiographs never change it.
+then whatever its newest reconstruction is, or `left-out` where a rule says so. Objects that are no radiographs never
+change it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study as lists and pages show it."""
+    """A study as lists and pages show it; `left_out` names the rule where one left it out."""
 
     id: UUID
     institution_id: UUID
@@ -80,6 +81,7 @@ class Study:
     state: str
     first_received_at: datetime
     last_received_at: datetime
+    left_out: str
     radiographs: int
     progress: Progress | None
 
@@ -120,6 +122,12 @@ def lock_or_create(
     )
     is_it = and_(studies.c.institution_id == institution_id, studies.c.study_instance_uid == header.study_instance_uid)
     return _locked(connection, is_it)[0]
+
+
+def lock(connection: Connection, study_id: UUID) -> LockedStudy | None:
+    """The study; others wait for our commit."""
+    found = _locked(connection, studies.c.id == study_id)
+    return found[0] if found else None
 
 
 def lock_due(connection: Connection, *, now: datetime, limit: int = 20) -> tuple[LockedStudy, ...]:
@@ -275,6 +283,7 @@ def _study(row: Row[Any]) -> Study:
         state=row.state,
         first_received_at=row.first_received_at,
         last_received_at=row.last_received_at,
+        left_out=row.left_out if row.state == "left-out" else "",
         radiographs=row.radiographs,
         progress=progress,
     )

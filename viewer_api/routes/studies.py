@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
+from starlette import status
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from pipeline import jobs
 from pipeline.records import instances, results, studies
 from pipeline.records.users import User
 from pipeline.records.viewing import deliveries_of
-from viewer_api.deps import ViewerDep, Web, WebDep, visible_study
+from viewer_api.deps import UploaderDep, ViewerDep, Web, WebDep, visible_study
 from viewer_api.permissions import visible_studies
 from viewer_api.shown import (
     ShownProgress,
@@ -81,6 +83,16 @@ def get_study(study_id: UUID, web: WebDep, user: ViewerDep) -> ShownStudyPage:
             history=tuple(map(shown_history_entry, history)),
             deliveries=deliveries_of(connection, scope, study_id),
         )
+
+
+@router.post("/{study_id}/process", status_code=status.HTTP_202_ACCEPTED)
+def process_study(study_id: UUID, web: WebDep, user: UploaderDep) -> ShownProgress:
+    """Have a study reconstructed that a rule left out."""
+    with web.database.begin() as connection:
+        visible_study(connection, user, study_id)
+        if not jobs.process_anyway(connection, study_id, who=user.email):
+            raise HTTPException(status.HTTP_409_CONFLICT, "No rule leaves this study out any more. Reload the page.")
+        return progress_of(visible_study(connection, user, study_id))
 
 
 @router.get("/{study_id}/progress")

@@ -2,7 +2,15 @@
 
 export type Role = "admin" | "radiologist" | "technologist" | "specialist";
 export type Permission = "see-institution-studies" | "see-own-studies" | "upload" | "administer" | "manage-users";
-export type StudyState = "receiving" | "queued" | "running" | "reconstructed" | "refused" | "failed" | "out-of-scope";
+export type StudyState =
+  | "receiving"
+  | "queued"
+  | "running"
+  | "reconstructed"
+  | "refused"
+  | "failed"
+  | "out-of-scope"
+  | "left-out";
 
 export interface Session {
   user: { email: string; role: Role; institution: string } | null;
@@ -138,7 +146,7 @@ export interface Result {
 export interface Delivery {
   title: string;
   peer: string;
-  state: "pending" | "sent" | "delivered" | "not-accepted" | "dead";
+  state: "pending" | "sent" | "delivered" | "not-accepted" | "dead" | "left-out";
   problem: string;
   note: string;
 }

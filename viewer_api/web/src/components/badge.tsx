@@ -7,6 +7,7 @@ const LOOKS: Record<StudyState, { word: string; look: string }> = {
   reconstructed: { word: "Reconstructed", look: "text-good bg-good" },
   refused: { word: "Refused", look: "text-warn bg-warn" },
   failed: { word: "Failed", look: "text-bad bg-bad" },
+  "left-out": { word: "Left out", look: "text-faint bg-faint" },
   "out-of-scope": { word: "No radiograph", look: "text-faint bg-faint" },
 };
 

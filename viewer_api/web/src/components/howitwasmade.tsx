@@ -41,6 +41,7 @@ const DELIVERY_WORDS: Record<Delivery["state"], { word: string; look: string }> 
   delivered: { word: "delivered", look: "text-good" },
   "not-accepted": { word: "not taken there", look: "text-bad" },
   dead: { word: "given up", look: "text-bad" },
+  "left-out": { word: "not sent", look: "text-faint" },
 };
 
 function Deliveries({ deliveries }: { deliveries: Delivery[] }) {

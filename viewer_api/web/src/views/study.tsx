@@ -4,6 +4,7 @@ import { Badge, ProgressBar } from "../components/badge";
 import { Downloads } from "../components/downloads";
 import { Gallery } from "../components/gallery";
 import { HowItWasMade } from "../components/howitwasmade";
+import { LeftOut } from "../components/leftout";
 import { Measurements } from "../components/measurements";
 import { Notice } from "../components/notice";
 import { type Contour, Radiograph } from "../components/radiograph";
@@ -34,8 +35,16 @@ function Heading({ study, progress }: { study: Study; progress: Progress }) {
   );
 }
 
-function StateOfThings({ progress }: { progress: Progress }) {
+interface StateProps {
+  id: string;
+  progress: Progress;
+  changed: () => void;
+}
+
+function StateOfThings({ id, progress, changed }: StateProps) {
   switch (progress.state) {
+    case "left-out":
+      return <LeftOut id={id} sentence={progress.problem} changed={changed} />;
     case "refused":
       return <Notice kind="warn">Not reconstructed. {progress.problem}</Notice>;
     case "failed":
@@ -207,7 +216,13 @@ function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> 
   return new Set([...names].filter((each) => each !== name));
 }
 
-function Workplace({ study, progress }: { study: Study; progress: Progress }) {
+interface WorkplaceProps {
+  study: Study;
+  progress: Progress;
+  changed: () => void;
+}
+
+function Workplace({ study, progress, changed }: WorkplaceProps) {
   const { session } = useSession();
   const [contourShown, setContourShown] = useState(true);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
@@ -224,7 +239,7 @@ function Workplace({ study, progress }: { study: Study; progress: Progress }) {
   const frames = Math.max(1, (report?.radiographs.length || study.radiographs.length) + (reconstructed ? 1 : 0));
   return (
     <>
-      <StateOfThings progress={progress} />
+      <StateOfThings id={study.study.id} progress={progress} changed={changed} />
       {reconstructed && !report.scale.known && (
         <div class="mb-3">
           <Notice kind="warn">
@@ -281,7 +296,7 @@ export function StudyView({ id }: { id: string }) {
   return (
     <>
       <Heading study={study} progress={progress} />
-      <Workplace study={study} progress={progress} />
+      <Workplace study={study} progress={progress} changed={loaded.reload} />
     </>
   );
 }
