@@ -63,6 +63,10 @@ class NodeSettings(BaseSettings):
     """PEM file of the CAs that peers' certificates come from; without, callers are asked for none, and those we call
     must have one of a CA that the system trusts."""
 
+    peer_secrets_folder: Path | None = None
+    """Holds a folder for each institution, named by its slug, with the files that its peers' settings name: passwords,
+    tokens and CAs; empty: `peer-secrets` in the data folder."""
+
     web_host: str = "127.0.0.1"
     """The address that the viewer is served at."""
     web_port: Port = 8080
@@ -103,6 +107,11 @@ class NodeSettings(BaseSettings):
     def threads(self) -> int:
         """Threads for one reconstruction."""
         return self.threads_per_worker or max(1, (os.cpu_count() or 1) // self.workers)
+
+    @property
+    def peer_secrets(self) -> Path:
+        """Where the secrets of institutions' peers lie."""
+        return self.peer_secrets_folder or self.data_folder / "peer-secrets"
 
     @property
     def origin(self) -> str:

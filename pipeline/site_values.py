@@ -30,6 +30,7 @@ MOST_ASSOCIATIONS: Final = 10_000
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SECRET_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HOST_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -115,6 +116,20 @@ def _time_zone(text: str) -> str:
     return text
 
 
+def _url_if_any(text: str) -> str:
+    """The address of a web service; empty: there is none."""
+    return _url(text) if text else text
+
+
+def _secret_name(text: str) -> str:
+    if text and not _SECRET_NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not the name of a file in the institution's folder of peer_secrets_folder; "
+            "write it without a path, for example 'pacs-password'"
+        )
+    return text
+
+
 def _email(text: str) -> str:
     if not EMAIL.fullmatch(text):
         raise ValueError(f"{text!r} is not an e-mail address")
@@ -131,6 +146,8 @@ Slug = Annotated[str, AfterValidator(_slug)]
 Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+ServiceUrl = Annotated[str, AfterValidator(_url_if_any)]
+SecretName = Annotated[str, AfterValidator(_secret_name)]
 Email = Annotated[str, AfterValidator(_email)]
 Url = Annotated[str, AfterValidator(_url)]
 File = Annotated[str, AfterValidator(_file)]
@@ -196,6 +213,12 @@ class PeerValue(Value):
         commitment: Whether it is asked to commit itself to keep what it got: where it offers that, or never.
         asked_for: What we ask it for by ourselves: nothing, views that a study lacks, or these and an earlier study.
         silence_alarm: It is told when this sender has been silent for unusually long.
+        dicomweb_url: Its DICOMweb service; where given, it is called there and no more by DIMSE.
+        dicomweb_user: As whom we log in there (HTTP Basic).
+        dicomweb_password_file: The file with that user's password: its name in the institution's folder of
+            `peer_secrets_folder`.
+        dicomweb_token_file: The file, there too, with a token to show instead (HTTP Bearer).
+        dicomweb_ca_file: The file, there too, with the CA that its certificate must come from.
     """
 
     host: Host
@@ -210,6 +233,22 @@ class PeerValue(Value):
     commitment: Literal["auto", "never"] = "auto"
     asked_for: Literal["nothing", "missing-views", "priors"] = "nothing"
     silence_alarm: bool = True
+    dicomweb_url: ServiceUrl = ""
+    dicomweb_user: Annotated[str, Field(max_length=200, pattern=r"^[^:\x00-\x1f]*$")] = ""
+    dicomweb_password_file: SecretName = ""
+    dicomweb_token_file: SecretName = ""
+    dicomweb_ca_file: SecretName = ""
+
+    @model_validator(mode="after")
+    def _its_credentials_fit_together(self) -> PeerValue:
+        if bool(self.dicomweb_user) != bool(self.dicomweb_password_file):
+            raise ValueError("dicomweb_user and dicomweb_password_file belong together: give both or none")
+        if self.dicomweb_user and self.dicomweb_token_file:
+            raise ValueError("give dicomweb_user or dicomweb_token_file, not both")
+        given = self.dicomweb_user or self.dicomweb_token_file or self.dicomweb_ca_file
+        if given and not self.dicomweb_url:
+            raise ValueError("dicomweb_url is missing: the other entries of DICOMweb belong to it")
+        return self
 
     @model_validator(mode="after")
     def _a_sender_calls_from_somewhere(self) -> PeerValue:

@@ -14,6 +14,7 @@ import structlog
 
 from pipeline.database import Database, open_database
 from pipeline.errors import BonecraftError
+from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import ledger
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
@@ -39,7 +40,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     log.info("ready")
     checking = threading.Thread(
         target=_repeat,
-        args=(lambda: check_connections(database, TlsFiles.of(settings)), stop),
+        args=(lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop),
         name="checks",
         daemon=True,
     )

@@ -71,6 +71,21 @@ def test_adding_a_peer_shows_what_is_new_and_how_to_take_it_back(demo):
     assert "bonecraft changes undo 3" in shown
 
 
+def test_a_peers_dicomweb_service_is_set_with_the_names_of_files_and_taken_away_again(demo):
+    web = ("--dicomweb-url", "https://10.0.0.1:8043/dicom-web/", "--dicomweb-user", "bonecraft")
+    with pytest.raises(ConfigurationError, match="belong together: give both or none"):
+        demo("peers", "set", *PACS, *web)
+    shown = demo("peers", "set", *PACS, *web, "--dicomweb-password-file", "pacs-password")
+    assert '+ dicomweb_url = "https://10.0.0.1:8043/dicom-web"' in shown
+    for outside in ("../other/pacs-password", "/etc/passwd", ".."):
+        with pytest.raises(ConfigurationError, match="write it without a path"):
+            demo("peers", "set", *PACS, "--dicomweb-password-file", outside)
+    demo("peers", "set", *PACS, "--port", "4242")
+    assert demo("peers", "list", "--json").count("pacs-password") == 1
+    nothing = ("--dicomweb-url", "", "--dicomweb-user", "", "--dicomweb-password-file", "")
+    assert '- dicomweb_user = "bonecraft"' in demo("peers", "set", *PACS, *nothing)
+
+
 def test_changing_a_peer_changes_only_what_was_said(demo):
     shown = demo("peers", "set", *PACS, "--port", "11112", "--receives")
     assert "changed peer demo/PACS" in shown
@@ -85,6 +100,11 @@ def test_changing_a_peer_changes_only_what_was_said(demo):
             "tls": False,
             "requires_certificate": False,
             "asked_for": "nothing",
+            "dicomweb_url": "",
+            "dicomweb_user": "",
+            "dicomweb_password_file": "",
+            "dicomweb_token_file": "",
+            "dicomweb_ca_file": "",
             "certificates": [],
             "maximum_associations": 32,
             "commitment": "auto",

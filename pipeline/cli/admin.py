@@ -81,6 +81,20 @@ AskedFor = Annotated[
         help="What the node asks it for by itself: nothing, missing-views, or priors (both, with an earlier study).",
     ),
 ]
+DicomwebUrl = Annotated[
+    str | None, typer.Option("--dicomweb-url", help="Its DICOMweb service, called instead of by DIMSE; '' for none.")
+]
+DicomwebUser = Annotated[str | None, typer.Option("--dicomweb-user", help="As whom we log in there.")]
+DicomwebPasswordFile = Annotated[
+    str | None,
+    typer.Option("--dicomweb-password-file", help="The password's file: its name in peer_secrets_folder/INSTITUTION."),
+]
+DicomwebTokenFile = Annotated[
+    str | None, typer.Option("--dicomweb-token-file", help="Likewise, a bearer token to show instead.")
+]
+DicomwebCaFile = Annotated[
+    str | None, typer.Option("--dicomweb-ca-file", help="Likewise, the CA that its certificate must come from.")
+]
 Receives = Annotated[bool | None, typer.Option("--receives/--no-receives", help="Gets the results.")]
 
 
@@ -151,6 +165,11 @@ def add_peer(
     commitment: Commitment = None,
     asked_for: AskedFor = None,
     silence_alarm: SilenceAlarm = None,
+    dicomweb_url: DicomwebUrl = None,
+    dicomweb_user: DicomwebUser = None,
+    dicomweb_password_file: DicomwebPasswordFile = None,
+    dicomweb_token_file: DicomwebTokenFile = None,
+    dicomweb_ca_file: DicomwebCaFile = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -169,6 +188,11 @@ def add_peer(
         commitment=commitment,
         asked_for=asked_for,
         silence_alarm=silence_alarm,
+        dicomweb_url=dicomweb_url,
+        dicomweb_user=dicomweb_user,
+        dicomweb_password_file=dicomweb_password_file,
+        dicomweb_token_file=dicomweb_token_file,
+        dicomweb_ca_file=dicomweb_ca_file,
     )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
@@ -189,6 +213,11 @@ def set_peer(
     commitment: Commitment = None,
     asked_for: AskedFor = None,
     silence_alarm: SilenceAlarm = None,
+    dicomweb_url: DicomwebUrl = None,
+    dicomweb_user: DicomwebUser = None,
+    dicomweb_password_file: DicomwebPasswordFile = None,
+    dicomweb_token_file: DicomwebTokenFile = None,
+    dicomweb_ca_file: DicomwebCaFile = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -207,6 +236,11 @@ def set_peer(
         commitment=commitment,
         asked_for=asked_for,
         silence_alarm=silence_alarm,
+        dicomweb_url=dicomweb_url,
+        dicomweb_user=dicomweb_user,
+        dicomweb_password_file=dicomweb_password_file,
+        dicomweb_token_file=dicomweb_token_file,
+        dicomweb_ca_file=dicomweb_ca_file,
     )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 

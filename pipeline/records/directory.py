@@ -31,6 +31,11 @@ class Peer:
         certificates: SHA-256 fingerprints of its own certificates or of their CAs; empty: any trusted one passes.
         maximum_associations: So many at a time it may have open.
         silence_alarm: Whether it is told when it sends nothing for unusually long.
+        dicomweb_url: Its DICOMweb service, where it is called instead of by DIMSE.
+        dicomweb_user: As whom we log in there.
+        dicomweb_password_file: The name of the file with the password.
+        dicomweb_token_file: The name of the file with the token that we show instead.
+        dicomweb_ca_file: The name of the file with the CA that its certificate comes from.
     """
 
     id: UUID
@@ -48,6 +53,11 @@ class Peer:
     certificates: tuple[str, ...] = ()
     maximum_associations: int = 32
     silence_alarm: bool = True
+    dicomweb_url: str = ""
+    dicomweb_user: str = ""
+    dicomweb_password_file: str = ""
+    dicomweb_token_file: str = ""
+    dicomweb_ca_file: str = ""
 
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:
@@ -75,6 +85,12 @@ def every_peer(connection: Connection) -> tuple[tuple[str, Peer], ...]:
     query = select(institutions.c.slug, peers).join_from(peers, institutions)
     rows = connection.execute(query.order_by(institutions.c.slug, peers.c.ae_title)).mappings()
     return tuple((row["slug"], as_peer(row)) for row in rows)
+
+
+def slug_of(connection: Connection, institution_id: UUID) -> str:
+    """The short name of an institution."""
+    found: str = connection.execute(select(institutions.c.slug).where(institutions.c.id == institution_id)).scalar_one()
+    return found
 
 
 def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:

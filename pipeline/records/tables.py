@@ -147,6 +147,11 @@ peers = Table(
     Column("certificates", ARRAY(Text), nullable=False, server_default="{}"),
     Column("maximum_associations", Integer, nullable=False, server_default="32"),
     Column("silence_alarm", Boolean, nullable=False, server_default="true"),
+    Column("dicomweb_url", Text, nullable=False, server_default=""),
+    Column("dicomweb_user", Text, nullable=False, server_default=""),
+    Column("dicomweb_password_file", Text, nullable=False, server_default=""),
+    Column("dicomweb_token_file", Text, nullable=False, server_default=""),
+    Column("dicomweb_ca_file", Text, nullable=False, server_default=""),
     UniqueConstraint("institution_id", "ae_title"),
     _one_of("commitment", COMMITMENT_SETTINGS),
     _one_of("asked_for", ASKED_FOR_SETTINGS),
@@ -185,6 +190,22 @@ sessions = Table(
     _when("created_at", now=True),
     _when("expires_at"),
 )
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),
+    _institution(),
+    Column("name", Text, nullable=False),
+    Column("token_digest", Text, nullable=False, unique=True),
+    Column("may_read", Boolean, nullable=False),
+    Column("may_store", Boolean, nullable=False),
+    Column("revoked", Boolean, nullable=False, server_default="false"),
+    _when("made_at", now=True),
+    _when("used_at", nullable=True),
+    UniqueConstraint("institution_id", "name"),
+)
+"""By which programs come in at the DICOMweb door; of the token itself only its SHA-256 is kept."""
 
 login_links = Table(
     "login_links",
@@ -255,6 +276,7 @@ instances = Table(
     Column("blob_key", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("header", JSONB, nullable=False, server_default="{}"),
+    Column("attributes", JSONB(none_as_null=True)),
     Column("superseded", Boolean, nullable=False, server_default="false"),
     Column("calling_ae_title", Text, nullable=False),
     Column("called_ae_title", Text, nullable=False),
@@ -265,6 +287,7 @@ instances = Table(
     _one_of("role", INSTANCE_ROLES),
 )
 """`header` holds what settling and the viewer's list need: Modality, BodyPartExamined, view, side, Rows, Columns.
+`attributes`, here and of `result_files`: what a DICOMweb search answers (PS3.18 F.2), once somebody has searched.
 
 Same UID and digest again: nothing happens, success. Same UID, other digest: both are kept, the first stays in use and
 the second is marked `superseded`; where the first was uploaded by somebody and the second is a device's, the other way
@@ -343,6 +366,7 @@ result_files = Table(
     Column("digest", Text, nullable=False),
     Column("sop_class_uid", Text),
     Column("sop_instance_uid", Text),
+    Column("attributes", JSONB(none_as_null=True)),
     UniqueConstraint("result_set_id", "path"),
 )
 

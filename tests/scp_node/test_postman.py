@@ -13,6 +13,7 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import insert, select, update
 
+from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import deliveries, destinations, results, tables
 from pipeline.records.checks import get_check, request_check
 from pipeline.records.destinations import Outage
@@ -337,11 +338,11 @@ def test_a_connection_check_ends_in_a_sentence(outbox: Outbox, tmp_path: Path, p
     peer = outbox.rows()[0]["peer_id"]
     with database.begin() as connection:
         away = request_check(connection, peer)
-    assert check_connections(database, TlsFiles()) == 1
+    assert check_connections(database, TlsFiles(), PeerSecrets(folder=Path("nowhere"))) == 1
     with archive(tmp_path / "archive", port):
         with database.begin() as connection:
             there = request_check(connection, peer)
-        assert check_connections(database, TlsFiles()) == 1
+        assert check_connections(database, TlsFiles(), PeerSecrets(folder=Path("nowhere"))) == 1
     with database.begin() as connection:
         first, second = (get_check(connection, check, institution_id=owner) for check in (away, there))
     assert (first.ok, second.ok) == (False, True)

@@ -18,6 +18,7 @@ from sqlalchemy import select, update
 from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError
+from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import tables
 from pipeline.records.checks import request_check
 from pipeline.records.rejected import Rejected, list_rejected
@@ -370,7 +371,7 @@ def test_a_peer_that_is_set_to_tls_is_called_over_it(
         changed = connection.execute(update(tables.peers).where(is_pacs).values(**itself).returning(tables.peers.c.id))
         peer_id = changed.scalar_one()
         check = request_check(connection, peer_id)
-    assert check_connections(database, authority.certificate("node")) == 1
+    assert check_connections(database, authority.certificate("node"), PeerSecrets(folder=authority.folder)) == 1
     with database.begin() as connection:
         found = connection.execute(select(tables.connection_checks).where(tables.connection_checks.c.id == check)).one()
     assert found.ok, found.sentence

@@ -187,6 +187,11 @@ export interface Peer {
   commitment: "auto" | "never";
   asked_for: "nothing" | "missing-views" | "priors";
   silence_alarm: boolean;
+  dicomweb_url: string;
+  dicomweb_user: string;
+  dicomweb_password_file: string;
+  dicomweb_token_file: string;
+  dicomweb_ca_file: string;
 }
 
 export interface Change {

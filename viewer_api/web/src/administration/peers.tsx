@@ -23,7 +23,27 @@ const NEW_PEER: Peer = {
   commitment: "auto",
   asked_for: "nothing",
   silence_alarm: true,
+  dicomweb_url: "",
+  dicomweb_user: "",
+  dicomweb_password_file: "",
+  dicomweb_token_file: "",
+  dicomweb_ca_file: "",
 };
+
+type WebEntry =
+  | "dicomweb_url"
+  | "dicomweb_user"
+  | "dicomweb_password_file"
+  | "dicomweb_token_file"
+  | "dicomweb_ca_file";
+
+const WEB_ENTRIES: [WebEntry, string, string][] = [
+  ["dicomweb_url", "DICOMweb address (called instead of by DIMSE)", "https://pacs:8043/dicom-web"],
+  ["dicomweb_user", "DICOMweb user", ""],
+  ["dicomweb_password_file", "Name of the password's file", "pacs-password"],
+  ["dicomweb_token_file", "or name of the token's file", "pacs-token"],
+  ["dicomweb_ca_file", "Name of the CA's file", "pacs-ca.pem"],
+];
 
 async function echo(peer: Peer): Promise<Check> {
   const { id } = await post<{ id: string }>(`/api/administration/peers/${peer.id}/checks`);
@@ -159,6 +179,15 @@ function Editor({ peer, propose, close }: EditorProps) {
           onValue={(silence_alarm) => setDraft({ ...draft, silence_alarm })}
         />
       </div>
+      {WEB_ENTRIES.map(([entry, label, example]) => (
+        <TextField
+          key={entry}
+          label={label}
+          placeholder={example}
+          value={draft[entry]}
+          onValue={(value) => setDraft({ ...draft, [entry]: value })}
+        />
+      ))}
       <div class="flex items-end justify-end gap-2 sm:col-start-3">
         <button type="submit" class="button">
           Show the change
@@ -213,7 +242,7 @@ export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }
                 </td>
                 <td class="py-2 pr-4 text-soft">{peer.allow_from.join(", ") || "nowhere"}</td>
                 <td class="py-2 pr-4 text-soft">
-                  {[peer.sends && "sends", peer.receives && "gets results", peer.tls && "over TLS"]
+                  {[peer.sends && "sends", peer.receives && "gets results", peer.tls && "over TLS", peer.dicomweb_url && "by DICOMweb"]
                     .filter(Boolean)
                     .join(", ") || "none"}
                 </td>
