@@ -61,6 +61,7 @@ class Incoming:
 
     Attributes:
         path: The file, complete, on the store's file system; it stays there, for the caller to remove.
+        digest: SHA-256 of its bytes, hexadecimal, where they were counted as they came; None: they are read again.
         institution_id: Whose it is.
         calling_ae_title: Who sent it (`WEB` for an upload).
         called_ae_title: As whom we were called.
@@ -73,6 +74,7 @@ class Incoming:
     """
 
     path: Path
+    digest: str | None = None
     institution_id: UUID
     calling_ae_title: str
     called_ae_title: str = ""
@@ -116,13 +118,17 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
     try:
         header = _identified(incoming)
     except (UnreadableDataset, IdentityMismatch) as error:
-        _quarantine(database, incoming, store.put_file(incoming.institution_id, incoming.path), error, now=now)
+        _quarantine(database, incoming, _put(store, incoming), error, now=now)
         raise
     if incoming.own_studies_only:
         _check_own(database, incoming, header)
-    blob = store.put_file(incoming.institution_id, incoming.path)
+    blob = _put(store, incoming)
     with database.begin() as connection:
         return _record(connection, incoming, header, blob, now=now)
+
+
+def _put(store: Store, incoming: Incoming) -> Blob:
+    return store.put_file(incoming.institution_id, incoming.path, digest=incoming.digest)
 
 
 def _check_own(database: Database, incoming: Incoming, header: InstanceHeader) -> None:

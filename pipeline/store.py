@@ -64,21 +64,22 @@ class Store:
     backend: ObjectStore
     folder: Path | None
 
-    def put_file(self, institution_id: UUID, path: Path) -> Blob:
+    def put_file(self, institution_id: UUID, path: Path, *, digest: str | None = None) -> Blob:
         """Keep the bytes of a file, durably, once.
 
         Args:
             institution_id: Whose they are.
             path: The file; it stays where it is. On the same file system as a local store nothing is copied: do not
                 change the file afterwards, only remove it.
+            digest: SHA-256 of its bytes, hexadecimal, where the caller has it; None: they are read for it.
 
         Raises:
             OutOfSpace: There is no room.
             StoreUnavailable: Reading or writing failed.
         """
         with _typed_errors():
-            digest, size = _digest(path)
-            blob = Blob(key=_key(institution_id, digest), digest=digest, size=size)
+            found, size = _synced(path, digest)
+            blob = Blob(key=_key(institution_id, found), digest=found, size=size)
             if self.folder is None:
                 self._put_remote(path, blob.key)
             else:
@@ -158,12 +159,12 @@ def _key(institution_id: UUID, digest: str) -> str:
     return f"{institution_id}/{digest[:2]}/{digest}"
 
 
-def _digest(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of a file whose bytes are on the disk afterwards."""
+def _synced(path: Path, digest: str | None) -> tuple[str, int]:
+    """SHA-256 (found out where it is not given) and size of a file whose bytes are on the disk afterwards."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest or hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
-        return digest, file.tell()
+        return digest, os.fstat(file.fileno()).st_size
 
 
 def _link_durably(source: Path, target: Path) -> None:

@@ -240,8 +240,10 @@ class Handlers:
         if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):
             raise OutOfSpace(f"less than {self._minimum_free_megabytes} MB free: add space to the data folder")
         called, calling = _ae_titles(event)
+        file = received_file(request)
         incoming = Incoming(
-            path=received_file(request),
+            path=Path(file.name),
+            digest=file.digest,
             institution_id=admitted.institution_id,
             calling_ae_title=calling,
             called_ae_title=called,
@@ -278,12 +280,12 @@ def _connection(event: evt.Event) -> socket.socket | None:
     return transport.socket if transport is not None else None
 
 
-def received_file(request: C_STORE) -> Path:
-    """The whole dataset, as a file; pynetdicom removes it after the handler has answered."""
+def received_file(request: C_STORE) -> IncomingFile:
+    """The whole dataset, as a closed file; pynetdicom removes it after the handler has answered."""
     file: IncomingFile | None = getattr(request, "_dataset_file", None)
     if file is None:
         raise UnreadableDataset("the C-STORE request came without a dataset")
     file.close()
     if file.problem is not None:
         raise OutOfSpace("no space left for incoming datasets: add space to the data folder") from file.problem
-    return Path(file.name)
+    return file

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -33,6 +34,7 @@ class IncomingFile:
         self._folder, self._minimum_free_megabytes = folder, minimum_free_megabytes
         self._unlooked = 0
         self._file: IO[bytes] = NamedTemporaryFile(dir=folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed by close()
+        self._hashed = hashlib.sha256()
         self.problem: OSError | None = None
 
     @property
@@ -45,12 +47,18 @@ class IncomingFile:
         """What pynetdicom calls `flush()` on."""
         return self
 
-    def write(self, data: bytes) -> int:
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that was written, hexadecimal."""
+        return self._hashed.hexdigest()
+
+    def write(self, data: bytes | memoryview) -> int:
         """Append `data`, unless a write has failed before."""
         if self.problem is None:
             try:
                 self._look_for_room(len(data))
                 self._file.write(data)
+                self._hashed.update(data)
             except OSError as problem:
                 self._give_up(problem)
         return len(data)
@@ -80,10 +88,6 @@ class IncomingFile:
     def tell(self) -> int:
         """Position, for the writer of the file meta information."""
         return self._file.tell()
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, for the writer of the file meta information."""
-        return self._file.seek(offset, whence)
 
     def close(self) -> None:
         """Hand everything to the operating system; a full disk shows here at the latest."""

@@ -95,7 +95,7 @@ class Intake:
         sop_class_uid, uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         path = None
         try:
-            path = received_file(request)
+            path = Path(received_file(request).name)
             self.take(path, by="C-GET", sop_class_uid=sop_class_uid, uid=uid)
         except BonecraftError as error:
             log.warning("pulled_not_taken", reason=str(error), sop_instance_uid=uid)
