@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -114,3 +115,10 @@ def test_only_the_owner_may_look_into_the_store(tmp_path: Path) -> None:
 def test_an_address_that_is_no_store_is_refused_with_an_example() -> None:
     with pytest.raises(ConfigurationError, match="s3://bucket/prefix"):
         open_store(NodeSettings(blob_url="nonsense://blobs"))
+
+
+def test_a_digest_that_is_known_is_not_found_out_again(any_store: Store, tmp_path: Path) -> None:
+    known = sha256(b"film").hexdigest()
+    blob = any_store.put_file(DEMO, write(tmp_path / "film.dcm", b"film"), digest=known)
+    assert (blob.digest, blob.size) == (known, 4)
+    assert any_store.holds(DEMO, known)

@@ -1,6 +1,7 @@
 """A dataset on its way in never takes the last of the disk."""
 
 import errno
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,11 @@ def test_a_huge_dataset_is_dropped_before_the_disk_is_full(tmp_path: Path, minim
     assert Path(file.name).stat().st_size == (6 * len(PIECE) if is_taken else 0)
     if file.problem is not None:
         assert file.problem.errno == errno.ENOSPC
+
+
+def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    file = IncomingFile(tmp_path)
+    for piece in (b"DICM", memoryview(b"film" * 5000), b"end"):
+        file.write(piece)
+    file.close()
+    assert file.digest == sha256(Path(file.name).read_bytes()).hexdigest()
