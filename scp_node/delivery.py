@@ -36,7 +36,9 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     """Deliver, check and seal until `stop`."""
     database, store = open_database(settings), open_store(settings)
     files = TlsFiles.of(settings)
-    postman = Postman(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
+    secrets = PeerSecrets.of(settings)
+    attempts = settings.delivery_attempts
+    postman = Postman(database=database, store=store, attempts=attempts, secrets=secrets, tls=files)
     log.info("ready")
     checking = threading.Thread(
         target=_repeat,

@@ -44,6 +44,10 @@ class WebRefusal(TransientError):  # noqa: N818 - says what is the matter
         self.status = status
 
 
+class BrokenOff(ConnectionProblem):
+    """The connection broke, or no answer came, after the request had left: the peer may have done what it asked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebTarget:
     """Whom to call by DICOMweb.
@@ -136,11 +140,15 @@ def open_client(target: WebTarget) -> Iterator[DICOMwebClient]:
         WebRefusal: It answered, but not with what was asked for.
         ConfigurationError: Our certificates cannot be used.
     """
-    with open_session(target) as session:
-        client = DICOMwebClient(url=target.url, session=session, timeout=TIMEOUTS)
-        client.set_http_retry_params(retry=False)
-        with explained(target):
-            yield client
+    with open_session(target) as session, explained(target):
+        yield client_for(target, session)
+
+
+def client_for(target: WebTarget, session: requests.Session) -> DICOMwebClient:
+    """dicomweb-client on an open session; who tries again, and when, is decided elsewhere."""
+    client = DICOMwebClient(url=target.url, session=session, timeout=TIMEOUTS)
+    client.set_http_retry_params(retry=False)
+    return client
 
 
 @contextmanager
@@ -160,7 +168,7 @@ def explained(target: WebTarget) -> Iterator[None]:
     except requests.JSONDecodeError as error:
         raise WebRefusal(NOT_DICOMWEB.format(target), status=HTTPStatus.OK) from error
     except (requests.RequestException, TransportError, OSError) as error:
-        raise ConnectionProblem(_why_unreachable(error, target)) from error
+        raise _connection_problem(error, target) from error
     except ValueError as error:
         raise WebRefusal(NOT_DICOMWEB.format(target), status=HTTPStatus.OK) from error
 
@@ -232,13 +240,21 @@ def _said(status: int) -> str:
     }.get(status, "failed: see its log")
 
 
-def _why_unreachable(error: BaseException, target: WebTarget) -> str:
+def _connection_problem(error: BaseException, target: WebTarget) -> ConnectionProblem:
+    """Why there was no answer: no connection, or one that broke later."""
     causes = list(_causes(error))
     tls = next((each for each in causes if isinstance(each, ssl.SSLError)), None)
-    where = f"{target.host}:{target.port}"
     if tls is not None:
-        return explain_outgoing(tls, where=str(target), host=target.host)
+        return ConnectionProblem(explain_outgoing(tls, where=str(target), host=target.host))
     words = " ".join(type(each).__name__ for each in causes)
+    never_there = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "InvalidURL")
+    kind = ConnectionProblem if any(each in words for each in never_there) else BrokenOff
+    return kind(_why_unreachable(words, target))
+
+
+def _why_unreachable(words: str, target: WebTarget) -> str:
+    """By the names of the errors that led to it."""
+    where = f"{target.host}:{target.port}"
     if "NameResolutionError" in words or "gaierror" in words:
         return f"the name {target.host!r} cannot be resolved: correct dicomweb_url here"
     if "ConnectionRefusedError" in words:

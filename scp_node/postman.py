@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,6 @@ import structlog
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pynetdicom.association import Association
 from sqlalchemy import Connection
 
 from pipeline.addresses import DEFAULT_AE_TITLE
@@ -28,16 +28,18 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.dicom_check import check_instance
 from pipeline.errors import ConfigurationError, InputError, TransientError
+from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import commitments, deliveries, destinations
 from pipeline.records.commitments import Ask
 from pipeline.records.deliveries import DueDelivery
-from pipeline.records.directory import Peer, first_called_ae_title, get_peer
+from pipeline.records.directory import Peer, first_called_ae_title, get_peer, slug_of
 from pipeline.store import Store
 from scp_node.backoff import next_attempt, wait
-from scp_node.commitment import ask, context, is_accepted
-from scp_node.contexts import IMPLICIT_LITTLE, VERIFICATION, contexts_for
-from scp_node.peer import ConnectionProblem, Target, open_association, target_of
-from scp_node.sending import Fate, Outcome, OutgoingFile, proposed, store
+from scp_node.carriers import Carrier, by_dimse
+from scp_node.dicomweb import web_target_of
+from scp_node.peer import ConnectionProblem, target_of
+from scp_node.sending import Fate, Outcome, OutgoingFile
+from scp_node.stow import NO_COMMITMENT, by_stow
 from scp_node.tls import TlsFiles
 
 LEASE: Final = timedelta(minutes=2)
@@ -56,11 +58,25 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """To a peer: where it is called, and as whom."""
+    """To a peer.
+
+    Attributes:
+        peer: Whom we call.
+        institution: The slug of its institution.
+        calling: As whom we call it.
+    """
 
     peer: Peer
-    target: Target
+    institution: str
     calling: str
+
+    @property
+    def why_no_commitment(self) -> str:
+        """Why the peer is never asked to commit itself to what it stored; empty: it is asked, where it can."""
+        if self.peer.dicomweb_url:
+            return NO_COMMITMENT
+        is_never = self.peer.commitment == "never"
+        return f"{self.peer.ae_title} stored it; no commitment is asked of it, as this peer is set" if is_never else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +87,7 @@ class Postman:
         database: The node's records.
         store: Where results lie.
         attempts: How often a delivery is tried before it becomes a dead letter.
+        secrets: The credentials for peers that are called by DICOMweb.
         tls: The certificates for peers that are called over TLS.
         clock: What time it is.
     """
@@ -78,6 +95,7 @@ class Postman:
     database: Database
     store: Store
     attempts: int
+    secrets: PeerSecrets
     tls: TlsFiles = field(default_factory=TlsFiles)
     clock: Clock = utc_now
 
@@ -92,80 +110,67 @@ class Postman:
         with self.database.begin() as connection:
             due = deliveries.claim_due(connection, now=self.clock(), peer_id=peer_id, lease=LEASE)
             peer = get_peer(connection, peer_id)
-            calling = None if peer is None else first_called_ae_title(connection, peer.institution_id)
-        if peer is None:
-            return 0
-        line = Line(peer=peer, target=target_of(peer, self.tls), calling=calling or DEFAULT_AE_TITLE)
+            if peer is None:
+                return 0
+            calling = first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE
+            line = Line(peer=peer, institution=slug_of(connection, peer.institution_id), calling=calling)
         with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
             self._visit(line, {file.path: (delivery, file) for delivery, file in self._sound(due, Path(folder))})
         return len(due)
 
     def _visit(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
-        """One association: send what waits, then ask for the commitments that are outstanding."""
+        """One visit: send what waits, then ask for the commitments that are outstanding."""
+        if reason := line.why_no_commitment:
+            self._settle_commitments(line, lambda _: reason)
         if not waiting and not self._awaits_commitment(line.peer.id):
             return
         try:
-            if line.peer.commitment == "auto":
-                files = [file for _, file in waiting.values()]
-                contexts = [context(), *(proposed(files) or contexts_for([(VERIFICATION, IMPLICIT_LITTLE)]))]
-                with open_association(line.target, calling=line.calling, contexts=contexts) as association:
-                    commits = is_accepted(association)
-                    self._send(association, line, waiting, awaits_commitment=commits)
-                    self._settle_commitments(line, association if commits else None)
-            else:
-                self._send_alone(line, waiting)
-                self._settle_commitments(line, None)
+            with self._open(line, [file for _, file in waiting.values()]) as carrier:
+                self._send(carrier, waiting)
+                self._settle_commitments(line, carrier.ask)
         except (ConnectionProblem, ConfigurationError) as problem:
             self._note_unreachable(line, [delivery.id for delivery, _ in waiting.values()], str(problem))
         else:
             self._note_reached(line)
 
-    def _send_alone(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
-        """To a peer that is never asked for a commitment."""
-        if not waiting:
-            return
-        contexts = proposed([file for _, file in waiting.values()])
-        with open_association(line.target, calling=line.calling, contexts=contexts) as association:
-            self._send(association, line, waiting, awaits_commitment=False)
+    def _open(self, line: Line, files: Sequence[OutgoingFile]) -> AbstractContextManager[Carrier]:
+        """The road that is set for the peer.
 
-    def _send(
-        self,
-        association: Association,
-        line: Line,
-        waiting: dict[Path, tuple[DueDelivery, OutgoingFile]],
-        *,
-        awaits_commitment: bool,
-    ) -> None:
+        Raises:
+            ConfigurationError: Its credentials cannot be read.
+        """
+        if line.peer.dicomweb_url:
+            return by_stow(web_target_of(line.peer, line.institution, secrets=self.secrets, tls=self.tls))
+        target, asks = target_of(line.peer, self.tls), not line.why_no_commitment
+        return by_dimse(target, calling=line.calling, files=files, asks_commitment=asks)
+
+    def _send(self, carrier: Carrier, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
         """Send what waits, and take it out of `waiting`.
 
         Raises:
-            ConnectionProblem: The association broke; what had no turn still waits.
+            ConnectionProblem: The connection broke; what had no turn still waits.
         """
         for delivery, file in list(waiting.values()):
-            outcome = store(association, file, line.target)
+            outcome = carrier.store(file)
             if outcome.fate is Fate.NOT_TRIED:
                 raise ConnectionProblem(outcome.problem)
             del waiting[file.path]
-            self._note(delivery, outcome, awaits_commitment=awaits_commitment)
-            if outcome.status is None and not association.is_established:
-                raise ConnectionProblem(outcome.problem or f"{line.target} closed the association")
+            self._note(delivery, outcome, awaits_commitment=carrier.commits)
+            if not outcome.answer and not carrier.is_open:
+                raise ConnectionProblem(outcome.problem or f"{delivery.peer_ae_title} closed the connection")
 
     def _awaits_commitment(self, peer_id: UUID) -> bool:
         now = self.clock()
         with self.database.begin() as connection:
             return commitments.has_due(connection, peer_id, now=now)
 
-    def _settle_commitments(self, line: Line, association: Association | None) -> None:
+    def _settle_commitments(self, line: Line, ask: Callable[[Ask], str]) -> None:
         """Ask for every commitment that is outstanding; where the peer gives none, what it stored is delivered."""
         now = self.clock()
         with self.database.begin() as connection:
             self._give_up_commitments(connection, line, now=now)
         while wanted := self._claim_commitment(line.peer.id):
-            reason = f"{line.target} does not offer storage commitment"
-            if line.peer.commitment == "never":
-                reason = f"{line.target} stored it; no commitment is asked of it, as this peer is set"
-            if association is not None:
-                reason = ask(association, line.target, wanted.transaction_uid, wanted.instances)
+            reason = ask(wanted)
             if reason:
                 with self.database.begin() as connection:
                     commitments.decline(connection, wanted, reason=reason, now=now)
@@ -227,7 +232,7 @@ class Postman:
                 self._note_failure(delivery, outcome.problem)
 
     def _note_success(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
-        facts = {"status": f"0x{outcome.status or 0:04X}", "transfer_syntax": outcome.transfer_syntax_uid}
+        facts = {"status": outcome.answer, "transfer_syntax": outcome.transfer_syntax_uid}
         with self.database.begin() as connection:
             deliveries.mark_delivered(
                 connection,

@@ -78,7 +78,7 @@ class Outcome:
         fate: What became of it.
         problem: Why the peer does not have it; empty where it does.
         note: What else is to be known of it though the peer has it: changed on the way, or stored with a warning.
-        status: The C-STORE answer; None where there was none.
+        answer: What the peer answered, `0x0000` or `HTTP 200`; empty where it did not.
         transfer_syntax_uid: The encoding that it left in; empty where it did not leave.
     """
 
@@ -86,7 +86,7 @@ class Outcome:
     fate: Fate = Fate.STORED
     problem: str = ""
     note: str = ""
-    status: int | None = None
+    answer: str = ""
     transfer_syntax_uid: str = ""
 
 
@@ -133,7 +133,7 @@ def _outcome(answer: Dataset, file: OutgoingFile, target: Target) -> Outcome:
         fate=Fate.FAILED if problem else Fate.STORED,
         problem=problem,
         note=f"{target} stored it with a warning (status 0x{status:04X}): see its log" if status in WARNINGS else "",
-        status=status,
+        answer="" if status is None else f"0x{status:04X}",
         transfer_syntax_uid=file.transfer_syntax_uid,
     )
 
@@ -145,8 +145,8 @@ def _not_accepted(file: OutgoingFile, accepted: set[tuple[str, str]], target: Ta
     return f"{target} does not accept {sop_class} ({file.sop_class_uid}): enable that SOP class there"
 
 
-def store_problem(status: int | None, sop_class_uid: str, target: Target) -> str:
-    """A C-STORE answer in words; empty when the peer has stored the file."""
+def store_problem(status: int | None, sop_class_uid: str, target: object) -> str:
+    """A C-STORE answer, or a FailureReason of STOW-RS, in words; empty when `target` has stored the file."""
     if status is None:
         return f"{target} gave no answer: the connection broke, or it took too long"
     if status == SUCCESS or status in WARNINGS:

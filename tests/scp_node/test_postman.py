@@ -87,7 +87,13 @@ class Outbox:
 
     def __init__(self, hospital: Hospital, folder: Path, port: int) -> None:
         self.hospital, self.now = hospital, NOON
-        self.postman = Postman(database=hospital.database, store=hospital.store, attempts=3, clock=lambda: self.now)
+        self.postman = Postman(
+            database=hospital.database,
+            store=hospital.store,
+            attempts=3,
+            secrets=PeerSecrets(folder=folder),
+            clock=lambda: self.now,
+        )
         hospital.send("AP")
         accepted = hospital.send("LATERAL")
         self._plan(accepted.study_id, accepted.reconstruction_id, self._files(folder), port)
