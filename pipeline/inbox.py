@@ -21,7 +21,7 @@ from pipeline import jobs
 from pipeline.database import Database
 from pipeline.dicom_header import InstanceHeader, read_instance_header
 from pipeline.errors import InputError
-from pipeline.records import deliveries, instances, ledger, quarantine, studies
+from pipeline.records import blobs, deliveries, instances, ledger, quarantine, studies
 from pipeline.records.instances import Addition, InstanceRole, NewInstance
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.quarantine import Quarantined, QuarantineProblem
@@ -118,17 +118,28 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
     try:
         header = _identified(incoming)
     except (UnreadableDataset, IdentityMismatch) as error:
-        _quarantine(database, incoming, _put(store, incoming), error, now=now)
+        blob = _put(store, incoming)
+        with database.begin() as connection:
+            _hold(connection, store, incoming, blob)
+            _quarantine(connection, incoming, blob, error, now=now)
         raise
     if incoming.own_studies_only:
         _check_own(database, incoming, header)
     blob = _put(store, incoming)
     with database.begin() as connection:
+        _hold(connection, store, incoming, blob)
         return _record(connection, incoming, header, blob, now=now)
 
 
 def _put(store: Store, incoming: Incoming) -> Blob:
     return store.put_file(incoming.institution_id, incoming.path, digest=incoming.digest)
+
+
+def _hold(connection: Connection, store: Store, incoming: Incoming, blob: Blob) -> None:
+    """Bytes that were here before may be about to be removed: see `pipeline.records.blobs`."""
+    if blob.was_there:
+        blobs.hold(connection, [blob.key])
+        _put(store, incoming)
 
 
 def _check_own(database: Database, incoming: Incoming, header: InstanceHeader) -> None:
@@ -158,7 +169,7 @@ def _identified(incoming: Incoming) -> InstanceHeader:
     return header
 
 
-def _quarantine(database: Database, incoming: Incoming, blob: Blob, error: InputError, *, now: datetime) -> None:
+def _quarantine(connection: Connection, incoming: Incoming, blob: Blob, error: InputError, *, now: datetime) -> None:
     is_mismatch = isinstance(error, IdentityMismatch)
     entry = Quarantined(
         institution_id=incoming.institution_id,
@@ -174,10 +185,9 @@ def _quarantine(database: Database, incoming: Incoming, blob: Blob, error: Input
         received_at=now,
     )
     facts = {"problem": str(entry.problem), "reason": entry.reason}
-    with database.begin() as connection:
-        quarantine.add(connection, entry)
-        uid = entry.sop_instance_uid
-        ledger.write(connection, [_entry(incoming, LedgerEvent.QUARANTINED, uid, blob, facts, now=now)])
+    quarantine.add(connection, entry)
+    uid = entry.sop_instance_uid
+    ledger.write(connection, [_entry(incoming, LedgerEvent.QUARANTINED, uid, blob, facts, now=now)])
 
 
 def _record(

@@ -22,6 +22,7 @@ from psycopg import RawCursor
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
+from pipeline.errors import InputError
 from pipeline.records import instances, reconstructions, results, rules, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
@@ -78,9 +79,13 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID
 
     Returns:
         The new reconstruction; None while the study waits, where a rule leaves it out, and where this very input was
-        queued before.
+        queued before. A study of which retention removed images waits for all of them: what came of all is not replaced
+        by what comes of some.
     """
     radiographs = instances.radiographs_of(connection, study.id)
+    if instances.any_removed(connection, study.id):
+        studies.set_state(connection, study.id, reconstructions.newest_state(connection, study.id) or "out-of-scope")
+        return None
     if isinstance(is_ready(_facts(study, radiographs), now), NotYet):
         return None
     ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
@@ -141,10 +146,15 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
 
     Returns:
         False where there is no such reconstruction, or it is queued, running or has succeeded.
+
+    Raises:
+        InputError: Retention has removed an image that it was made from.
     """
     reconstruction = reconstructions.lock(connection, reconstruction_id)
     if reconstruction is None or reconstruction.state not in ("failed", "refused"):
         return False
+    if instances.any_removed(connection, reconstruction.study_id):
+        raise InputError("its images were removed, as they were kept long enough: send all images of the study again")
     results.discard(connection, reconstruction_id)
     reconstructions.reset(connection, reconstruction)
     enqueue(connection, reconstruction_id, priority=Priority(reconstruction.priority))

@@ -24,7 +24,7 @@ from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFai
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import TransientError
-from pipeline.records import deliveries, instances, ledger, reconstructions, results
+from pipeline.records import blobs, deliveries, instances, ledger, reconstructions, results
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
@@ -149,6 +149,7 @@ class ReconstructionJob:
             current = reconstructions.lock(connection, begun.id)
             if current is None or current.is_final:
                 return
+            self._hold(connection, begun.institution_id, out, files)
             created = results.add(
                 connection,
                 institution_id=begun.institution_id,
@@ -195,7 +196,16 @@ class ReconstructionJob:
 
     def _keep(self, institution_id: UUID, out: Path, described: ResultFile) -> StoredFile:
         blob = self.store.put_file(institution_id, out / described.path)
-        return StoredFile(described=described, blob_key=blob.key, size=blob.size, digest=blob.digest)
+        return StoredFile(
+            described=described, blob_key=blob.key, size=blob.size, digest=blob.digest, was_there=blob.was_there
+        )
+
+    def _hold(self, connection: Connection, institution_id: UUID, out: Path, files: Sequence[StoredFile]) -> None:
+        """Bytes that were here before may be about to be removed: see `pipeline.records.blobs`."""
+        known = [file for file in files if file.was_there]
+        blobs.hold(connection, [file.blob_key for file in known])
+        for file in known:
+            self.store.put_file(institution_id, out / file.described.path)
 
     def _record_failure(self, begun: Reconstruction, failure: ReconstructionFailed) -> timedelta | None:
         """Wait for another attempt, or make it a dead letter; another worker's later attempt is left alone."""

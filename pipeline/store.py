@@ -10,8 +10,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -45,11 +45,13 @@ class Blob:
         key: Where.
         digest: Their SHA-256, hexadecimal.
         size: How many.
+        was_there: They were here before: `pipeline.records.blobs` says what is to be done about that.
     """
 
     key: str
     digest: str
     size: int
+    was_there: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,9 @@ class Store:
         """
         with _typed_errors():
             found, size = _synced(path, digest)
-            blob = Blob(key=_key(institution_id, found), digest=found, size=size)
-            if self.folder is None:
-                self._put_remote(path, blob.key)
-            else:
-                _link_durably(path, self.folder / blob.key)
-        return blob
+            key = _key(institution_id, found)
+            is_new = self._put_remote(path, key) if self.folder is None else _link_durably(path, self.folder / key)
+        return Blob(key=key, digest=found, size=size, was_there=not is_new)
 
     def read(self, key: str) -> bytes:
         """All bytes of a blob.
@@ -132,11 +131,23 @@ class Store:
             for chunk in self.chunks(key):
                 file.write(chunk)
 
-    def _put_remote(self, path: Path, key: str) -> None:
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove blobs; one that is not there is none to remove.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with _typed_errors():
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self.backend, key)
+
+    def _put_remote(self, path: Path, key: str) -> bool:
         try:
             obstore.put(self.backend, key, path, mode="create")
         except AlreadyExistsError:
-            return  # the same digest: the same bytes
+            return False  # the same digest: the same bytes
+        return True
 
 
 def open_store(settings: NodeSettings) -> Store:
@@ -167,21 +178,23 @@ def _synced(path: Path, digest: str | None) -> tuple[str, int]:
         return digest, os.fstat(file.fileno()).st_size
 
 
-def _link_durably(source: Path, target: Path) -> None:
-    """Give the synced bytes of `source` a second name, and wait until that name is on the disk."""
+def _link_durably(source: Path, target: Path) -> bool:
+    """Give the synced bytes of `source` a second name, and wait until that name is on the disk; whether it is new."""
     _make_folder(target.parent)
+    is_new = True
     try:
         os.link(source, target)
     except FileExistsError:
-        pass  # the same digest: the same bytes; but its name may not be on the disk yet
+        is_new = False  # the same digest: the same bytes; but its name may not be on the disk yet
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy_durably(source, target)
+        is_new = _copy_durably(source, target)
     _sync_folder(target.parent)
+    return is_new
 
 
-def _copy_durably(source: Path, target: Path) -> None:
+def _copy_durably(source: Path, target: Path) -> bool:
     with NamedTemporaryFile(dir=target.parent, prefix=".incoming-") as copy, source.open("rb") as original:
         shutil.copyfileobj(original, copy, CHUNK_BYTES)
         copy.flush()
@@ -189,7 +202,8 @@ def _copy_durably(source: Path, target: Path) -> None:
         try:
             os.link(copy.name, target)
         except FileExistsError:
-            return
+            return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

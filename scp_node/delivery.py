@@ -1,4 +1,4 @@
-"""The process that delivers results, reports commitments, checks connections and seals the ledger.
+"""The process that delivers results, reports commitments, checks connections, seals the ledger, and tidies up.
 
 `python -m scp_node.delivery [--config node.toml]`.
 """
@@ -12,13 +12,15 @@ from typing import Final
 
 import structlog
 
+from pipeline.clock import utc_now
 from pipeline.database import Database, open_database
 from pipeline.errors import BonecraftError
 from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import ledger
+from pipeline.retention import run_by_itself
 from pipeline.role import run_role
 from pipeline.settings import NodeSettings
-from pipeline.store import open_store
+from pipeline.store import Store, open_store
 from scp_node.checks import check_connections
 from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
@@ -26,6 +28,7 @@ from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
 
 POLL_SECONDS: Final = 0.5
+TIDY_SECONDS: Final = 3600.0
 DRAIN_SECONDS: Final = 30.0
 """For everything together: less than the supervisor waits before it kills."""
 
@@ -47,6 +50,14 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         daemon=True,
     )
     checking.start()
+    tidying = threading.Thread(
+        target=_repeat,
+        args=(lambda: _tidy(database, store), stop),
+        kwargs={"pause_seconds": TIDY_SECONDS},
+        name="retention",
+        daemon=True,
+    )
+    tidying.start()
     sealing = threading.Thread(target=_repeat, args=(lambda: _seal(database), stop), name="ledger", daemon=True)
     sealing.start()
     reporter = Reporter(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
@@ -70,7 +81,13 @@ def _seal(database: Database) -> int:
         return ledger.seal(connection)
 
 
-def _repeat(work: Callable[[], int], stop: threading.Event) -> None:
+def _tidy(database: Database, store: Store) -> int:
+    """Remove what was kept long enough; all at once, so nothing is left to do afterwards."""
+    run_by_itself(database, store, now=utc_now())
+    return 0
+
+
+def _repeat(work: Callable[[], int], stop: threading.Event, *, pause_seconds: float = POLL_SECONDS) -> None:
     """`work` again and again: at once while there is some, else after a pause."""
     while not stop.is_set():
         try:
@@ -82,7 +99,7 @@ def _repeat(work: Callable[[], int], stop: threading.Event) -> None:
             log.warning("interrupted_unexpectedly", error=type(error).__name__)
             idle = True
         if idle:
-            stop.wait(POLL_SECONDS)
+            stop.wait(pause_seconds)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "rerun": ("pipeline.cli.status:rerun_app", "Reconstruct a study again that failed or was refused."),
     "resend": ("pipeline.cli.status:resend_app", "Send a result again that could not be delivered."),
     "prove": ("pipeline.cli.prove", "Show what became of an instance; verify the ledger."),
+    "retention": ("pipeline.cli.retention", "Show and set how long what is kept; remove what was kept long enough."),
     "quarantine": ("pipeline.cli.quarantine", "List what was received but could not be taken in."),
     "send": ("pipeline.cli.network:send_app", "Send DICOM files by C-STORE."),
     "pull": ("pipeline.cli.pull", "Fetch images from a peer (C-FIND, then C-GET or C-MOVE)."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,14 +68,22 @@ def _unknown(uid: str, received_at: datetime | None) -> str:
 
 
 def _kept(config: Path | None, entries: Iterable[Entry]) -> dict[int, bool]:
-    """For each entry that tells of bytes that came in or were made: whether the store still has these very bytes."""
+    """For each entry that tells of bytes that are to be here: whether the store still has these very bytes."""
     store = open_store(load_settings(config))
-    with_bytes = (LedgerEvent.RECEIVED, LedgerEvent.QUARANTINED, LedgerEvent.RESULT)
-    return {
-        entry.id: store.holds(entry.institution_id, entry.facts["digest"])
-        for entry in entries
-        if entry.event in with_bytes
-    }
+    return {entry.id: store.holds(entry.institution_id, entry.facts["digest"]) for entry in _to_be_here(entries)}
+
+
+def _to_be_here(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Entries that tell of bytes that came in or were made, and that no later entry says were removed."""
+    removed: set[tuple[str, str]] = set()
+    for entry in sorted(entries, key=lambda entry: entry.id, reverse=True):
+        named = (entry.sop_instance_uid, entry.facts.get("digest", ""))
+        if entry.event is LedgerEvent.REMOVED:
+            removed.add(named)
+        elif (
+            entry.event in (LedgerEvent.RECEIVED, LedgerEvent.QUARANTINED, LedgerEvent.RESULT) and named not in removed
+        ):
+            yield entry
 
 
 def _plain(entry: Entry, is_sound: bool, kept: dict[int, bool]) -> dict[str, Any]:
@@ -112,6 +120,8 @@ def sentence(entry: Entry) -> str:
             return f"by reconstruction {facts['reconstruction']}, {facts['state']}; models: {models or 'none'}"
         case LedgerEvent.RESULT:
             return f"of reconstruction {facts['reconstruction']}; {facts['size']} bytes, SHA-256 {facts['digest']}"
+        case LedgerEvent.REMOVED:
+            return f"{facts['reason']}; {facts['size']} bytes, SHA-256 {facts['digest']}"
         case _:
             others = (f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "peer")
             return f"{facts['peer']}; {', '.join(others)}"

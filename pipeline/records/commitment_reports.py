@@ -118,6 +118,7 @@ def holdings(connection: Connection, institution_id: UUID, uids: Sequence[str]) 
             instances.c.institution_id == institution_id,
             instances.c.sop_instance_uid.in_(uids),
             ~instances.c.superseded,
+            instances.c.removed_at.is_(None),
         )
     )
     return {row.sop_instance_uid: Holding(sop_class_uid=row.sop_class_uid, digest=row.digest) for row in rows}

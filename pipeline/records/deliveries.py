@@ -257,7 +257,7 @@ def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ..
         .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(reconstructions, reconstructions.c.id == result_sets.c.reconstruction_id)
         .join(instances, instances.c.id == any_(reconstructions.c.instance_ids))
-        .where(deliveries.c.id == delivery_id)
+        .where(deliveries.c.id == delivery_id, instances.c.removed_at.is_(None))
         .order_by(instances.c.sop_instance_uid)
     )
     return tuple(connection.execute(keys).scalars())

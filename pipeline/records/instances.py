@@ -34,11 +34,13 @@ class Addition(StrEnum):
     """Same UID, other bytes: kept, but the first stays in use."""
     REPLACES_UPLOAD = "replaces-upload"
     """Same UID, other bytes than somebody uploaded, from a device: kept, and in use instead of the upload."""
+    RESTORED = "restored"
+    """Same UID, same bytes as what retention had removed: they are here again."""
 
     @property
     def is_in_use(self) -> bool:
         """Whether the study has changed with it."""
-        return self in (Addition.NEW, Addition.REPLACES_UPLOAD)
+        return self in (Addition.NEW, Addition.REPLACES_UPLOAD, Addition.RESTORED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +111,14 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
         instances.c.institution_id == new.institution_id,
         instances.c.sop_instance_uid == new.sop_instance_uid,
     )
-    twin = connection.execute(select(instances.c.id).where(*same_uid, instances.c.digest == new.digest)).scalar()
+    same_bytes = select(instances.c.id, instances.c.removed_at).where(*same_uid, instances.c.digest == new.digest)
+    twin = connection.execute(same_bytes).one_or_none()
+    if twin is not None and twin.removed_at is None:
+        return twin.id, Addition.DUPLICATE
     if twin is not None:
-        return twin, Addition.DUPLICATE
+        back = {"removed_at": None, "received_at": new.received_at}
+        connection.execute(update(instances).where(instances.c.id == twin.id).values(**back))
+        return twin.id, Addition.RESTORED
     in_use = connection.execute(
         select(instances.c.id, instances.c.called_ae_title).where(*same_uid, ~instances.c.superseded)
     ).one_or_none()
@@ -151,17 +158,27 @@ def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ..
         instances.c.study_id == study_id,
         instances.c.role == InstanceRole.RADIOGRAPH,
         ~instances.c.superseded,
+        instances.c.removed_at.is_(None),
     )
+
+
+def any_removed(connection: Connection, study_id: UUID) -> bool:
+    """Whether a radiograph that the study used was removed by retention, and has not come again."""
+    used = (instances.c.study_id == study_id, instances.c.role == InstanceRole.RADIOGRAPH, ~instances.c.superseded)
+    removed = select(instances.c.id).where(*used, instances.c.removed_at.is_not(None)).limit(1)
+    return connection.execute(removed).one_or_none() is not None
 
 
 def instances_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[Instance, ...]:
     """Everything received for a study of the scope; nothing where it is somebody else's."""
-    return _read(connection, instances.c.study_id == study_id, in_scope(scope, instances.c.study_id))
+    is_here = instances.c.removed_at.is_(None)
+    return _read(connection, instances.c.study_id == study_id, in_scope(scope, instances.c.study_id), is_here)
 
 
 def get_instance(connection: Connection, scope: StudyScope, instance_id: UUID) -> Instance | None:
     """One instance of the scope, or None."""
-    found = _read(connection, instances.c.id == instance_id, in_scope(scope, instances.c.study_id))
+    is_here = instances.c.removed_at.is_(None)
+    found = _read(connection, instances.c.id == instance_id, in_scope(scope, instances.c.study_id), is_here)
     return found[0] if found else None
 
 

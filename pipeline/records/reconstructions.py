@@ -121,6 +121,13 @@ def newest_id(connection: Connection, study_id: UUID) -> UUID:
     return newest
 
 
+def newest_state(connection: Connection, study_id: UUID) -> str | None:
+    """The state of the study's newest reconstruction; None where it has none."""
+    newest_first = select(reconstructions.c.state).where(reconstructions.c.study_id == study_id)
+    state: str | None = connection.execute(newest_first.order_by(reconstructions.c.queued_at.desc()).limit(1)).scalar()
+    return state
+
+
 def begin(connection: Connection, reconstruction: Reconstruction, *, now: datetime) -> Reconstruction:
     """A worker begins: one more attempt, counted before anything can go wrong."""
     begun = replace(reconstruction, state="running", attempts=reconstruction.attempts + 1, started_at=now)

@@ -244,7 +244,12 @@ def _select_studies() -> Any:  # noqa: ANN401 - a SELECT of many columns has no 
     )
     radiographs = (
         select(func.count())
-        .where(instances.c.study_id == studies.c.id, instances.c.role == "radiograph", ~instances.c.superseded)
+        .where(
+            instances.c.study_id == studies.c.id,
+            instances.c.role == "radiograph",
+            ~instances.c.superseded,
+            instances.c.removed_at.is_(None),
+        )
         .scalar_subquery()
     )
     columns: Sequence[Any] = (
