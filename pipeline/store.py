@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -51,7 +51,7 @@ class Blob:
     key: str
     digest: str
     size: int
-    was_there: bool = False
+    was_there: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
