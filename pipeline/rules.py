@@ -166,6 +166,11 @@ def alternatives(patterns: Iterable[str]) -> str:
     return " or ".join(pattern or "empty" for pattern in patterns)
 
 
+def kinds_in_words(kinds: Iterable[str]) -> str:
+    """What a peer gets, in a sentence."""
+    return " and ".join(kinds) or "nothing"
+
+
 def _conditions(rule: Rule) -> str:
     named = [(condition, getattr(rule, condition)) for condition in PATTERN_CONDITIONS]
     said = [f"{condition.replace('_', ' ')} is {alternatives(patterns)}" for condition, patterns in named if patterns]
@@ -179,13 +184,9 @@ def _conditions(rule: Rule) -> str:
 def _decisions(rule: Rule) -> tuple[str, ...]:
     process = () if rule.process is None else ("process" if rule.process else "leave out",)
     priority = () if rule.priority is None else (f"priority {rule.priority}",)
-    sends = (f"{_peers(peer)} gets {_kinds(kinds)}" for peer, kinds in rule.send.items())
+    sends = (f"{_peers(peer)} gets {kinds_in_words(kinds)}" for peer, kinds in rule.send.items())
     return *process, *priority, *sends
 
 
 def _peers(peer: str) -> str:
     return "every other peer" if peer == OTHERS else peer
-
-
-def _kinds(kinds: tuple[str, ...]) -> str:
-    return " and ".join(kinds) or "nothing"

@@ -349,7 +349,9 @@ send = { PACS = ["surface-segmentation"] }
 
     def test_a_rule_for_a_peer_that_is_not_there_is_refused(self, database, institution_id):
         only = Rule(name="only", send={"PACS3": ()})
-        with pytest.raises(ConfigurationError, match=r"rule 'only' sends to 'PACS3', which is no peer of 'demo'"):
+        with pytest.raises(
+            ConfigurationError, match=r"rule 'only' sends to 'PACS3', which is no peer of the institution"
+        ):
             TestApplying.by_hand(database, self.RULES, RulesValue(rules=(only,)))
 
     def test_an_undone_change_of_rules_puts_the_former_rules_back(self, database, institution_id):

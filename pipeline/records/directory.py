@@ -93,6 +93,12 @@ def slug_of(connection: Connection, institution_id: UUID) -> str:
     return found
 
 
+def receiving_peers(connection: Connection, institution_id: UUID) -> tuple[str, ...]:
+    """The AE titles of those that get the institution's results."""
+    receives = (peers.c.institution_id == institution_id, peers.c.receives)
+    return tuple(connection.execute(select(peers.c.ae_title).where(*receives).order_by(peers.c.ae_title)).scalars())
+
+
 def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:
     """The AE title under which the node calls this institution's peers: the first of those it answers to, if any."""
     found = select(func.min(called_ae_titles.c.ae_title)).where(called_ae_titles.c.institution_id == institution_id)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select, update
 
+from pipeline.errors import ConfigurationError
+from pipeline.records.directory import receiving_peers
 from pipeline.records.instances import InstanceRole
-from pipeline.records.tables import instances, reconstructions, result_sets, rules, studies
-from pipeline.rules import Rule
+from pipeline.records.tables import instances, peers, reconstructions, result_sets, rules, studies
+from pipeline.rules import OTHERS, Rule
+from pipeline.rules_preview import PastStudy, Preview, preview
 from pipeline.rules_verdict import ImageFacts
+
+_IN_USE: Final = (instances.c.role == InstanceRole.RADIOGRAPH, ~instances.c.superseded)
+_COLUMNS: Final = (instances.c.header, instances.c.calling_ae_title, instances.c.called_ae_title)
 
 
 def of_institution(connection: Connection, institution_id: UUID) -> tuple[Rule, ...]:
@@ -18,10 +29,24 @@ def of_institution(connection: Connection, institution_id: UUID) -> tuple[Rule, 
     return tuple(map(Rule.model_validate, stored or ()))
 
 
+def check_peers(connection: Connection, institution_id: UUID, checked: Iterable[Rule]) -> None:
+    """Whether there are the peers that rules name.
+
+    Raises:
+        ConfigurationError: There is one missing.
+    """
+    known = set(connection.execute(select(peers.c.ae_title).where(peers.c.institution_id == institution_id)).scalars())
+    for rule in checked:
+        for peer in sorted(set(rule.send) - known - {OTHERS}):
+            raise ConfigurationError(
+                f"rule {rule.name!r} sends to {peer!r}, which is no peer of the institution; "
+                "`bonecraft peers list` shows them"
+            )
+
+
 def images_of_study(connection: Connection, study_id: UUID) -> tuple[ImageFacts, ...]:
     """The radiographs of a study that are in use."""
-    in_use = (instances.c.role == InstanceRole.RADIOGRAPH, ~instances.c.superseded)
-    return _images(connection, instances.c.study_id == study_id, *in_use)
+    return _images(connection, instances.c.study_id == study_id, *_IN_USE)
 
 
 def images_of_result(connection: Connection, result_set_id: UUID) -> tuple[ImageFacts, ...]:
@@ -32,6 +57,55 @@ def images_of_result(connection: Connection, result_set_id: UUID) -> tuple[Image
         .where(result_sets.c.id == result_set_id)
     )
     return _images(connection, instances.c.id.in_(made_from))
+
+
+def received_since(connection: Connection, institution_id: UUID, since: datetime) -> tuple[PastStudy, ...]:
+    """The institution's studies with radiographs of which the last image came after `since`, the newest first."""
+    columns = (studies.c.study_instance_uid, studies.c.wanted_by, *_COLUMNS)
+    rows = connection.execute(
+        select(*columns)
+        .join_from(studies, instances)
+        .where(studies.c.institution_id == institution_id, studies.c.last_received_at >= since, *_IN_USE)
+        .order_by(studies.c.last_received_at.desc(), studies.c.id, instances.c.sop_instance_uid)
+    )
+    grouped = groupby(rows.mappings(), key=itemgetter("study_instance_uid", "wanted_by"))
+    return tuple(
+        PastStudy(study_instance_uid=uid, images=tuple(map(_image, of_study)), is_wanted=bool(wanted_by))
+        for (uid, wanted_by), of_study in grouped
+    )
+
+
+def preview_of(
+    connection: Connection, institution_id: UUID, after: Sequence[Rule], *, days: int, now: datetime
+) -> Preview:
+    """What other rules than the institution's present ones would have done with its studies of the last days.
+
+    Raises:
+        ConfigurationError: They name a peer that is not there.
+    """
+    check_peers(connection, institution_id, after)
+    return preview(
+        received_since(connection, institution_id, now - timedelta(days=days)),
+        before=of_institution(connection, institution_id),
+        after=after,
+        peers=receiving_peers(connection, institution_id),
+        days=days,
+    )
+
+
+def images_of_study_uid(
+    connection: Connection, institution_id: UUID, study_instance_uid: str
+) -> tuple[ImageFacts, ...] | None:
+    """The radiographs in use of the institution's study; None where it has no such study."""
+    is_it = (studies.c.institution_id == institution_id, studies.c.study_instance_uid == study_instance_uid)
+    study_id = connection.execute(select(studies.c.id).where(*is_it)).scalar()
+    return None if study_id is None else images_of_study(connection, study_id)
+
+
+def study_ids(connection: Connection, study_instance_uid: str) -> tuple[UUID, ...]:
+    """The studies of that StudyInstanceUID; two institutions may have the same one."""
+    found = select(studies.c.id).where(studies.c.study_instance_uid == study_instance_uid)
+    return tuple(connection.execute(found).scalars())
 
 
 def leave_out(connection: Connection, study_id: UUID, because: str) -> None:
@@ -51,9 +125,10 @@ def is_wanted(connection: Connection, study_id: UUID) -> bool:
 
 
 def _images(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[ImageFacts, ...]:
-    columns = (instances.c.header, instances.c.calling_ae_title, instances.c.called_ae_title)
-    rows = connection.execute(select(*columns).where(*conditions).order_by(instances.c.sop_instance_uid))
-    return tuple(
-        ImageFacts.of(row.header, calling_ae_title=row.calling_ae_title, called_ae_title=row.called_ae_title)
-        for row in rows
-    )
+    rows = connection.execute(select(*_COLUMNS).where(*conditions).order_by(instances.c.sop_instance_uid))
+    return tuple(map(_image, rows.mappings()))
+
+
+def _image(row: RowMapping) -> ImageFacts:
+    titles = {name: row[name] for name in ("calling_ae_title", "called_ae_title")}
+    return ImageFacts.of(row["header"], **titles)

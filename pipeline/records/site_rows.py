@@ -13,8 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, fu
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
-from pipeline.records import tables, users
-from pipeline.rules import OTHERS
+from pipeline.records import rules, tables, users
 from pipeline.site_values import (
     InstitutionValue,
     PeerValue,
@@ -168,13 +167,7 @@ def _rules(connection: Connection, slug: str, institution_id: UUID) -> dict[Subj
 
 def _write_rules(connection: Connection, subject: Subject, value: RulesValue) -> None:
     institution_id = _institution_id(connection, subject.institution)
-    known = {row.ae_title for row in connection.execute(_of_institution(tables.peers, institution_id))}
-    for rule in value.rules:
-        for peer in sorted(set(rule.send) - known - {OTHERS}):
-            raise ConfigurationError(
-                f"{subject}: rule {rule.name!r} sends to {peer!r}, which is no peer of {subject.institution!r}; "
-                "`bonecraft peers list` shows them"
-            )
+    rules.check_peers(connection, institution_id, value.rules)
     said = {"in_order": value.to_json()["rules"]}
     statement = upsert(tables.rules).values(institution_id=institution_id, **said)
     connection.execute(statement.on_conflict_do_update(index_elements=[tables.rules.c.institution_id], set_=said))
