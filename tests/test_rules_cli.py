@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.admin_changes import changes
 from pipeline.cli.rules import rules
+from pipeline.cli.status import app as status
 from pipeline.errors import BonecraftError, ConfigurationError
 from pipeline.records import admin
 from pipeline.site_values import PeerValue, Subject
@@ -182,7 +183,12 @@ class TestTrying:
 def test_a_study_that_was_left_out_is_processed_by_hand(command, hospital: Hospital):
     command(*NO_HIPS, *LEAVE_OUT, "--yes")
     accepted = send_hip(hospital)
+    assert "What rules left out: bonecraft rules left-out" in command(app=status)
+    assert "Left out by rule 'no-hips': Another department does hips." in command("left-out")
+    (left_out,) = json.loads(command("left-out", "--json"))
+    assert left_out["study_instance_uid"] == HIP_STUDY
     assert "is queued" in command("process", HIP_STUDY)
     assert hospital.study(accepted).state == "queued"
+    assert "no rule left a study out" in command("left-out")
     with pytest.raises(ConfigurationError, match="no rule leaves a study"):
         command("process", str(accepted.study_id))

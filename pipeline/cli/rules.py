@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from pipeline.cli.administration import (
     Config,
     DryRun,
     OneInstitution,
+    local_time,
     show_change,
     show_difference,
     transaction,
@@ -150,6 +152,29 @@ def preview_site_file(
         before, after = _edited(connection, subject, lambda _: _as_rules(wanted.get(subject)))
         tried = _tried(connection, chosen, after, days=days)
     _show(subject, before, after, tried)
+
+
+@rules.command("left-out")
+def list_left_out(
+    institution: OneInstitution = None,
+    last: Annotated[int, typer.Option(min=1, help="So many studies at the most.")] = 20,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the studies that rules left out, the newest first."""
+    with transaction(config) as connection:
+        chosen = the_institution(connection, institution)
+        found = records.left_out(connection, chosen.id, limit=last)
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=1, default=str))
+        return
+    if not found:
+        typer.echo("no rule left a study out")
+        return
+    for each in found:
+        said = f"{each.study_instance_uid}  {local_time(each.last_received_at)}  {each.sentence}"
+        Console(highlight=False).print(said, soft_wrap=True, markup=False)
+    Console().print(Text("all the same: bonecraft rules process STUDY", style="dim"), soft_wrap=True)
 
 
 @rules.command("process")

@@ -100,6 +100,8 @@ def _show_counts(console: Console, now: Snapshot) -> None:
         for number, (state, count) in enumerate((counts or {"none": 0}).items()):
             table.add_row("" if number else name, state, str(count))
     console.print(table)
+    if now.studies.get("left-out"):
+        console.print("What rules left out: bonecraft rules left-out")
     if now.oldest_queued_at is not None:
         console.print(f"The oldest study in the queue has waited since {local_time(now.oldest_queued_at)}.")
 

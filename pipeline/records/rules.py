@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +22,21 @@ from pipeline.rules_verdict import ImageFacts
 
 _IN_USE: Final = (instances.c.role == InstanceRole.RADIOGRAPH, ~instances.c.superseded)
 _COLUMNS: Final = (instances.c.header, instances.c.calling_ae_title, instances.c.called_ae_title)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A study that a rule left out; process it with `pipeline.jobs.process_anyway`.
+
+    Attributes:
+        study_instance_uid: StudyInstanceUID.
+        last_received_at: When its last image came.
+        sentence: Which rule left it out, and why.
+    """
+
+    study_instance_uid: str
+    last_received_at: datetime
+    sentence: str
 
 
 def of_institution(connection: Connection, institution_id: UUID) -> tuple[Rule, ...]:
@@ -112,6 +128,17 @@ def leave_out(connection: Connection, study_id: UUID, because: str) -> None:
     """The study is kept, and not processed; `because` names the rule."""
     said = {"state": "left-out", "left_out": f"Left out by {because.rstrip('.')}."}
     connection.execute(update(studies).where(studies.c.id == study_id).values(**said))
+
+
+def left_out(connection: Connection, institution_id: UUID, *, limit: int) -> tuple[LeftOut, ...]:
+    """The institution's studies that rules leave out, the one received last first."""
+    rows = connection.execute(
+        select(studies.c.study_instance_uid, studies.c.last_received_at, studies.c.left_out.label("sentence"))
+        .where(studies.c.institution_id == institution_id, studies.c.state == "left-out")
+        .order_by(studies.c.last_received_at.desc())
+        .limit(limit)
+    )
+    return tuple(LeftOut(**row) for row in rows.mappings())
 
 
 def want(connection: Connection, study_id: UUID, *, who: str) -> None:
