@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -94,13 +93,6 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _file(text: str) -> str:
-    """The path of a file that other processes read later, wherever they were started."""
-    if text and not Path(text).is_absolute():
-        raise ValueError(f"{text!r} must be an absolute path, as every process of the node reads the file")
-    return text
-
-
 def _fingerprint(text: str) -> str:
     """SHA-256 of a certificate, in hexadecimal; as `openssl x509 -fingerprint -sha256` writes it, too."""
     digits = text.rpartition("=")[2].replace(":", "").strip().lower()
@@ -150,7 +142,6 @@ ServiceUrl = Annotated[str, AfterValidator(_url_if_any)]
 SecretName = Annotated[str, AfterValidator(_secret_name)]
 Email = Annotated[str, AfterValidator(_email)]
 Url = Annotated[str, AfterValidator(_url)]
-File = Annotated[str, AfterValidator(_file)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Days = Annotated[int, Field(ge=0, le=36_500, strict=True)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
@@ -300,15 +291,16 @@ class SourceValue(Value):
     Attributes:
         url: Where its REST API answers.
         user_name: As whom we ask; empty: without a login.
-        password_file: The file that holds the password.
-        ca_file: PEM file of the CAs that its certificate may come from; empty: those that the system trusts.
+        password_file: The file with that user's password: its name in the institution's folder of
+            `peer_secrets_folder`.
+        ca_file: The file, there too, with the CA that its certificate must come from; empty: one the system trusts.
         history: Take what it holds from before we began to watch, too.
     """
 
     url: Url
     user_name: str = ""
-    password_file: File = ""
-    ca_file: File = ""
+    password_file: SecretName = ""
+    ca_file: SecretName = ""
     history: bool = False
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The process that delivers results, reports commitments, checks connections, seals the ledger, and tidies up.
+"""The process that delivers results, reports commitments, watches sources, checks connections, seals the ledger, tidies.
 
 `python -m scp_node.delivery [--config node.toml]`.
 """
@@ -24,8 +24,10 @@ from pipeline.store import Store, open_store
 from scp_node.checks import check_connections
 from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
+from scp_node.pull_lines import Lines
 from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
+from scp_node.watch import Watcher
 
 POLL_SECONDS: Final = 0.5
 TIDY_SECONDS: Final = 3600.0
@@ -63,8 +65,12 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     reporter = Reporter(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
     deliveries = Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop)
     reports = Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop)
-    _repeat(lambda: deliveries.dispatch() + reports.dispatch(), stop)
-    drain([*deliveries.busy(), *reports.busy(), checking, sealing])
+    lines = Lines(database=database, store=store, settings=settings)
+    lines.open()
+    watcher = Watcher(database=database, store=store, settings=settings, folder=lines.folder)
+    watches = Dispatcher(destinations_due=watcher.sources_due, deliver_to=watcher.watch, stop=stop)
+    _repeat(lambda: deliveries.dispatch() + reports.dispatch() + watches.dispatch(), stop)
+    drain([*deliveries.busy(), *reports.busy(), *watches.busy(), checking, sealing])
     database.close()
 
 

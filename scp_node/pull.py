@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final, Protocol, cast
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from pipeline.inbox import Accepted, Incoming, OutOfSpace, accept
 from pipeline.records import fetches
 from pipeline.store import Store
 from scp_node.handlers import received_file
-from scp_node.incoming import has_room
+from scp_node.incoming import SUFFIX, discard, has_room
 from scp_node.peer import Target
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, find_images, find_studies
 from scp_node.retrieve import OnProgress, Order, Retrieval
@@ -84,6 +85,26 @@ class Intake:
         )
         return accept(self.database, self.store, incoming, now=self.clock())
 
+    def take_bytes(self, content: bytes, *, by: str) -> Accepted:
+        """Take a DICOM file in that lies in memory.
+
+        Raises:
+            OutOfSpace: There is no room.
+            BonecraftError: As `pipeline.inbox.accept`.
+        """
+        file = NamedTemporaryFile(dir=self.folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed before it is read
+        path = Path(file.name)
+        try:
+            with file:
+                file.write(content)
+            return self.take(path, by=by)
+        except OSError as error:
+            raise OutOfSpace(
+                f"a fetched image cannot be written ({error.strerror}): look at the data folder"
+            ) from error
+        finally:
+            discard(path)
+
     def held(self, images: Sequence[FoundImage]) -> set[str]:
         """Which of these we have."""
         with self.database.begin() as connection:
@@ -105,7 +126,7 @@ class Intake:
             return StoreStatus.PROCESSING_FAILURE
         finally:
             if path is not None:
-                path.unlink(missing_ok=True)
+                discard(path)
         return StoreStatus.SUCCESS
 
 

@@ -10,12 +10,16 @@ from sqlalchemy import Connection
 from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.database import Database
 from pipeline.errors import InputError
+from pipeline.peer_secrets import PeerSecrets
+from pipeline.records import fetches
 from pipeline.records.directory import Peer, every_peer, first_called_ae_title
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
+from scp_node.dicomweb import web_target_of
 from scp_node.incoming import receive_into
 from scp_node.peer import target_of
 from scp_node.pull import Archive, DimseArchive, Intake
+from scp_node.pull_web import WebArchive
 from scp_node.tls import TlsFiles
 
 
@@ -55,15 +59,11 @@ class Lines:
 
         Raises:
             TransientError: The records cannot be asked.
+            ConfigurationError: A file that its settings name cannot be read.
         """
         with self.database.begin() as connection:
             calling = first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE
-        archive = DimseArchive(
-            target=target_of(peer, TlsFiles.of(self.settings)),
-            calling=calling,
-            listener_port=self.settings.dicom_port if self.settings.dicom_plain else self.settings.dicom_tls_port,
-            may_send=peer.sends,
-        )
+            institution = fetches.institution_slug(connection, peer.institution_id)
         intake = Intake(
             database=self.database,
             store=self.store,
@@ -74,7 +74,20 @@ class Lines:
             to_title=calling,
             address=peer.host,
         )
-        return Line(archive=archive, intake=intake)
+        return Line(archive=self._archive(peer, institution, calling), intake=intake)
+
+    def _archive(self, peer: Peer, institution: str, calling: str) -> Archive:
+        """Over DICOMweb where the peer has that, as its results go there, too; else by DIMSE."""
+        tls = TlsFiles.of(self.settings)
+        if peer.dicomweb_url:
+            secrets = PeerSecrets.of(self.settings)
+            return WebArchive(target=web_target_of(peer, institution, secrets=secrets, tls=tls))
+        return DimseArchive(
+            target=target_of(peer, tls),
+            calling=calling,
+            listener_port=self.settings.dicom_port if self.settings.dicom_plain else self.settings.dicom_tls_port,
+            may_send=peer.sends,
+        )
 
 
 def named_peer(connection: Connection, name: str) -> Peer:

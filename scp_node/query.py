@@ -109,7 +109,7 @@ def find_studies(target: Target, question: StudyQuestion, *, calling: str) -> tu
         "ModalitiesInStudy": "",
     }
     with open_association(target, calling=calling, contexts=[find_context()]) as association:
-        found = [_study(answer) for answer in _find(association, target, "STUDY", keys)]
+        found = [study_of(answer) for answer in _find(association, target, "STUDY", keys)]
     return tuple(study for study in found if answers(study, question))
 
 
@@ -155,7 +155,8 @@ def _images(association: Association, target: Target, study_instance_uid: str, w
             )
 
 
-def _study(answer: Dataset) -> FoundStudy:
+def study_of(answer: Dataset) -> FoundStudy:
+    """What an answer at the level of studies tells."""
     modalities = answer.get("ModalitiesInStudy") or []
     return FoundStudy(
         study_instance_uid=text(answer, "StudyInstanceUID"),

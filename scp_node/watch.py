@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -30,7 +29,6 @@ from pipeline.records.sources import Source
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.backoff import wait
-from scp_node.incoming import SUFFIX, discard
 from scp_node.pull import RADIOGRAPHS, Intake
 from scp_node.watch_feed import NEW_SERIES, NEW_STUDY, STABLE_STUDY, Change, Feed, FeedTarget, Gone, HeldImage, Page
 
@@ -53,9 +51,7 @@ def feed_target(source: Source, secrets: PeerSecrets) -> FeedTarget:
     """
     password = secrets.read(source.institution, source.password_file) if source.password_file else ""
     ca_file = str(secrets.path(source.institution, source.ca_file)) if source.ca_file else ""
-    return FeedTarget(
-        name=source.name, url=source.url, user_name=source.user_name, password=password, ca_file=ca_file
-    )
+    return FeedTarget(name=source.name, url=source.url, user_name=source.user_name, password=password, ca_file=ca_file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +183,7 @@ class _Reading:
             elif change.kind == NEW_SERIES:
                 self._announce(self.feed.study_of_series(change.orthanc_id))
         except Gone:
-            log.info("source_study_gone", source=self.source.name)
+            self._forget(change.orthanc_id)
         self._move_on(change, taken=taken)
         return taken
 
@@ -202,8 +198,7 @@ class _Reading:
         try:
             return self._take(study_id) if self.feed.is_stable(study_id) else 0
         except Gone:
-            with self.watcher.database.begin() as connection:
-                sources.forget(connection, self.source.id, study_id)
+            self._forget(study_id)
             return 0
 
     def _take(self, study_id: str) -> int:
@@ -213,30 +208,27 @@ class _Reading:
             uids = [image.sop_instance_uid for image in images]
             here = fetches.held(connection, self.source.institution_id, uids)
         taken = sum(self._take_image(image) for image in images if image.sop_instance_uid not in here)
-        with self.watcher.database.begin() as connection:
-            sources.forget(connection, self.source.id, study_id)
+        self._forget(study_id)
         if taken:
             log.info("source_study_taken", source=self.source.name, images=taken)
         return taken
 
     def _take_image(self, image: HeldImage) -> int:
-        """Whether it was taken; one that cannot be read is in quarantine, and holds nothing up."""
-        content = self.feed.file(image)
-        with NamedTemporaryFile(dir=self.watcher.folder, suffix=SUFFIX, delete=False) as file:
-            path = Path(file.name)
-            file.write(content)
+        """Whether it was taken; one that is gone, or that cannot be read and lies in quarantine, holds nothing up."""
         try:
-            self.intake.take(path, by=SERVICE)
-        except InputError as error:
+            self.intake.take_bytes(self.feed.file(image), by=SERVICE)
+        except (InputError, Gone) as error:
             log.warning("source_image_not_taken", source=self.source.name, reason=str(error))
             return 0
-        finally:
-            discard(path)
         return 1
 
     def _announce(self, study_id: str) -> None:
         with self.watcher.database.begin() as connection:
             sources.announce(connection, self.source.id, study_id, now=self.watcher.clock())
+
+    def _forget(self, study_id: str) -> None:
+        with self.watcher.database.begin() as connection:
+            sources.forget(connection, self.source.id, study_id)
 
     def _move_on(self, change: Change, *, taken: int) -> None:
         with self.watcher.database.begin() as connection:

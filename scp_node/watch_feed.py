@@ -190,7 +190,9 @@ class _Client(OrthancApiClient):  # type: ignore[misc]  # the library has no typ
         """
         verify: str | bool = self._target.ca_file or True
         try:
-            answer = super().get(endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), verify=verify, **options)
+            answer: requests.Response | None = super().get(
+                endpoint, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), verify=verify, **options
+            )
         except OrthancApiException as error:
             raise _explained(error, self._target) from error
         if answer is None:  # the library's word for: an error of HTTP that it does not know

@@ -29,11 +29,9 @@ Name = Annotated[str, typer.Option("--name", help="What it is called here: a-z, 
 Url = Annotated[str | None, typer.Option("--url", help="Where its REST API answers: http://HOST:8042.")]
 UserName = Annotated[str | None, typer.Option("--user-name", help="As whom we ask; empty: without a login.")]
 PasswordFile = Annotated[
-    str | None, typer.Option("--password-file", help="The file that holds the password: a whole path.")
+    str | None, typer.Option("--password-file", help="Its password: a file's name in peer_secrets_folder/INSTITUTION.")
 ]
-CaFile = Annotated[
-    str | None, typer.Option("--ca-file", help="PEM file of the CAs that its certificate may come from: a whole path.")
-]
+CaFile = Annotated[str | None, typer.Option("--ca-file", help="The CA of its certificate: a file's name there, too.")]
 History = Annotated[
     bool | None, typer.Option("--history/--no-history", help="Take what it holds from before we watched, too.")
 ]

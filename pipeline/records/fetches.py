@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, union, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from pipeline.records.tables import fetches, instances, institutions, peers, result_files, studies
 
@@ -99,7 +99,12 @@ def held(connection: Connection, institution_id: UUID, sop_instance_uids: Iterab
 
 def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...]:
     """Studies that have been quiet for a moment and that somebody may be asked about; not what was fetched itself."""
-    is_asked = exists().where(fetches.c.study_id == studies.c.id, fetches.c.peer_id == peers.c.id)
+    is_asked = exists().where(
+        fetches.c.study_id == studies.c.id,
+        fetches.c.peer_id == peers.c.id,
+        fetches.c.purpose == MISSING_VIEWS,
+        fetches.c.planned_at >= studies.c.last_received_at,
+    )
     was_fetched = exists().where(
         fetches.c.institution_id == studies.c.institution_id,
         fetches.c.fetched_study_uid == studies.c.study_instance_uid,
@@ -125,17 +130,31 @@ def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...
     return tuple(Candidate(**row) for row in rows.mappings())
 
 
-def plan(connection: Connection, candidate: Candidate, purpose: str, *, now: datetime) -> None:
-    """Have the peer asked; once for each study."""
-    row = {
-        "institution_id": candidate.institution_id,
-        "study_id": candidate.study_id,
-        "peer_id": candidate.peer_id,
-        "purpose": purpose,
+def plan_missing(connection: Connection, candidate: Candidate, *, is_needed: bool, now: datetime) -> None:
+    """Have the peer asked for the views that the study lacks as it is now, or note that it lacks none."""
+    fresh = {
+        "state": "pending" if is_needed else "nothing",
+        "attempts": 0,
+        "problem": "",
         "planned_at": now,
         "next_attempt_at": now,
+        "finished_at": None if is_needed else now,
     }
-    connection.execute(insert(fetches).values(**row).on_conflict_do_nothing())
+    again = _row(candidate, MISSING_VIEWS, fresh).on_conflict_do_update(
+        index_elements=[fetches.c.study_id, fetches.c.peer_id, fetches.c.purpose], set_=fresh
+    )
+    connection.execute(again)
+
+
+def plan_prior(connection: Connection, candidate: Candidate, *, now: datetime) -> None:
+    """Have the peer asked for an earlier study, once."""
+    row = _row(candidate, PRIOR, {"planned_at": now, "next_attempt_at": now})
+    connection.execute(row.on_conflict_do_nothing())
+
+
+def _row(candidate: Candidate, purpose: str, values: Mapping[str, object]) -> Insert:
+    key = {"study_id": candidate.study_id, "peer_id": candidate.peer_id, "purpose": purpose}
+    return insert(fetches).values(institution_id=candidate.institution_id, **key, **values)
 
 
 def peers_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
@@ -214,6 +233,16 @@ def lines(connection: Connection, *, last: int) -> tuple[FetchLine, ...]:
         .limit(last)
     )
     return tuple(FetchLine(**row) for row in rows.mappings())
+
+
+def was_fetched_as_prior(connection: Connection, study_id: UUID) -> bool:
+    """Whether the study is here only to compare a newer one with."""
+    is_it = and_(
+        fetches.c.institution_id == studies.c.institution_id,
+        fetches.c.fetched_study_uid == studies.c.study_instance_uid,
+        studies.c.id == study_id,
+    )
+    return bool(connection.execute(select(exists().where(is_it))).scalar_one())
 
 
 def count_by_state(connection: Connection) -> dict[str, int]:

@@ -157,9 +157,7 @@ def forget(connection: Connection, source_id: UUID, orthanc_id: str) -> None:
 def announced(connection: Connection, source_id: UUID, *, before: datetime) -> tuple[str, ...]:
     """The studies that were begun before that time and have not been called stable since."""
     wanted = (source_studies.c.source_id == source_id) & (source_studies.c.announced_at <= before)
-    rows = connection.execute(
-        select(source_studies.c.orthanc_id).where(wanted).order_by(source_studies.c.announced_at)
-    )
+    rows = connection.execute(select(source_studies.c.orthanc_id).where(wanted).order_by(source_studies.c.announced_at))
     return tuple(rows.scalars())
 
 
