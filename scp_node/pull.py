@@ -20,7 +20,7 @@ from pipeline.inbox import Accepted, Incoming, OutOfSpace, accept
 from pipeline.records import fetches
 from pipeline.store import Store
 from scp_node.handlers import received_file
-from scp_node.incoming import SUFFIX, discard, has_room
+from scp_node.incoming import SUFFIX, IncomingFile, discard, has_room
 from scp_node.peer import Target
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, find_images, find_studies
 from scp_node.retrieve import OnProgress, Order, Retrieval
@@ -114,10 +114,8 @@ class Intake:
         """Answer a C-STORE that C-GET brought."""
         request = cast("C_STORE", event.request)
         sop_class_uid, uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-        path = None
         try:
-            path = Path(received_file(request).name)
-            self.take(path, by="C-GET", sop_class_uid=sop_class_uid, uid=uid)
+            self.take(Path(received_file(request).name), by="C-GET", sop_class_uid=sop_class_uid, uid=uid)
         except BonecraftError as error:
             log.warning("pulled_not_taken", reason=str(error), sop_instance_uid=uid)
             return status_of(error)
@@ -125,8 +123,7 @@ class Intake:
             log.warning("pulled_not_taken", error=type(error).__name__, sop_instance_uid=uid)
             return StoreStatus.PROCESSING_FAILURE
         finally:
-            if path is not None:
-                discard(path)
+            _discard_dataset(request)
         return StoreStatus.SUCCESS
 
 
@@ -244,6 +241,14 @@ def pull(archive: Archive, intake: Intake, plan: Plan, on_progress: Callable[[in
     pulled = Pulled(plan=plan, fetched=frozenset(intake.held(plan.missing)))
     log.info("pulled", peer=intake.from_title, images=len(pulled.fetched), lacking=pulled.lacking)
     return pulled
+
+
+def _discard_dataset(request: C_STORE) -> None:
+    """Pynetdicom does that for a listener only."""
+    file: IncomingFile | None = getattr(request, "_dataset_file", None)
+    if file is not None:
+        file.close()
+        discard(Path(file.name))
 
 
 def _by_series(images: Sequence[FoundImage]) -> Mapping[str, tuple[FoundImage, ...]]:
