@@ -188,7 +188,7 @@ def test_removing_what_is_not_there_is_refused(demo):
 
 
 def test_an_institution_with_peers_stays(demo):
-    with pytest.raises(BonecraftError, match="remove peers, users and sources first"):
+    with pytest.raises(BonecraftError, match="remove peers, rules, users and sources first"):
         demo("institutions", "remove", "--slug", "demo")
     assert "Demo Hospital" in demo("institutions", "list")
 
