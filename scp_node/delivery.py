@@ -1,4 +1,4 @@
-"""The process that delivers results, reports commitments, watches sources, checks connections, seals the ledger, tidies.
+"""The process that delivers results, and does what else is due: reports, watching, checks, seals, tidying.
 
 `python -m scp_node.delivery [--config node.toml]`.
 """
@@ -38,40 +38,46 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: NodeSettings, stop: threading.Event) -> None:
-    """Deliver, check and seal until `stop`."""
+    """Do what is due until `stop`: a thread for each peer and source, so that a slow one keeps no other waiting."""
     database, store = open_database(settings), open_store(settings)
-    files = TlsFiles.of(settings)
-    secrets = PeerSecrets.of(settings)
-    attempts = settings.delivery_attempts
-    postman = Postman(database=database, store=store, attempts=attempts, secrets=secrets, tls=files)
+    dispatchers = _dispatchers(settings, database, store, stop)
     log.info("ready")
-    checking = threading.Thread(
-        target=_repeat,
-        args=(lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop),
-        name="checks",
-        daemon=True,
+    checks = _start(
+        "checks", lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop
     )
-    checking.start()
-    tidying = threading.Thread(
-        target=_repeat,
-        args=(lambda: _tidy(database, store), stop),
-        kwargs={"pause_seconds": TIDY_SECONDS},
-        name="retention",
-        daemon=True,
-    )
-    tidying.start()
-    sealing = threading.Thread(target=_repeat, args=(lambda: _seal(database), stop), name="ledger", daemon=True)
-    sealing.start()
-    reporter = Reporter(database=database, store=store, attempts=settings.delivery_attempts, tls=files)
-    deliveries = Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop)
-    reports = Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop)
+    sealing = _start("ledger", lambda: _seal(database), stop)
+    _start("retention", lambda: _tidy(database, store), stop, pause_seconds=TIDY_SECONDS)
+    _repeat(lambda: sum(each.dispatch() for each in dispatchers), stop)
+    drain([*(thread for each in dispatchers for thread in each.busy()), checks, sealing])
+    database.close()
+
+
+def _dispatchers(
+    settings: NodeSettings, database: Database, store: Store, stop: threading.Event
+) -> tuple[Dispatcher, ...]:
+    """What is sent to peers, reported to them, and read from sources."""
+    files, attempts = TlsFiles.of(settings), settings.delivery_attempts
+    postman = Postman(database=database, store=store, attempts=attempts, secrets=PeerSecrets.of(settings), tls=files)
+    reporter = Reporter(database=database, store=store, attempts=attempts, tls=files)
     lines = Lines(database=database, store=store, settings=settings)
     lines.open()
     watcher = Watcher(database=database, store=store, settings=settings, folder=lines.folder)
-    watches = Dispatcher(destinations_due=watcher.sources_due, deliver_to=watcher.watch, stop=stop)
-    _repeat(lambda: deliveries.dispatch() + reports.dispatch() + watches.dispatch(), stop)
-    drain([*deliveries.busy(), *reports.busy(), *watches.busy(), checking, sealing])
-    database.close()
+    return (
+        Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop),
+        Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop),
+        Dispatcher(destinations_due=watcher.sources_due, deliver_to=watcher.watch, stop=stop),
+    )
+
+
+def _start(
+    name: str, work: Callable[[], int], stop: threading.Event, *, pause_seconds: float = POLL_SECONDS
+) -> threading.Thread:
+    """`work` again and again in a thread of its own."""
+    thread = threading.Thread(
+        target=_repeat, args=(work, stop), kwargs={"pause_seconds": pause_seconds}, name=name, daemon=True
+    )
+    thread.start()
+    return thread
 
 
 def drain(threads: Iterable[threading.Thread], *, seconds: float = DRAIN_SECONDS) -> None:
