@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.dicom_write import ProofPicture
+from pipeline.dicom_write import ProofPicture, Turntable
 from pipeline.export import png, write_file, write_meshes
 from pipeline.novel_views import Shown, novel_views, shown
 from pipeline.radiograph_files import write_radiograph
@@ -15,6 +15,7 @@ from pipeline.shown_radiographs import ShownRadiograph, frames, shown_radiograph
 from pipeline.stages.lettering import Picture
 from pipeline.stages.overlay import ReprojectedContour
 from pipeline.stages.palette import BONE_COLOURS, hexadecimal
+from pipeline.turning import turning
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +31,7 @@ class Presentation:
         contours: Of each film's bones.
         scenes: Bones that share a frame, as they were rendered.
         renderings: Of the scenes.
+        turntables: Of the scenes, for the PACS.
     """
 
     files: tuple[ResultFile, ...]
@@ -40,6 +42,7 @@ class Presentation:
     contours: tuple[tuple[ReprojectedContour, ...], ...]
     scenes: tuple[Shown, ...]
     renderings: tuple[Picture, ...]
+    turntables: tuple[Turntable, ...]
 
 
 def present(reconstruction: Reconstruction, out: Path) -> Presentation:
@@ -67,6 +70,7 @@ def present(reconstruction: Reconstruction, out: Path) -> Presentation:
         contours=tuple(each.contours for each in written),
         scenes=tuple(scenes),
         renderings=tuple(view.picture for view in views),
+        turntables=tuple(turning(scene) for scene in scenes),
     )
 
 

@@ -35,6 +35,10 @@ STRIP_ASPECT: Final = 2.0
 DOWNLOADS: Final = (
     FileKind.SURFACE_SEGMENTATION,
     FileKind.SECONDARY_CAPTURE,
+    FileKind.TURNTABLE,
+    FileKind.MEASUREMENT_REPORT,
+    FileKind.KEY_OBJECTS,
+    FileKind.ENCAPSULATED_STL,
     FileKind.SCENE,
     FileKind.SCENE_LOW_POLY,
     FileKind.MESH,

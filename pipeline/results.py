@@ -36,6 +36,10 @@ class FileKind(StrEnum):
 
     SURFACE_SEGMENTATION = "surface-segmentation"
     SECONDARY_CAPTURE = "secondary-capture"
+    TURNTABLE = "turntable"
+    MEASUREMENT_REPORT = "measurement-report"
+    ENCAPSULATED_STL = "encapsulated-stl"
+    KEY_OBJECTS = "key-objects"
     SCENE = "scene"
     SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
@@ -52,7 +56,19 @@ class FileKind(StrEnum):
     @property
     def is_dicom(self) -> bool:
         """Whether the file is a DICOM instance, to be delivered to the PACS."""
-        return self in (FileKind.SURFACE_SEGMENTATION, FileKind.SECONDARY_CAPTURE)
+        return self in DICOM_KINDS
+
+
+DICOM_KINDS: Final = frozenset(
+    {
+        FileKind.SURFACE_SEGMENTATION,
+        FileKind.SECONDARY_CAPTURE,
+        FileKind.TURNTABLE,
+        FileKind.MEASUREMENT_REPORT,
+        FileKind.ENCAPSULATED_STL,
+        FileKind.KEY_OBJECTS,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +193,25 @@ class SurfaceReport:
     colour: str = ""
 
 
+class Unmeasured(StrEnum):
+    """Why a measurement has no value."""
+
+    NO_SCALE = "no-scale"
+    NEEDS_LATERAL = "needs-lateral"
+    NEEDS_FRONTAL = "needs-frontal"
+    FRONTAL_ONLY = "frontal-only"
+    NEEDS_BONES = "needs-bones"
+    OUTSIDE_FIELD = "outside-field"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedPoint:
+    """A landmark on a reconstructed bone: its name and where it is, mm LPS in the frame of the bone's surface."""
+
+    name: str
+    position: tuple[float, float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """A measurement with its interval, or the reason why there is none.
@@ -188,7 +223,10 @@ class Measurement:
         value: None when the views do not support it.
         lower: Lower end of the 90 % interval.
         upper: Upper end of the 90 % interval.
-        reason: Why there is no value.
+        reason: Why there is no value, in words.
+        unmeasured: Why there is no value.
+        code: Of its definition, in docs/measurements.md; empty in reports by earlier versions.
+        points: The landmarks that must be seen for it; none where there is no value, or no scale.
     """
 
     name: str
@@ -198,6 +236,9 @@ class Measurement:
     lower: float | None
     upper: float | None
     reason: str = ""
+    unmeasured: Unmeasured | None = None
+    code: str = ""
+    points: tuple[NamedPoint, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

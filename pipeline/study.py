@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.dicom_study import StudyInput, read_study
-from pipeline.dicom_write import WriteSettings, write_results
+from pipeline.dicom_write import MeasuredBone, WriteSettings, write_results
 from pipeline.errors import InputError, Refusal
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
 from pipeline.presentation import Presentation, present
@@ -30,6 +30,7 @@ from pipeline.results import (
     StageReport,
     Status,
 )
+from pipeline.surface import BoneSurface
 from pipeline.typed_facts import TypedFacts
 from pipeline.weights import load_models
 
@@ -147,7 +148,8 @@ def _write_dicom(
     """DICOM instances of the source study; none where no radiograph came as DICOM."""
     choices = tuple(choice for typed in options.typed for choice in typed.choices())
     return write_results(
-        frames=tuple(scene.surfaces for scene in shown.scenes),
+        frames=tuple(tuple(_measured(surface, reconstruction) for surface in scene.surfaces) for scene in shown.scenes),
+        turntables=shown.turntables,
         pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
         scale=_overall_scale(reconstruction),
         models=models,
@@ -157,6 +159,13 @@ def _write_dicom(
         created=datetime.now(UTC),
         settings=dataclasses.replace(options.write, choices=(*options.write.choices, *choices)),
     )
+
+
+def _measured(surface: BoneSurface, reconstruction: Reconstruction) -> MeasuredBone:
+    """A bone as the report has it: with what was measured on it, and on several bones of which it is the first."""
+    error = next(b.assessment.expected_error_mm for b in reconstruction.bones if b.assessment.surface is surface)
+    measurements = tuple(m for m in reconstruction.measurements if m.bone == surface.name)
+    return MeasuredBone(surface=surface, expected_error_mm=error, measurements=measurements)
 
 
 def _overall_scale(reconstruction: Reconstruction) -> Scale:

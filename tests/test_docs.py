@@ -11,7 +11,9 @@ import pytest
 import typer
 
 from pipeline.cli import COMMANDS
+from pipeline.dicom_write import codes as own_codes
 from pipeline.site_file import SiteFile
+from pipeline.stages.measure_definitions import DEFINITIONS
 from tests.settings_page import PAGE, settings_page
 
 ROOT = Path(__file__).parents[1]
@@ -95,3 +97,15 @@ def test_the_site_file_of_the_tour_is_one():
 def test_every_decision_is_in_the_index():
     pages = {page.name for page in (ROOT / "docs/adr").glob("0*.md")}
     assert pages == set(links((ROOT / "docs/adr/README.md").read_text()))
+
+
+def test_every_code_of_our_own_scheme_is_documented():
+    page = (ROOT / "docs" / "measurements.md").read_text()
+    for definition in DEFINITIONS:
+        assert f"| `{definition.code}` | {definition.name} | {definition.unit} |" in page
+    singles = [code for code in vars(own_codes).values() if getattr(code, "scheme_designator", "") == own_codes.SCHEME]
+    for code in (*singles, *own_codes.UNMEASURED_CODES.values()):
+        assert f"| `{code.value}` | {code.meaning} |" in page
+    values = [definition.code for definition in DEFINITIONS]
+    assert len(set(values)) == len(values)
+    assert max(map(len, values)) <= 16, "SH, PS3.5 6.2"

@@ -12,11 +12,19 @@ from types import MappingProxyType
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage, SurfaceSegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedSTLStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SurfaceSegmentationStorage,
+)
 
+from pipeline.dicom_check.documents import check_model, check_report, check_selection
 from pipeline.dicom_check.finding import Check, Finding
 from pipeline.dicom_check.identity import check_identity
-from pipeline.dicom_check.pictures import check_picture
+from pipeline.dicom_check.pictures import check_film, check_picture
 from pipeline.dicom_check.references import check_references
 from pipeline.dicom_check.surfaces import check_surface_segmentation
 from pipeline.errors import BonecraftError
@@ -24,7 +32,14 @@ from pipeline.errors import BonecraftError
 __all__ = ["Check", "Finding", "UnsoundResult", "check_instance", "require_sound"]
 
 BY_CLASS: Final = MappingProxyType[str, Callable[[Dataset], Iterator[Finding]]](
-    {SurfaceSegmentationStorage: check_surface_segmentation, SecondaryCaptureImageStorage: check_picture}
+    {
+        SurfaceSegmentationStorage: check_surface_segmentation,
+        SecondaryCaptureImageStorage: check_picture,
+        MultiFrameTrueColorSecondaryCaptureImageStorage: check_film,
+        Comprehensive3DSRStorage: check_report,
+        KeyObjectSelectionDocumentStorage: check_selection,
+        EncapsulatedSTLStorage: check_model,
+    }
 )
 
 
@@ -44,7 +59,7 @@ def check_instance(dataset: Dataset, *, sources: Sequence[Dataset]) -> tuple[Fin
     """Everything that is wrong with a result.
 
     Args:
-        dataset: A Surface Segmentation or Secondary Capture, as read from its file.
+        dataset: Any of our results, as read from its file.
         sources: The headers of all radiographs it was made from.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -11,8 +11,18 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from pipeline.dicom_check.finding import Check, Finding
+from pipeline.dicom_write.uids import is_own_uid
 
-OWN_SEQUENCES: Final = ("ReferencedSeriesSequence", "SegmentSequence", "SourceImageSequence", "SurfaceSequence")
+OWN_SCHEME: Final = "99BONECRAFT"
+"""Its meanings are in docs/measurements.md."""
+
+LANGUAGES: Final = "RFC5646"
+SCHEMES: Final = ("SCT", "DCM", "UCUM")
+
+OWN_SEQUENCES: Final = (
+    *("ReferencedSeriesSequence", "SegmentSequence", "SourceImageSequence", "SurfaceSequence"),
+    *("SourceInstanceSequence", "ContentSequence", "CurrentRequestedProcedureEvidenceSequence"),
+)
 """The top-level sequences we fill. Others come from the source: their local codes are not ours to judge."""
 
 
@@ -24,23 +34,35 @@ def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[F
             yield from _check_code(item)
         if "ReferencedSOPInstanceUID" in item:
             yield from _check_instance_reference(item, known)
-        if "ReferencedInstanceSequence" in item:
+        if "ReferencedInstanceSequence" in item or ("ReferencedSOPSequence" in item and "ValueType" not in item):
             yield from _check_series_reference(item, known)
     yield from _check_completeness(dataset, known)
 
 
 def _check_completeness(dataset: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
-    """A Surface Segmentation was made from every radiograph, a picture shows one."""
-    if "ReferencedSeriesSequence" in dataset:
-        listed = {
-            str(reference.get("ReferencedSOPInstanceUID"))
-            for series in dataset.ReferencedSeriesSequence
-            for reference in series.get("ReferencedInstanceSequence") or ()
-        }
-        if not listed >= known.keys():
-            yield Finding(check=Check.REFERENCE, sentence="A radiograph is missing among the referenced instances.")
-    elif len(dataset.get("SourceImageSequence") or ()) != 1:
-        yield Finding(check=Check.REFERENCE, sentence="The picture does not refer to one radiograph.")
+    """A picture of a radiograph shows one; everything else was made from every radiograph."""
+    if "CurrentRequestedProcedureEvidenceSequence" in dataset:
+        studies = dataset.CurrentRequestedProcedureEvidenceSequence
+        listed = _listed([series for study in studies for series in study.ReferencedSeriesSequence], "ReferencedSOP")
+    elif "ReferencedSeriesSequence" in dataset:
+        listed = _listed(dataset.ReferencedSeriesSequence, "ReferencedInstance")
+    elif "NumberOfFrames" in dataset:
+        listed = _listed([dataset], "SourceImage")
+    else:
+        if len(dataset.get("SourceImageSequence") or ()) != 1:
+            yield Finding(check=Check.REFERENCE, sentence="The picture does not refer to one radiograph.")
+        return
+    if not listed >= known.keys():
+        yield Finding(check=Check.REFERENCE, sentence="A radiograph is missing among the referenced instances.")
+
+
+def _listed(items: Iterable[Dataset], what: str) -> set[str]:
+    """The instances that items name in their sequence of that name."""
+    return {
+        str(reference.get("ReferencedSOPInstanceUID"))
+        for item in items
+        for reference in item.get(f"{what}Sequence") or ()
+    }
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:
@@ -60,7 +82,9 @@ def _with_nested(item: Dataset) -> Iterator[Dataset]:
 
 def _check_code(item: Dataset) -> Iterator[Finding]:
     scheme, value = str(item.get("CodingSchemeDesignator")), str(item.CodeValue)
-    meanings = _meanings(scheme).get(value, frozenset()) if scheme in ("SCT", "DCM") else frozenset()
+    if scheme in (OWN_SCHEME, LANGUAGES):
+        return
+    meanings = _meanings(scheme).get(value, frozenset()) if scheme in SCHEMES else frozenset()
     if str(item.get("CodeMeaning")) not in meanings:
         yield Finding(
             check=Check.CODE, sentence=f"Code {value} of {scheme} does not mean {str(item.get('CodeMeaning'))!r}."
@@ -71,21 +95,23 @@ def _check_code(item: Dataset) -> Iterator[Finding]:
 def _meanings(scheme: str) -> dict[str, frozenset[str]]:
     """Code value to its meanings, from the tables of PS3.16 that pydicom carries."""
     meanings: dict[str, set[str]] = defaultdict(set)
-    for code in codes.SCT.concepts.values() if scheme == "SCT" else codes.DCM.concepts.values():
-        meanings[code.value].add(code.meaning)
+    for code in getattr(codes, scheme).concepts.values():
+        meanings[code.value].update((code.meaning, code.meaning.removesuffix(" (attribute)")))
     return {value: frozenset(names) for value, names in meanings.items()}
 
 
 def _check_instance_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
     source = known.get(str(item.ReferencedSOPInstanceUID))
     if source is None:
-        yield Finding(check=Check.REFERENCE, sentence="A reference leads to an instance that is none of the sources.")
+        if not is_own_uid(str(item.ReferencedSOPInstanceUID)):
+            sentence = "A reference leads to an instance that is none of the sources."
+            yield Finding(check=Check.REFERENCE, sentence=sentence)
     elif item.get("ReferencedSOPClassUID") != source.SOPClassUID:
         yield Finding(check=Check.REFERENCE, sentence="A reference names another SOP class than the source's.")
 
 
 def _check_series_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
-    for reference in item.ReferencedInstanceSequence:
+    for reference in (*item.get("ReferencedInstanceSequence", ()), *item.get("ReferencedSOPSequence", ())):
         source = known.get(str(reference.get("ReferencedSOPInstanceUID")))
         if source is not None and source.SeriesInstanceUID != item.get("SeriesInstanceUID"):
             yield Finding(check=Check.REFERENCE, sentence="A reference names another series than the source's.")

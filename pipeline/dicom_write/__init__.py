@@ -1,4 +1,7 @@
-"""Results as DICOM objects of the source study: a Surface Segmentation and a picture per radiograph.
+"""Results as DICOM objects of the source study.
+
+The bones as a Surface Segmentation and as STL, a picture per radiograph with their outlines, the bones turning, a
+report with the measurements, and key objects that say what to look at first.
 
 Importing this package is cheap (no highdicom): the listener asks `recognise_own` about every instance.
 """
@@ -10,22 +13,31 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.dicom_write.inputs import ProofPicture, WriteSettings
+from pipeline.dicom_write.inputs import MeasuredBone, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.uids import derive_uid, is_own_uid, recognise_own
 from pipeline.radiograph import Scale
 from pipeline.results import ModelVersion, ResultFile
-from pipeline.surface import BoneSurface
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["ProofPicture", "WriteSettings", "derive_uid", "is_own_uid", "recognise_own", "write_results"]
+__all__ = [
+    "MeasuredBone",
+    "ProofPicture",
+    "Turntable",
+    "WriteSettings",
+    "derive_uid",
+    "is_own_uid",
+    "recognise_own",
+    "write_results",
+]
 
 
 def write_results(
     *,
-    frames: tuple[tuple[BoneSurface, ...], ...],
+    frames: tuple[tuple[MeasuredBone, ...], ...],
     pictures: tuple[ProofPicture, ...],
+    turntables: tuple[Turntable, ...] = (),
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -36,14 +48,15 @@ def write_results(
 ) -> tuple[ResultFile, ...]:
     """Write a reconstruction as DICOM instances into `out/dicom`, checked before they can go anywhere.
 
-    A Surface Segmentation's unit is mm (PS3.3 C.27.1): without a known scale only the pictures are written.
+    The unit of surfaces is mm (PS3.3 C.27.1, C.35.1): without a known scale only pictures and report are written.
     Bones in one frame are the segments of one instance, which sets its frame of reference; bones whose films share no
     bone with the others (the other hip, radiographed by itself) have a frame and an instance of their own.
     Radiographs that came without a DICOM header (plain pictures) belong to no study: they get nothing.
 
     Args:
-        frames: The bones by the frame that they share, in mm LPS where the scale is known.
+        frames: The bones with their measurements by the frame that they share, in mm LPS where the scale is known.
         pictures: One per radiograph.
+        turntables: One per frame.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
         sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
@@ -67,8 +80,9 @@ def write_results(
     if not sources:
         return ()
     return write_result_set(
-        frames=frames if scale.known else (),
+        frames=frames,
         pictures=pictures,
+        turntables=turntables,
         scale=scale,
         models=models,
         sources=sources,

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.radiograph import Side, View
+from pipeline.results import Measurement
+from pipeline.surface import BoneSurface
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +40,38 @@ class ProofPicture:
             raise ValueError("a picture's title has 1 to 64 ASCII characters (PS3.5 6.2, LO)")
         pixels.flags.writeable = False
         object.__setattr__(self, "pixels", pixels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasuredBone:
+    """A bone and what was measured on it.
+
+    Attributes:
+        surface: In mm LPS where the scale is known.
+        expected_error_mm: Expected mean error of the surface, in its unit.
+        measurements: With a value or a reason, those that are listed with this bone.
+    """
+
+    surface: BoneSurface
+    expected_error_mm: float
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Turntable:
+    """Pictures of bones from all around, in the order in which they are turned.
+
+    Attributes:
+        frames: (N, H, W, 3) uint8 RGB. Read-only.
+        title: At most 64 ASCII characters.
+        side: That all bones share; None where there is none.
+        frame_ms: How long each is shown.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    title: str
+    side: Side | None = None
+    frame_ms: float = 80.0
 
 
 @dataclass(frozen=True, kw_only=True)

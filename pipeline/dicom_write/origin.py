@@ -11,8 +11,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.sr.coding import Code
-from pydicom.valuerep import DA, TM
+from pydicom.valuerep import DA, DT, TM
 
 from pipeline.dicom_write.inputs import WriteSettings
 from pipeline.dicom_write.source_study import copy_patient_and_study
@@ -20,6 +19,7 @@ from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME, derive_uid
 from pipeline.errors import InputError
 from pipeline.radiograph import Scale, ScaleProvenance
 from pipeline.results import ModelVersion
+from pipeline.surface import BoneSurface
 
 SCALE_WORDS: Final = {
     ScaleProvenance.CALIBRATED: "calibrated spacing",
@@ -80,6 +80,10 @@ class Origin:
             ],
         )
 
+    def tracking_uid(self, surface: BoneSurface) -> str:
+        """What tells a bone in all objects of a result."""
+        return self.uid(f"tracking/{surface.name}")
+
     @property
     def created_locally(self) -> datetime:
         """`created` in the study's own time zone (0008,0201), or in this machine's where the study names none."""
@@ -107,6 +111,8 @@ class Origin:
         for moment in ("Series", "Content", "InstanceCreation"):
             setattr(target, f"{moment}Date", DA(made.date()))
             setattr(target, f"{moment}Time", TM(made.time().replace(microsecond=0)))
+        for contribution in target.get("ContributingEquipmentSequence", ()):  # highdicom names itself, with the time
+            contribution.ContributionDateTime = DT(made.replace(microsecond=0))
 
     def scale_sentence(self) -> str:
         """The scale's provenance and doubt in words, ASCII."""
@@ -122,13 +128,6 @@ def _time_zone(offset: str) -> timezone | None:
         return None
     shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
     return timezone(-shift if match[1] == "-" else shift)
-
-
-def code_item(code: Code) -> Dataset:
-    """A code as an item of a code sequence (PS3.3 table 8.8-1)."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item
 
 
 def instance_item(source: Dataset) -> Dataset:

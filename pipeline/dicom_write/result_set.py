@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +13,19 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from pipeline.dicom_check import require_sound
-from pipeline.dicom_write.inputs import ProofPicture, WriteSettings
+from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
+from pipeline.dicom_write.inputs import MeasuredBone, ProofPicture, Turntable, WriteSettings
+from pipeline.dicom_write.key_objects import KeyProofs
+from pipeline.dicom_write.measurement_report import BoneMeasurementReport
 from pipeline.dicom_write.origin import Origin
 from pipeline.dicom_write.secondary_capture import ProofCapture
-from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title
+from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title, frame_of_reference_uid
+from pipeline.dicom_write.turntable import TurntableCapture
 from pipeline.radiograph import Scale, Side, View
 from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
+
+Frames = tuple[tuple[MeasuredBone, ...], ...]
 
 VIEW_ORDER: Final = (View.AP, View.PA, View.LATERAL, None)
 
@@ -37,8 +43,9 @@ class _Draft:
 
 def write_result_set(
     *,
-    frames: tuple[tuple[BoneSurface, ...], ...],
+    frames: Frames,
     pictures: tuple[ProofPicture, ...],
+    turntables: tuple[Turntable, ...],
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -56,7 +63,15 @@ def write_result_set(
         created=created,
         settings=settings,
     )
-    drafts = [*_surface_drafts(frames, origin), *_picture_drafts(pictures, sources, origin)]
+    proofs = list(_picture_drafts(pictures, sources, origin))
+    drafts = [
+        *_surface_drafts(frames, origin),
+        *proofs,
+        *_turntable_drafts(turntables, origin),
+        *_report_drafts(frames, origin),
+        *_key_object_drafts([proof.dataset for proof in proofs], origin),
+        *_stl_drafts(frames, origin),
+    ]
     encoded = [encode(draft.dataset) for draft in drafts]
     for content in encoded:
         require_sound(dcmread(io.BytesIO(content)), sources=origin.sources)
@@ -73,14 +88,69 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _surface_drafts(frames: tuple[tuple[BoneSurface, ...], ...], origin: Origin) -> Iterator[_Draft]:
-    for number, surfaces in enumerate(frames, start=1):
+def _surface_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
+    for number, surfaces in enumerate(_with_scale(frames, origin), start=1):
         yield _Draft(
             name=f"surface-segmentation_{number}.dcm",
             kind=FileKind.SURFACE_SEGMENTATION,
             title=f"{bones_title(surfaces)}, DICOM Surface Segmentation",
             dataset=SurfaceSegmentation(surfaces, origin, series=number),
         )
+
+
+def _stl_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
+    for series, surfaces in enumerate(_with_scale(frames, origin), start=1):
+        frame = frame_of_reference_uid(surfaces, origin)
+        for number, surface in enumerate(surfaces, start=1):
+            yield _Draft(
+                name=f"encapsulated-stl_{surface.name}.dcm",
+                kind=FileKind.ENCAPSULATED_STL,
+                title=f"{surface.title}, DICOM Encapsulated STL",
+                dataset=EncapsulatedStl(
+                    surface, origin, frame_of_reference_uid=frame, series=series, instance_number=number
+                ),
+            )
+
+
+def _turntable_drafts(turntables: tuple[Turntable, ...], origin: Origin) -> Iterator[_Draft]:
+    for number, turntable in enumerate(turntables, start=1):
+        yield _Draft(
+            name=f"turntable_{number}.dcm",
+            kind=FileKind.TURNTABLE,
+            title=f"{turntable.title} turning, DICOM Multi-frame Secondary Capture",
+            dataset=TurntableCapture(turntable, origin, instance_number=number),
+        )
+
+
+def _report_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
+    if not frames:
+        return
+    uids = {
+        surface.name: frame_of_reference_uid(surfaces, origin)
+        for surfaces in _with_scale(frames, origin)
+        for surface in surfaces
+    }
+    yield _Draft(
+        name="measurement-report.dcm",
+        kind=FileKind.MEASUREMENT_REPORT,
+        title="Measurements, DICOM Structured Report",
+        dataset=BoneMeasurementReport(tuple(bone for bones in frames for bone in bones), origin, frames=uids),
+    )
+
+
+def _key_object_drafts(proofs: Sequence[Dataset], origin: Origin) -> Iterator[_Draft]:
+    if proofs:
+        yield _Draft(
+            name="key-objects.dcm",
+            kind=FileKind.KEY_OBJECTS,
+            title="What to look at first, DICOM Key Object Selection",
+            dataset=KeyProofs(proofs, origin),
+        )
+
+
+def _with_scale(frames: Frames, origin: Origin) -> list[tuple[BoneSurface, ...]]:
+    """The surfaces of each frame, where they may be written: the unit of what holds them is mm."""
+    return [tuple(bone.surface for bone in bones) for bones in frames] if origin.scale.known else []
 
 
 def _picture_drafts(

@@ -13,8 +13,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pydicom.valuerep import DS
 
+from pipeline.dicom_write.codes import code_item
 from pipeline.dicom_write.inputs import ProofPicture
-from pipeline.dicom_write.origin import SCALE_WORDS, Origin, code_item, instance_item
+from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item
+from pipeline.dicom_write.true_colour import set_pixels
 from pipeline.radiograph import Side
 from pipeline.results import DISCLAIMER, SHAPE_ONLY
 from pipeline.surface import SIDE_WORDS
@@ -22,6 +24,9 @@ from pipeline.surface import SIDE_WORDS
 SERIES_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 9012, None: 9013}
 """A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1). A pelvis has none:
 empty, which type 2C allows."""
+
+
+SOURCE_PURPOSE: Final = codes.DCM.SourceImageForImageProcessingOperation
 
 
 class ProofCapture(SOPClass):
@@ -53,7 +58,7 @@ class ProofCapture(SOPClass):
         self.ConversionType = "WSD"
         self._describe(picture, source, origin)
         self._set_spacing(picture, origin)
-        self._set_pixels(picture)
+        set_pixels(self, picture.pixels)
 
     def _describe(self, picture: ProofPicture, source: Dataset, origin: Origin) -> None:
         """General Image module (PS3.3 C.7.6.1) and the references to the radiograph."""
@@ -65,9 +70,7 @@ class ProofCapture(SOPClass):
         )
         self.ImageComments = DISCLAIMER if origin.scale.known else f"{SHAPE_ONLY} {DISCLAIMER}"
         self.SourceImageSequence = [instance_item(source)]
-        self.SourceImageSequence[0].PurposeOfReferenceCodeSequence = [
-            code_item(codes.DCM.SourceImageForImageProcessingOperation)
-        ]
+        self.SourceImageSequence[0].PurposeOfReferenceCodeSequence = [code_item(SOURCE_PURPOSE)]
         # The radiograph's own pixels are in the picture: only it can say that no name is burned into them.
         self.BurnedInAnnotation = "NO" if source.get("BurnedInAnnotation") == "NO" else "YES"
         if source.get("LossyImageCompression") == "01":
@@ -87,11 +90,3 @@ class ProofCapture(SOPClass):
         self.PixelSpacingCalibrationDescription = (
             f"In the plane of the bone; {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
         )
-
-    def _set_pixels(self, picture: ProofPicture) -> None:
-        """Image Pixel module (PS3.3 C.7.6.3), colour by pixel."""
-        self.Rows, self.Columns = picture.pixels.shape[:2]
-        self.SamplesPerPixel, self.PhotometricInterpretation, self.PlanarConfiguration = 3, "RGB", 0
-        self.BitsAllocated, self.BitsStored, self.HighBit, self.PixelRepresentation = 8, 8, 7, 0
-        data = picture.pixels.tobytes()
-        self.add_new("PixelData", "OB", data + bytes(len(data) % 2))

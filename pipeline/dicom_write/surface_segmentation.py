@@ -16,31 +16,18 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SurfaceSegmentationStorage
 
-from pipeline.dicom_write.origin import SCALE_WORDS, Origin, code_item, instance_item, series_items
+from pipeline.dicom_write.codes import BONE_CODES, SIDE_CODES, code_item
+from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item, series_items
 from pipeline.geometry import FloatArray
-from pipeline.radiograph import Side
 from pipeline.results import DISCLAIMER
 from pipeline.stages.palette import BONE_COLOURS, cielab
-from pipeline.surface import Bone, BoneSurface
+from pipeline.surface import BoneSurface
 
 SERIES_NUMBER: Final = 9001
 """Large enough to come behind what modalities number."""
 
-BONE_CODES: Final = {
-    Bone.FEMUR: codes.SCT.Femur,
-    Bone.HIP_BONE: codes.SCT.BoneStructureOfPelvis,
-    Bone.SACRUM: codes.SCT.Sacrum,
-    Bone.TIBIA: codes.SCT.Tibia,
-    Bone.FIBULA: codes.SCT.Fibula,
-    Bone.PATELLA: codes.SCT.Patella,
-}
-"""From CID 7304, the sacrum from CID 4031. No table of PS3.16 has the hip bone: "bone structure of pelvis" with a side
-is the nearest, for ilium and ischium are parts of it; SegmentLabel says the bone."""
-
 MOST_TITLE: Final = 45
 """Of the 64 letters of a LO (PS3.5 6.2), the rest says that it is ours."""
-
-SIDE_CODES: Final = {Side.LEFT: codes.SCT.Left, Side.RIGHT: codes.SCT.Right}
 
 BONE_GREY: Final = 0xE0E0
 """RecommendedDisplayGrayscaleValue (0062,000C), a P-value of 16 bits."""
@@ -68,7 +55,7 @@ class SurfaceSegmentation(SOPClass):
         """
         if not surfaces or not origin.scale.known:
             raise ValueError("a Surface Segmentation needs a surface and a scale: its unit is mm")
-        bones = "+".join(surface.name for surface in surfaces)
+        bones = bone_names(surfaces)
         super().__init__(
             study_instance_uid=origin.sources[0].StudyInstanceUID,
             series_instance_uid=origin.uid(f"series/surface-segmentation/{bones}"),
@@ -82,7 +69,7 @@ class SurfaceSegmentation(SOPClass):
         )
         origin.stamp(self)
         # A radiograph has no frame of reference; PS3.3 A.57.1 lets the surface set its own.
-        self.FrameOfReferenceUID = origin.uid(f"frame-of-reference/{bones}")
+        self.FrameOfReferenceUID = frame_of_reference_uid(surfaces, origin)
         self._describe_content(origin)
         self.SegmentSequence = Sequence(_segment(n, surface, origin) for n, surface in enumerate(surfaces, start=1))
         self.NumberOfSurfaces = len(surfaces)
@@ -97,6 +84,16 @@ class SurfaceSegmentation(SOPClass):
         self.ContentDescription = f"mm LPS, nominal views; scale: {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
         self.ContentCreatorName = ""
         self.ReferencedSeriesSequence = series_items(origin.sources)
+
+
+def bone_names(surfaces: tuple[BoneSurface, ...]) -> str:
+    """`femur_R+tibia_R`: what tells a frame from the others of a study."""
+    return "+".join(surface.name for surface in surfaces)
+
+
+def frame_of_reference_uid(surfaces: tuple[BoneSurface, ...], origin: Origin) -> str:
+    """Of the frame that these bones share."""
+    return origin.uid(f"frame-of-reference/{bone_names(surfaces)}")
 
 
 def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
@@ -114,7 +111,7 @@ def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
         segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
         segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(side)]
     segment.TrackingID = surface.name
-    segment.TrackingUID = origin.uid(f"tracking/{surface.name}")
+    segment.TrackingUID = origin.tracking_uid(surface)
     segment.SurfaceCount = 1
     segment.ReferencedSurfaceSequence = [_surface_reference(number, origin)]
     return segment

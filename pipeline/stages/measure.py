@@ -7,13 +7,14 @@ how well they agree with people's hands are in docs/measurements.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
-from pipeline.results import Measurement
+from pipeline.results import Measurement, NamedPoint, Unmeasured
 from pipeline.shape_model import mirrored
 from pipeline.stages.fit import Fit
 from pipeline.stages.intervals import interval_factor
@@ -25,10 +26,23 @@ DRAWS: Final = 100
 SEED: Final = 20
 NORMAL_90_PERCENT: Final = 1.645
 
-NEEDS_MM: Final = "No scale: the study does not say how large a pixel is."
-NEEDS_TWO_VIEWS: Final = "A frontal view alone does not show it: a lateral view is needed."
-NEEDS_FRONTAL: Final = "Needs a frontal view."
-FRONTAL_ONLY: Final = "The pelvis is taken from frontal films, which do not show it."
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why the views do not support a measurement, and in words."""
+
+    code: Unmeasured
+    sentence: str
+
+
+NEEDS_MM: Final = Reason(code=Unmeasured.NO_SCALE, sentence="No scale: the study does not say how large a pixel is.")
+NEEDS_TWO_VIEWS: Final = Reason(
+    code=Unmeasured.NEEDS_LATERAL, sentence="A frontal view alone does not show it: a lateral view is needed."
+)
+NEEDS_FRONTAL: Final = Reason(code=Unmeasured.NEEDS_FRONTAL, sentence="Needs a frontal view.")
+FRONTAL_ONLY: Final = Reason(
+    code=Unmeasured.FRONTAL_ONLY, sentence="The pelvis is taken from frontal films, which do not show it."
+)
 
 
 def measure(fit: Fit) -> tuple[Measurement, ...]:
@@ -70,27 +84,46 @@ class _Frame:
 
     def _measurement(self, definition: Definition, side: Side) -> Measurement:
         names = [_name(part, side) for part in definition.parts]
-        bone = bone_name(*names[0])
-        reason = self._why_not(definition, names)
-        if reason:
-            return Measurement(
-                name=definition.name, bone=bone, unit=definition.unit, value=None, lower=None, upper=None, reason=reason
-            )
+        unmeasured = Measurement(
+            name=definition.name,
+            bone=bone_name(*names[0]),
+            unit=definition.unit,
+            value=None,
+            lower=None,
+            upper=None,
+            code=definition.code,
+        )
+        if reason := self._why_not(definition, names):
+            return replace(unmeasured, reason=reason.sentence, unmeasured=reason.code)
         shapes = zip(*(self._shapes(name, side) for name in names), strict=True)
         value, *repeated = (definition.measured(*bones) for bones in shapes)
         factor = max(interval_factor(self._fits[name]) for name in names)
         reach = NORMAL_90_PERCENT * float(np.hypot(factor * float(np.std(repeated)), definition.residual))
-        return Measurement(
-            name=definition.name, bone=bone, unit=definition.unit, value=value, lower=value - reach, upper=value + reach
-        )
+        points = [
+            point for part, name in zip(definition.parts, names, strict=True) for point in self._points(part, name)
+        ]
+        return replace(unmeasured, value=value, lower=value - reach, upper=value + reach, points=tuple(points))
 
-    def _why_not(self, definition: Definition, names: Sequence[Name]) -> str:
-        """Why the views do not support a measurement; empty where they do."""
+    def _points(self, part: Part, name: Name) -> Iterable[NamedPoint]:
+        """Where a part's landmarks are."""
+        fit = self._fits[name]
+        if not _has_scale(fit):
+            return
+        (vertices,) = _placed(fit, fit.coefficients[None])
+        for landmark in part.needs:
+            left, posterior, head = fit.model.landmarks[landmark].position(vertices).tolist()
+            yield NamedPoint(name=f"{bone_name(*name)}/{landmark}", position=(left, posterior, head))
+
+    def _why_not(self, definition: Definition, names: Sequence[Name]) -> Reason | None:
+        """Why the views do not support a measurement; None where they do."""
         absent = [bone_title(*name).lower() for name in names if name not in self._fits]
         if absent:
-            return f"Needs more bones on the same radiograph: {', '.join(absent)}."
+            return Reason(
+                code=Unmeasured.NEEDS_BONES,
+                sentence=f"Needs more bones on the same radiograph: {', '.join(absent)}.",
+            )
         fits = [self._fits[name] for name in names]
-        return next(filter(None, (_missing_view(definition, fit) for fit in fits)), "") or _outside_field(
+        return next(filter(None, (_missing_view(definition, fit) for fit in fits)), None) or _outside_field(
             [(part, fit) for part, fit in zip(definition.parts, fits, strict=True)]
         )
 
@@ -114,26 +147,32 @@ def _name(part: Part, side: Side) -> Name:
     return part.bone, side.other if part.opposite else side
 
 
-def _missing_view(definition: Definition, fit: Fit) -> str:
-    views = [view.observation.calibration for view in fit.views]
-    if definition.unit == "mm" and not any(view.scale.known for view in views):
+def _has_scale(fit: Fit) -> bool:
+    return any(view.observation.calibration.scale.known for view in fit.views)
+
+
+def _missing_view(definition: Definition, fit: Fit) -> Reason | None:
+    if definition.unit == "mm" and not _has_scale(fit):
         return NEEDS_MM
-    frontal = [view.view.is_frontal for view in views]
+    frontal = [view.observation.calibration.view.is_frontal for view in fit.views]
     if definition.frontal and not any(frontal):
         return NEEDS_FRONTAL
     if not definition.lateral or not all(frontal):
-        return ""
+        return None
     return FRONTAL_ONLY if fit.bone in (Bone.HIP_BONE, Bone.SACRUM) else NEEDS_TWO_VIEWS
 
 
-def _outside_field(parts: Sequence[tuple[Part, Fit]]) -> str:
+def _outside_field(parts: Sequence[tuple[Part, Fit]]) -> Reason | None:
     unseen = [
         landmark if len(parts) == 1 else f"{landmark} of the {part.bone.words}"
         for part, fit in parts
         for landmark in part.needs
         if not fit.in_field[fit.model.landmarks[landmark].indices].all()
     ]
-    return f"Outside the field of view: {', '.join(unseen).replace('_', ' ')}." if unseen else ""
+    if not unseen:
+        return None
+    words = ", ".join(unseen).replace("_", " ")
+    return Reason(code=Unmeasured.OUTSIDE_FIELD, sentence=f"Outside the field of view: {words}.")
 
 
 def _coefficients(fit: Fit) -> FloatArray:

@@ -34,6 +34,7 @@ class Definition:
 
     Attributes:
         name: The surgeon's own name.
+        code: In the coding scheme of docs/measurements.md; one code means one definition, for ever.
         unit: UCUM.
         measured: The measurement on one shape of every part, in their order, as right bones.
         parts: The bones; the measurement is listed with the first.
@@ -46,6 +47,7 @@ class Definition:
     """
 
     name: str
+    code: str
     unit: str
     measured: Callable[..., float]
     parts: tuple[Part, ...]
@@ -95,27 +97,59 @@ _LEG: Final = (
 )
 
 DEFINITIONS: Final = (
-    Definition(name="Femoral length", unit="mm", measured=femur.femoral_length, parts=_FEMUR, residual=0.5),
-    Definition(name="Femoral head diameter", unit="mm", measured=femur.head_diameter, parts=_HEAD, residual=0.4),
-    Definition(name="Neck-shaft angle", unit="deg", measured=femur.neck_shaft_angle, parts=_UPPER_FEMUR, residual=1.2),
-    Definition(name="Neck length", unit="mm", measured=femur.neck_length, parts=_UPPER_FEMUR, residual=0.9),
-    Definition(name="Femoral offset", unit="mm", measured=femur.offset, parts=_UPPER_FEMUR, residual=0.5),
-    Definition(name="Anteversion", unit="deg", measured=femur.anteversion, parts=_FEMUR, residual=2.0, lateral=True),
+    Definition(name="Femoral length", code="FL", unit="mm", measured=femur.femoral_length, parts=_FEMUR, residual=0.5),
+    Definition(
+        name="Femoral head diameter", code="FHD", unit="mm", measured=femur.head_diameter, parts=_HEAD, residual=0.4
+    ),
+    Definition(
+        name="Neck-shaft angle",
+        code="NSA",
+        unit="deg",
+        measured=femur.neck_shaft_angle,
+        parts=_UPPER_FEMUR,
+        residual=1.2,
+    ),
+    Definition(name="Neck length", code="FNL", unit="mm", measured=femur.neck_length, parts=_UPPER_FEMUR, residual=0.9),
+    Definition(name="Femoral offset", code="FO", unit="mm", measured=femur.offset, parts=_UPPER_FEMUR, residual=0.5),
+    Definition(
+        name="Anteversion", code="FAV", unit="deg", measured=femur.anteversion, parts=_FEMUR, residual=2.0, lateral=True
+    ),
     Definition(
         name="Mechanical lateral distal femoral angle",
+        code="mLDFA",
         unit="deg",
         measured=femur.distal_femoral_angle,
         parts=_FEMUR,
         residual=0.5,
     ),
-    Definition(name="Epicondylar width", unit="mm", measured=femur.epicondylar_width, parts=_LOWER_FEMUR, residual=1.0),
-    Definition(name="Bicondylar width", unit="mm", measured=femur.bicondylar_width, parts=_LOWER_FEMUR, residual=0.8),
-    Definition(name="Tibial length", unit="mm", measured=leg.tibial_length, parts=_TIBIA, residual=0.5),
     Definition(
-        name="Medial proximal tibial angle", unit="deg", measured=leg.proximal_tibial_angle, parts=_TIBIA, residual=0.5
+        name="Epicondylar width",
+        code="ECW",
+        unit="mm",
+        measured=femur.epicondylar_width,
+        parts=_LOWER_FEMUR,
+        residual=1.0,
+    ),
+    Definition(
+        name="Bicondylar width",
+        code="BCW",
+        unit="mm",
+        measured=femur.bicondylar_width,
+        parts=_LOWER_FEMUR,
+        residual=0.8,
+    ),
+    Definition(name="Tibial length", code="TL", unit="mm", measured=leg.tibial_length, parts=_TIBIA, residual=0.5),
+    Definition(
+        name="Medial proximal tibial angle",
+        code="MPTA",
+        unit="deg",
+        measured=leg.proximal_tibial_angle,
+        parts=_TIBIA,
+        residual=0.5,
     ),
     Definition(
         name="Medial tibial slope (axis of the upper shaft)",
+        code="MTS",
         unit="deg",
         measured=leg.medial_slope,
         parts=_UPPER_TIBIA,
@@ -123,15 +157,30 @@ DEFINITIONS: Final = (
         frontal=False,
         lateral=True,
     ),
-    Definition(name="Tibial plateau width", unit="mm", measured=leg.plateau_width, parts=_UPPER_TIBIA, residual=0.8),
     Definition(
-        name="Patellar height", unit="mm", measured=leg.patellar_height, parts=_PATELLA, residual=0.7, lateral=True
+        name="Tibial plateau width", code="TPW", unit="mm", measured=leg.plateau_width, parts=_UPPER_TIBIA, residual=0.8
     ),
     Definition(
-        name="Patellar width", unit="mm", measured=leg.patellar_width, parts=_PATELLA, residual=0.7, lateral=True
+        name="Patellar height",
+        code="PH",
+        unit="mm",
+        measured=leg.patellar_height,
+        parts=_PATELLA,
+        residual=0.7,
+        lateral=True,
+    ),
+    Definition(
+        name="Patellar width",
+        code="PW",
+        unit="mm",
+        measured=leg.patellar_width,
+        parts=_PATELLA,
+        residual=0.7,
+        lateral=True,
     ),
     Definition(
         name="Acetabular diameter",
+        code="AD",
         unit="mm",
         measured=pelvis.acetabular_diameter,
         parts=_ACETABULUM_ALONE,
@@ -139,6 +188,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Acetabular inclination (radiographic)",
+        code="AI",
         unit="deg",
         measured=pelvis.acetabular_inclination,
         parts=_ACETABULUM_IN_PELVIS,
@@ -146,6 +196,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Acetabular anteversion (radiographic)",
+        code="AAV",
         unit="deg",
         measured=pelvis.acetabular_anteversion,
         parts=_ACETABULUM_IN_PELVIS,
@@ -153,6 +204,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Lateral centre-edge angle",
+        code="LCEA",
         unit="deg",
         measured=pelvis.centre_edge_angle,
         parts=_ACETABULUM_IN_PELVIS,
@@ -160,6 +212,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Distance of the anterior superior iliac spines",
+        code="ASISD",
         unit="mm",
         measured=pelvis.spine_distance,
         parts=_PELVIS,
@@ -168,6 +221,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Pelvic width",
+        code="PEW",
         unit="mm",
         measured=pelvis.pelvic_width,
         parts=_WIDE_PELVIS,
@@ -176,6 +230,7 @@ DEFINITIONS: Final = (
     ),
     Definition(
         name="Pelvic tilt (anterior pelvic plane against the detector)",
+        code="APPT",
         unit="deg",
         measured=pelvis.pelvic_tilt,
         parts=_PELVIS,
@@ -183,5 +238,7 @@ DEFINITIONS: Final = (
         lateral=True,
         symmetric=True,
     ),
-    Definition(name="Hip-knee-ankle angle", unit="deg", measured=leg.hip_knee_ankle_angle, parts=_LEG, residual=0.5),
+    Definition(
+        name="Hip-knee-ankle angle", code="HKA", unit="deg", measured=leg.hip_knee_ankle_angle, parts=_LEG, residual=0.5
+    ),
 )

@@ -1,8 +1,8 @@
 """Pictures of the reconstructed bone from any side, as a photographer would light it.
 
 Rays are cast with Open3D's RaycastingScene: no GPU, no display. Cameras are orthographic, so that a scale bar holds
-everywhere. Shading is smooth: vertex normals are interpolated, hollows darkened by ambient occlusion per vertex
-(Zhukov 1998), and every pixel is the mean of several rays.
+everywhere. Shading is smooth: a refined mesh is lit at its vertices, hollows darkened by ambient occlusion per vertex
+(Zhukov 1998), and pixels at edges are the mean of several rays.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import open3d as o3d
 
 from pipeline.geometry import FloatArray
 from pipeline.projector import vertex_normals
-from pipeline.stages.camera import Camera, frame_around
+from pipeline.stages.camera import Camera, Frame, frame_around
 from pipeline.stages.palette import linear, plain_colours, srgb
 from pipeline.stages.subdivision import Refinement, loop_refinement
 from pipeline.surface import BoneSurface
@@ -27,8 +26,11 @@ from pipeline.surface import BoneSurface
 Picture = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
 
-OVERSAMPLING: Final = 2
-"""Rays per pixel along each axis."""
+OVERSAMPLING: Final = 3
+"""Rays along either side of a pixel at the edge of a surface; inside one is enough, for shading is smooth there."""
+
+EDGE_PIXELS: Final = 4.0
+"""A step in depth of so many pixels is an edge."""
 
 OCCLUSION_RAYS: Final = 48
 OCCLUSION_REACH_MM: Final = 60.0
@@ -133,16 +135,63 @@ def render_shaded(body: Body, view: Camera, *, longest_side: int = 1000, around:
         around: (N, 3) what the picture shall show; by default everything.
     """
     frame = frame_around(body.vertices if around is None else around, view, longest_side=longest_side)
-    fine = frame.finer(OVERSAMPLING)
-    near = fine.covered(body.outer, body.faces)
-    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(fine.rays(near)))
-    struck = np.isfinite(hits["t_hit"].numpy())
-    corners = body.refinement.triangles[hits["primitive_ids"].numpy()[struck]]
-    colour = _background(near.shape)
-    near[near] = struck
-    colour[near] = _shade(body, view, corners, hits["primitive_uvs"].numpy()[struck])
-    picture = cv2.resize(colour, (frame.columns, frame.rows), interpolation=cv2.INTER_AREA)
+    lit = _lit(body, view)
+    near = frame.covered(body.outer, body.faces)
+    colours, depth = _cast(body, lit, frame, near)
+    picture = _background((frame.rows, frame.columns))
+    seen = np.isfinite(depth)
+    picture[seen] = colours[seen[near]]
+    edges = _edges(depth, least=EDGE_PIXELS * frame.mm_per_pixel)
+    picture[edges] = _blended_at_edges(body, lit, frame, edges, picture)
     return Rendering(pixels=_encoded(picture), mm_per_pixel=frame.mm_per_pixel)
+
+
+def _cast(body: Body, lit: FloatImage, frame: Frame, pixels: npt.NDArray[np.bool_]) -> tuple[FloatImage, FloatImage]:
+    """What a ray through each pixel marked in (rows, columns) meets.
+
+    Returns:
+        (n, 3) linear colours in the order of the marked pixels, black where nothing is met; (rows, columns) mm along
+        the ray, infinite where nothing is met and where no ray was cast.
+    """
+    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(frame.rays(pixels)))
+    reached = hits["t_hit"].numpy()
+    struck = np.isfinite(reached)
+    corners = body.refinement.triangles[hits["primitive_ids"].numpy()[struck]]
+    colours = np.zeros((len(reached), 3), dtype=np.float32)
+    colours[struck] = _between(lit, corners, hits["primitive_uvs"].numpy()[struck])
+    depth = np.full(pixels.shape, np.inf, dtype=np.float32)
+    depth[pixels] = reached
+    return colours, depth
+
+
+def _edges(depth: FloatImage, *, least: float) -> npt.NDArray[np.bool_]:
+    """(rows, columns) where one surface ends before another or before nothing, either side of it.
+
+    Args:
+        depth: (rows, columns) mm, infinite where there is nothing.
+        least: Step in depth that is an edge, mm.
+    """
+    edges = np.zeros(depth.shape, dtype=np.bool_)
+    solid = np.where(np.isfinite(depth), depth, np.float32(1e6))
+    for axis in (0, 1):
+        step = abs(np.diff(solid, axis=axis)) > least
+        one, other = ([(0, 1), (0, 0)], [(1, 0), (0, 0)]) if axis == 0 else ([(0, 0), (0, 1)], [(0, 0), (1, 0)])
+        edges |= np.pad(step, one) | np.pad(step, other)
+    return edges
+
+
+def _blended_at_edges(
+    body: Body, lit: FloatImage, frame: Frame, edges: npt.NDArray[np.bool_], picture: FloatImage
+) -> FloatImage:
+    """(n, 3) linear colours of the pixels marked in (rows, columns): the mean of several rays through each."""
+    fine = np.repeat(np.repeat(edges, OVERSAMPLING, axis=0), OVERSAMPLING, axis=1)
+    colours, depth = _cast(body, lit, frame.finer(OVERSAMPLING), fine)
+    row, column = np.nonzero(fine)
+    behind = _background(edges.shape)
+    colours = np.where(np.isfinite(depth[fine])[:, None], colours, behind[row // OVERSAMPLING, column // OVERSAMPLING])
+    sums = np.zeros_like(picture)
+    np.add.at(sums, (row // OVERSAMPLING, column // OVERSAMPLING), colours)
+    return np.asarray(sums[edges] / OVERSAMPLING**2)
 
 
 def _openness(scene: o3d.t.geometry.RaycastingScene, vertices: FloatArray, normals: FloatArray) -> FloatArray:
@@ -165,14 +214,12 @@ def _hemisphere(count: int) -> FloatArray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], axis=1)
 
 
-def _shade(body: Body, view: Camera, corners: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]) -> FloatImage:
-    """(n, 3) linear colour of struck points, from their triangles' corners and barycentric coordinates."""
-    of_vertices = np.hstack([body.normals @ view.axes().T, body.openness[:, None], body.colours])
-    blended = _blended(of_vertices.astype(np.float32), corners, weights)
-    normals, openness, colours = blended[:, :3], blended[:, 3:4], blended[:, 4:]
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    light, gloss = AMBIENT * openness[:, 0], np.zeros(len(corners), dtype=np.float32)
-    covered = 0.35 + 0.65 * openness[:, 0]
+def _lit(body: Body, view: Camera) -> FloatImage:
+    """(W, 3) linear colour of the refined vertices: they lie closer than highlights are wide, pixels are more."""
+    normals = (body.normals @ view.axes().T).astype(np.float32)
+    openness, colours = body.openness.astype(np.float32), body.colours.astype(np.float32)
+    light, gloss = AMBIENT * openness, np.zeros(len(normals), dtype=np.float32)
+    covered = 0.35 + 0.65 * openness
     for towards, strength in LIGHTS:
         direction = np.array(towards, dtype=np.float32) / np.linalg.norm(towards).astype(np.float32)
         wrapped = np.clip((normals @ direction + 0.2) / 1.2, 0, 1) ** 1.3  # light wraps a little round porous bone
@@ -180,8 +227,8 @@ def _shade(body: Body, view: Camera, corners: npt.NDArray[np.int32], weights: np
         half = direction + np.array([0, 0, 1], dtype=np.float32)
         gloss += strength * _highlight(np.clip(normals @ (half / np.linalg.norm(half)), 0, 1))
     edge = 1 - np.clip(normals[:, 2], 0, 1)
-    light += RIM * edge * edge * edge * openness[:, 0]
-    return np.asarray(colours * light[:, None] + (SPECULAR * gloss * openness[:, 0])[:, None], dtype=np.float32)
+    light += RIM * edge * edge * edge * openness
+    return np.asarray(colours * light[:, None] + (SPECULAR * gloss * openness)[:, None], dtype=np.float32)
 
 
 def _highlight(cosine: FloatImage) -> FloatImage:
@@ -191,7 +238,7 @@ def _highlight(cosine: FloatImage) -> FloatImage:
     return np.asarray(np.square(eighth) * eighth * fourth)
 
 
-def _blended(values: FloatImage, corners: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]) -> FloatImage:
+def _between(values: FloatImage, corners: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]) -> FloatImage:
     """(n, C) values (W, C) of vertices in between, by barycentric coordinates (n, 2) of the second and third corner."""
     shares = (1 - weights.sum(axis=1), weights[:, 0], weights[:, 1])
     result = np.zeros((len(corners), values.shape[1]), dtype=np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 from pydicom import dcmread
 
@@ -68,6 +69,18 @@ def test_results_belong_to_the_source_study(done, sample):
         written = dcmread(out / file.path)
         assert written.StudyInstanceUID == source.StudyInstanceUID
         assert written.SOPInstanceUID == file.sop_instance_uid
+
+
+def test_measurements_stand_on_points_of_the_bone(done):
+    _, out = done
+    mesh = trimesh.load(out / "meshes" / "femur_R.stl")
+    measured = [measurement for measurement in report_of(out).measurements if measurement.value is not None]
+    assert len(measured) >= 3
+    for measurement in measured:
+        assert measurement.points
+        positions = [point.position for point in measurement.points]
+        assert (mesh.bounds[0] <= positions).all()
+        assert (positions <= mesh.bounds[1]).all()
 
 
 def test_a_second_run_replaces_the_first(done, sample):

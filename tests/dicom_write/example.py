@@ -11,9 +11,10 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from pipeline.dicom_write import ProofPicture, WriteSettings, write_results
+from pipeline.dicom_write import MeasuredBone, ProofPicture, Turntable, WriteSettings, write_results
 from pipeline.radiograph import Scale, ScaleProvenance, Side, View
-from pipeline.results import FileKind, ModelVersion, ResultFile
+from pipeline.results import FileKind, Measurement, ModelVersion, NamedPoint, ResultFile, Unmeasured
+from pipeline.surface import BoneSurface
 from tests.factories import make_bone, make_dx
 
 SCALE = Scale(mm_per_pixel=0.174, relative_uncertainty=0.02, provenance=ScaleProvenance.SOURCE_DISTANCES)
@@ -48,11 +49,43 @@ def picture_of(source: Dataset, *, side: Side | None = Side.RIGHT, height: int =
     )
 
 
+def measured(surface: BoneSurface) -> MeasuredBone:
+    """A bone with one measurement of each kind: a length, an angle, and one that the views do not support."""
+    shared: dict[str, Any] = {"bone": surface.name, "lower": None, "upper": None, "value": None}
+    length = Measurement(
+        name="Femoral length",
+        code="FL",
+        unit="mm",
+        **(shared | {"value": 431.26, "lower": 428.9, "upper": 433.5}),
+        points=(NamedPoint(name="head_centre", position=(1.5, -2.25, 3.0)),),
+    )
+    angle = Measurement(
+        name="Neck-shaft angle", code="NSA", unit="deg", **(shared | {"value": 127.31, "lower": 124.0, "upper": 130.62})
+    )
+    version = Measurement(
+        name="Anteversion",
+        code="FAV",
+        unit="deg",
+        **shared,
+        reason="A lateral view is needed.",
+        unmeasured=Unmeasured.NEEDS_LATERAL,
+    )
+    return MeasuredBone(surface=surface, expected_error_mm=0.94, measurements=(length, angle, version))
+
+
+def turntable() -> Turntable:
+    """Four tiny colourful frames with an odd number of bytes each."""
+    return Turntable(
+        frames=np.random.default_rng(4).integers(0, 256, (4, 13, 7, 3), dtype=np.uint8), title="Right femur"
+    )
+
+
 def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes: Any) -> tuple[ResultFile, ...]:
     """`write_results` for a right femur seen from two sides, with changes."""
     sources = two_views() if sources is None else sources
     arguments: dict[str, Any] = {
         "frames": ((make_bone(),),),
+        "turntables": (turntable(),),
         "pictures": tuple(picture_of(source) for source in sources.values()),
         "scale": SCALE,
         "models": MODELS,
@@ -62,7 +95,9 @@ def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes:
         "created": CREATED,
         "settings": WriteSettings(),
     }
-    return write_results(**(arguments | changes))
+    arguments |= changes
+    arguments["frames"] = tuple(tuple(map(measured, surfaces)) for surfaces in arguments["frames"])
+    return write_results(**arguments)
 
 
 def file_of(results: tuple[ResultFile, ...], out: Path, kind: FileKind) -> Path:

@@ -15,22 +15,41 @@ def uids(results):
     return [(result.series_instance_uid, result.sop_instance_uid) for result in results]
 
 
-def test_two_views_give_a_surface_and_two_pictures_that_are_what_the_list_says(tmp_path):
+def test_two_views_give_every_kind_of_result_and_each_is_what_the_list_says(tmp_path):
     results = write(tmp_path)
-    assert [result.kind for result in results] == [FileKind.SURFACE_SEGMENTATION, *[FileKind.SECONDARY_CAPTURE] * 2]
+    assert [result.kind for result in results] == [
+        FileKind.SURFACE_SEGMENTATION,
+        *[FileKind.SECONDARY_CAPTURE] * 2,
+        FileKind.TURNTABLE,
+        FileKind.MEASUREMENT_REPORT,
+        FileKind.KEY_OBJECTS,
+        FileKind.ENCAPSULATED_STL,
+    ]
     for result in results:
         dataset = dcmread(tmp_path / result.path)
         assert (dataset.SOPClassUID, dataset.SOPInstanceUID) == (result.sop_class_uid, result.sop_instance_uid)
         assert dataset.SeriesInstanceUID == result.series_instance_uid
         assert result.media_type == "application/dicom"
         assert recognise_own(dataset)
-    assert len({result.sop_instance_uid for result in results}) == 3
-    assert len({result.series_instance_uid for result in results}) == 2
+    assert len({result.sop_instance_uid for result in results}) == 7
+    assert len({result.series_instance_uid for result in results}) == 6
 
 
-def test_without_a_scale_there_are_only_pictures(tmp_path):
+def test_the_series_sort_surfaces_first_then_what_is_looked_at_and_what_is_read(tmp_path):
+    kinds = {}
+    for result in write(tmp_path):
+        kinds.setdefault(result.kind, int(dcmread(tmp_path / result.path, stop_before_pixels=True).SeriesNumber))
+    assert list(kinds.values()) == sorted(kinds.values())
+
+
+def test_without_a_scale_there_is_nothing_whose_unit_is_mm(tmp_path):
     results = write(tmp_path, **without_scale())
-    assert {result.kind for result in results} == {FileKind.SECONDARY_CAPTURE}
+    assert {result.kind for result in results} == {
+        FileKind.SECONDARY_CAPTURE,
+        FileKind.TURNTABLE,
+        FileKind.MEASUREMENT_REPORT,
+        FileKind.KEY_OBJECTS,
+    }
 
 
 def test_plain_pictures_without_a_dicom_header_get_no_dicom_results(tmp_path):

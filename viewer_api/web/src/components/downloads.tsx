@@ -3,7 +3,17 @@ import { sizeOf } from "../words";
 
 const GROUPS = [
   { title: "Meshes", kinds: ["scene", "scene-low-poly", "mesh", "mesh-low-poly", "point-cloud"] },
-  { title: "DICOM", kinds: ["surface-segmentation", "secondary-capture"] },
+  {
+    title: "DICOM",
+    kinds: [
+      "surface-segmentation",
+      "secondary-capture",
+      "turntable",
+      "measurement-report",
+      "key-objects",
+      "encapsulated-stl",
+    ],
+  },
   { title: "Depth arrays and report", kinds: ["depth-array", "report-page"] },
 ] as const;
 

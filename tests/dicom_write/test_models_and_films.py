@@ -1,0 +1,78 @@
+"""Encapsulated STL, turntable and key objects, as other programs read them."""
+
+import io
+import subprocess
+
+import numpy as np
+import open3d
+import pytest
+import trimesh
+from pydicom import dcmread
+
+from pipeline.radiograph import Side
+from pipeline.results import FileKind
+from tests.dicom_write.example import file_of, turntable, two_views, without_scale, write
+from tests.factories import make_bone
+
+KINDS = [FileKind.ENCAPSULATED_STL, FileKind.TURNTABLE, FileKind.KEY_OBJECTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dciodvfy_finds_no_error(tmp_path, dciodvfy_errors, kind):
+    assert dciodvfy_errors(file_of(write(tmp_path), tmp_path, kind)) == []
+
+
+def test_the_enclosed_model_has_the_surfaces_volume_in_two_programs(tmp_path):
+    bone = make_bone()
+    dataset = dcmread(file_of(write(tmp_path, frames=((bone,),)), tmp_path, FileKind.ENCAPSULATED_STL))
+    document = dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
+    expected = trimesh.Trimesh(bone.vertices, bone.triangles, process=False).volume
+    assert trimesh.load_mesh(io.BytesIO(document), file_type="stl").volume == pytest.approx(expected, rel=1e-5)
+    path = tmp_path / "model.stl"
+    path.write_bytes(document)
+    mesh = open3d.io.read_triangle_mesh(str(path))
+    mesh.merge_close_vertices(1e-6)
+    assert mesh.get_volume() == pytest.approx(expected, rel=1e-5)
+
+
+def test_models_share_the_frame_of_reference_of_the_surfaces(tmp_path):
+    results = write(tmp_path, frames=((make_bone(side=Side.RIGHT), make_bone(side=Side.LEFT)),))
+    surfaces = dcmread(file_of(results, tmp_path, FileKind.SURFACE_SEGMENTATION))
+    models = [dcmread(tmp_path / r.path) for r in results if r.kind is FileKind.ENCAPSULATED_STL]
+    assert {model.FrameOfReferenceUID for model in models} == {surfaces.FrameOfReferenceUID}
+    assert [(model.ImageLaterality, model.InstanceNumber) for model in models] == [("R", 1), ("L", 2)]
+    assert len({model.SeriesInstanceUID for model in models}) == 1
+
+
+def test_the_film_comes_back_frame_by_frame_with_its_pace(tmp_path):
+    dataset = dcmread(file_of(write(tmp_path), tmp_path, FileKind.TURNTABLE))
+    np.testing.assert_array_equal(dataset.pixel_array, turntable().frames)
+    assert (dataset.NumberOfFrames, float(dataset.FrameTime), dataset.CineRate) == (4, 80.0, 12)
+
+
+def test_dcmtk_draws_a_frame_of_the_film(tmp_path, dcmtk):
+    path = file_of(write(tmp_path), tmp_path, FileKind.TURNTABLE)
+    command = [dcmtk("dcmj2pnm"), "+F", "3", path, tmp_path / "frame.ppm"]
+    subprocess.run(command, capture_output=True, check=True, timeout=30)
+    data = (tmp_path / "frame.ppm").read_bytes()
+    np.testing.assert_array_equal(
+        np.frombuffer(data[-turntable().frames[2].size :], dtype=np.uint8).reshape(turntable().frames[2].shape),
+        turntable().frames[2],
+    )
+
+
+def test_the_key_objects_are_the_proof_views_then_their_radiographs(tmp_path):
+    results, sources = write(tmp_path), two_views()
+    dataset = dcmread(file_of(results, tmp_path, FileKind.KEY_OBJECTS))
+    named = [
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for item in dataset.ContentSequence
+        if item.ValueType in ("IMAGE", "COMPOSITE")
+    ]
+    proofs = [result.sop_instance_uid for result in results if result.kind is FileKind.SECONDARY_CAPTURE]
+    assert named == [*proofs, *sorted(sources)]
+
+
+def test_without_a_scale_the_film_says_so(tmp_path):
+    dataset = dcmread(file_of(write(tmp_path, **without_scale()), tmp_path, FileKind.TURNTABLE))
+    assert dataset.ImageComments.startswith("Shape only")
