@@ -33,7 +33,6 @@ UNITS: Final = {"mm": codes.UCUM.Millimeter, "deg": codes.UCUM.Degree}
 EXPECTED_ERROR: Final = Code("EXPERR", SCHEME, "Expected mean error of the surface")
 INFERRED: Final = Code("INFERRED", SCHEME, "Share of the surface that no radiograph shows")
 ON_SURFACE: Final = Code("ONSURFACE", SCHEME, "On a surface reconstructed from radiographs")
-NOT_RECONSTRUCTED: Final = Code("REFUSED", SCHEME, "Not reconstructed")
 
 UNMEASURED_CODES: Final = {
     Unmeasured.NO_SCALE: Code("NOSCALE", SCHEME, "Not measured: the size of a pixel is not known"),

@@ -19,7 +19,7 @@ from pipeline.records.checks import get_check, request_check
 from pipeline.records.destinations import Outage
 from pipeline.records.results import StoredFile
 from pipeline.records.viewing import deliveries_of
-from pipeline.results import Report, ScaleReport, Status
+from pipeline.results import FileKind, Report, ScaleReport, Status
 from scp_node.checks import check_connections
 from scp_node.delivery import drain
 from scp_node.dispatch import Dispatcher
@@ -82,6 +82,10 @@ def hang_up(server: socket.socket) -> None:
             server.accept()[0].close()
 
 
+DELIVERED = (FileKind.SURFACE_SEGMENTATION, FileKind.SECONDARY_CAPTURE)
+"""Three instances are enough to see how they leave."""
+
+
 class Outbox:
     """A reconstructed study whose results wait to be delivered to PACS."""
 
@@ -100,7 +104,8 @@ class Outbox:
 
     def _files(self, folder: Path) -> list[StoredFile]:
         files = []
-        for described in write(folder):
+        few = [described for described in write(folder) if described.kind in DELIVERED]
+        for described in few:
             blob = self.hospital.store.put_file(self.hospital.institution_id, folder / described.path)
             files.append(StoredFile(described=described, blob_key=blob.key, size=blob.size, digest=blob.digest))
         return files
