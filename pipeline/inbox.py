@@ -71,6 +71,7 @@ class Incoming:
         uploaded_by: The person who uploaded it; None for the institution's own devices.
         own_studies_only: That person may add only to studies that they uploaded themselves.
         fetched_by: The service by which we fetched it (`C-GET`); empty where it was sent to us unasked.
+        sender_is_connected: More may come on the same association.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class Incoming:
     uploaded_by: UUID | None = None
     own_studies_only: bool = False
     fetched_by: str = ""
+    sender_is_connected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +212,7 @@ def _record(
     reconstruction_id = None
     if is_radiograph and outcome.is_in_use:
         waiting = studies.note_radiograph(connection, study, now=now)
-        reconstruction_id = jobs.settle(connection, waiting, now=now)
+        reconstruction_id = jobs.settle(connection, waiting, now=now, is_being_sent=incoming.sender_is_connected)
     return Accepted(
         study_id=study.id,
         instance_id=instance_id,

@@ -11,7 +11,7 @@ and only if the reconstruction's row does. Its trigger then wakes a worker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,12 +23,13 @@ from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
 from pipeline.errors import InputError
-from pipeline.records import instances, reconstructions, results, rules, studies
+from pipeline.records import associations, instances, reconstructions, results, rules, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
 from pipeline.rules import Priority
 from pipeline.rules_verdict import how_urgent, whether_to_process
 from pipeline.settling import NotYet, ReceivedView, StudyFacts, input_digest, is_ready
+from pipeline.waits import wait_for
 
 RECONSTRUCT: Final = "reconstruct"
 """The queue's name for our only kind of job; its payload is the reconstruction's ID."""
@@ -74,8 +75,14 @@ def place_in_queue(priority: Priority, since: datetime) -> int:
     return -int((since - priority.head_start - _BEGINNING).total_seconds())
 
 
-def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID | None:
+def settle(connection: Connection, study: LockedStudy, *, now: datetime, is_being_sent: bool = False) -> UUID | None:
     """Queue the study's reconstruction if it is ready; the caller holds the study's lock.
+
+    Args:
+        connection: Open connection.
+        study: A study that waits.
+        now: What time it is.
+        is_being_sent: Somebody who sends to it is known to be connected.
 
     Returns:
         The new reconstruction; None while the study waits, where a rule leaves it out, and where this very input was
@@ -86,7 +93,10 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID
     if instances.any_removed(connection, study.id):
         studies.set_state(connection, study.id, reconstructions.newest_state(connection, study.id) or "out-of-scope")
         return None
-    if isinstance(is_ready(_facts(study, radiographs), now), NotYet):
+    is_being_sent = is_being_sent or associations.is_being_sent(connection, study.id, now=now)
+    verdict = is_ready(_facts(study, radiographs, is_being_sent=is_being_sent), now)
+    if isinstance(verdict, NotYet):
+        studies.wait(connection, study.id, verdict)
         return None
     ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
     decision = whether_to_process(ruled, images)
@@ -125,6 +135,12 @@ def settle_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
     return tuple(created for created in queued if created is not None)
 
 
+def settle_study(connection: Connection, study_id: UUID, *, now: datetime) -> UUID | None:
+    """Look at one study that may be ready since its sender has finished; see `settle`."""
+    study = studies.lock_waiting(connection, study_id)
+    return None if study is None else settle(connection, study, now=now)
+
+
 def process_anyway(connection: Connection, study_id: UUID, *, who: str) -> bool:
     """Reconstruct a study that a rule left out; later images of it will be taken, too.
 
@@ -161,9 +177,19 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
     return True
 
 
-def _facts(study: LockedStudy, radiographs: Sequence[Instance]) -> StudyFacts:
+def _facts(study: LockedStudy, radiographs: Sequence[Instance], *, is_being_sent: bool) -> StudyFacts:
+    views = tuple(
+        ReceivedView(
+            view=radiograph.facts.get("view", ""),
+            side=radiograph.facts.get("side", ""),
+            body_part=radiograph.facts.get("body_part", ""),
+        )
+        for radiograph in radiographs
+    )
     return StudyFacts(
-        views=tuple(ReceivedView(view=r.facts.get("view", ""), side=r.facts.get("side", "")) for r in radiographs),
+        views=views,
+        waiting_since=study.waiting_since,
         last_received_at=study.last_received_at,
-        quiet_time=timedelta(seconds=study.quiet_seconds),
+        is_being_sent=is_being_sent,
+        wait=wait_for(study.waits, {view.body_part for view in views}),
     )

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.progress import Journal
 from pipeline.radiograph import Radiograph, Scale, Side
+from pipeline.regions import NEED_A_LATERAL
 from pipeline.results import NOT_RECOGNISED, Measurement, ModelVersion
 from pipeline.shape_model import ShapeModel
 from pipeline.stages.assess import Assessment, assess
@@ -219,19 +220,19 @@ def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]
         for name, perception in shown.bones.items():
             observation = ViewObservation(calibration=calibration, perception=perception)
             found.setdefault(name, []).append(Sighting(view=view, observation=observation))
-    left_out = [*_without_flat_patellae(found), *_without_unscaled(found)]
+    left_out = [*_without_flat(found), *_without_unscaled(found)]
     if not found:
         why = left_out or ["No bone of pelvis or leg can be made out in the pictures."]
         raise Refusal(RefusalCode.POOR_IMAGE, why[0])
     return found, (*notes, *left_out)
 
 
-def _without_flat_patellae(found: dict[Name, list[Sighting]]) -> Iterable[str]:
-    """Leaves out a patella that only frontal views show: behind the femur its outline says nothing of its depth."""
-    for name in [name for name in found if name[0] is Bone.PATELLA]:
+def _without_flat(found: dict[Name, list[Sighting]]) -> Iterable[str]:
+    """Leaves out what needs a lateral view and is seen from the front only."""
+    for name in [name for name in found if name[0] in NEED_A_LATERAL]:
         if all(each.view.decision.view.is_frontal for each in found[name]):
             del found[name]
-            yield "The patella is not reconstructed: that needs a lateral view."
+            yield f"The {name[0].words} is not reconstructed: that needs a lateral view."
 
 
 def _without_unscaled(found: dict[Name, list[Sighting]]) -> Iterable[str]:

@@ -156,7 +156,7 @@ def _problem(plain: dict[str, Any], where: tuple[int | str, ...], kind: str, mes
 
 def _name(entry: object, position: int) -> str:
     names = (
-        [entry[key] for key in ("slug", "ae_title", "email", "name") if key in entry]
+        [entry[key] for key in ("slug", "ae_title", "email", "name", "body_part") if key in entry]
         if isinstance(entry, dict)
         else [entry]
     )

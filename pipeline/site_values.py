@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -20,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pipeline.errors import ConfigurationError
 from pipeline.records.users import EMAIL, Role
 from pipeline.rules import Rule
+from pipeline.waits import PartWait, Seconds
 
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 """`allow_from` of a peer that may call from any address."""
@@ -161,6 +163,22 @@ class Value(BaseModel):
         return self.to_json()
 
 
+def _check_wait(whose: str, quiet: int, maximum: int) -> None:
+    if maximum < quiet:
+        raise ValueError(
+            f"{whose}maximum_wait_seconds = {maximum} is shorter than quiet_seconds = {quiet}: raise the first"
+        )
+
+
+def _by_body_part(waits: Iterable[PartWait]) -> tuple[PartWait, ...]:
+    """In order; each body part once."""
+    ordered = tuple(sorted(waits, key=lambda wait: wait.body_part))
+    twins = sorted({one.body_part for one, other in pairwise(ordered) if one.body_part == other.body_part})
+    if twins:
+        raise ValueError(f"body part {', '.join(twins)} is named twice; remove one")
+    return ordered
+
+
 class InstitutionValue(Value):
     """An institution: who answers to which called AE titles, when a study is complete, how long what is kept.
 
@@ -168,6 +186,8 @@ class InstitutionValue(Value):
         name: What people call it.
         called_ae_titles: What modalities call.
         quiet_seconds: So long without a new image and a study counts as complete.
+        maximum_wait_seconds: So long after its first image a study is reconstructed, whatever still comes.
+        waits: Body parts that are waited for in another way.
         time_zone: Where its clocks are (`Europe/Berlin`); empty: where this machine's are.
         keep_images_days: So many days what was received is kept; 0, here and below: for ever.
         keep_results_days: The same for results.
@@ -178,13 +198,24 @@ class InstitutionValue(Value):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     called_ae_titles: Annotated[tuple[AeTitle, ...], AfterValidator(_sorted_once)] = ()
-    quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+    quiet_seconds: Seconds = 60
+    maximum_wait_seconds: Seconds = 600
+    waits: Annotated[tuple[PartWait, ...], AfterValidator(_by_body_part)] = ()
     time_zone: TimeZone = ""
     keep_images_days: Days = 0
     keep_results_days: Days = 0
     keep_replaced_results_days: Days = 0
     keep_quarantine_days: Days = 0
     keep_rejected_attempts_days: Days = 0
+
+    @model_validator(mode="after")
+    def _the_longest_wait_is_the_longest(self) -> InstitutionValue:
+        _check_wait("", self.quiet_seconds, self.maximum_wait_seconds)
+        for wait in self.waits:
+            quiet = self.quiet_seconds if wait.quiet_seconds is None else wait.quiet_seconds
+            maximum = self.maximum_wait_seconds if wait.maximum_wait_seconds is None else wait.maximum_wait_seconds
+            _check_wait(f"{wait.body_part}: ", quiet, maximum)
+        return self
 
 
 class PeerValue(Value):
@@ -436,15 +467,18 @@ def differences(before: Value | None, after: Value | None) -> tuple[str, ...]:
     for entry in {**old, **new}:
         if old.get(entry, ...) == new.get(entry, ...):
             continue
-        lines += [f"- {entry} = {_shown(old[entry])}"] if entry in old else []
-        lines += [f"+ {entry} = {_shown(new[entry])}"] if entry in new else []
+        lines += [f"- {entry} = {shown(old[entry])}"] if entry in old else []
+        lines += [f"+ {entry} = {shown(new[entry])}"] if entry in new else []
     return tuple(lines)
 
 
-def _shown(plain: object) -> str:
-    """As one would write it in TOML."""
+def shown(plain: object) -> str:
+    """As one would write it in TOML, which has no word for nothing."""
     if isinstance(plain, bool):
         return str(plain).lower()
     if isinstance(plain, list | tuple):
-        return f"[{', '.join(map(_shown, plain))}]"
+        return f"[{', '.join(map(shown, plain))}]"
+    if isinstance(plain, dict):
+        entries = (f"{entry} = {shown(value)}" for entry, value in plain.items() if value is not None)
+        return f"{{{', '.join(entries)}}}"
     return f'"{plain}"' if isinstance(plain, str) else str(plain)

@@ -25,6 +25,7 @@ from pipeline.records.rejected import Attempt, RejectReason, forget_resolved
 from pipeline.store import Store
 from scp_node.access import Admitted, Reject, Turned, admit
 from scp_node.commitment_handlers import CommitmentHandlers
+from scp_node.connected import ConnectedSenders
 from scp_node.contexts import IMPLEMENTATION_CLASS_UID
 from scp_node.incoming import IncomingFile, discard, has_room
 from scp_node.rejections import Rejections, printable, wanted_by
@@ -68,6 +69,7 @@ class Handlers:
         self._connections: WeakKeyDictionary[Association, socket.socket] = WeakKeyDictionary()
         self._refused_senders: WeakSet[Association] = WeakSet()
         self.rejections = Rejections(database=database, clock=clock)
+        self.senders = ConnectedSenders(database, clock=clock)
 
     def bindings(self) -> list[evt.EventHandlerType]:
         """As pynetdicom wants them."""
@@ -79,6 +81,7 @@ class Handlers:
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_ACTION, self.on_action),
             (evt.EVT_N_EVENT_REPORT, self.on_report),
+            (evt.EVT_RELEASED, self.on_released),
             (evt.EVT_ABORTED, self.on_aborted),
             (evt.EVT_CONN_CLOSE, self.on_closed),
         ]
@@ -99,6 +102,8 @@ class Handlers:
         decision = self._decide(event, called=called, calling=calling)
         if isinstance(decision, Admitted):
             self._admitted[event.assoc] = decision
+            if decision.peer.sends:
+                self.senders.opened(event.assoc, decision)
             return
         try:
             self._note(event, decision)
@@ -151,6 +156,7 @@ class Handlers:
         except Exception:
             log.exception("store_crashed", **facts)
             return StoreStatus.PROCESSING_FAILURE
+        self.senders.sent_to(event.assoc, accepted.study_id)
         log.info("stored", outcome=accepted.outcome.value, what=accepted.role.value, **facts)
         return StoreStatus.SUCCESS
 
@@ -162,6 +168,10 @@ class Handlers:
         """Take the report on a storage commitment that we asked for."""
         return self._commitment.on_report(event, self._admitted.get(event.assoc))
 
+    def on_released(self, event: evt.Event) -> None:
+        """The sender has finished."""
+        self.senders.closed(event.assoc)
+
     def on_aborted(self, event: evt.Event) -> None:
         """Log who hung up."""
         log.warning("association_aborted", address=event.assoc.requestor.address)
@@ -172,6 +182,7 @@ class Handlers:
         A load balancer's health check connects and hangs up. pynetdicom would wait for its association request and
         count it as an association meanwhile; the None that it gets here is what it gets when that wait times out.
         """
+        self.senders.closed(event.assoc)
         if event.assoc.requestor.primitive is None:
             event.assoc.dul.to_user_queue.put(cast("A_ASSOCIATE", None))
         connection = self._connections.pop(event.assoc, None)
@@ -251,6 +262,7 @@ class Handlers:
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
             fetched_by="C-MOVE" if request.MoveOriginatorApplicationEntityTitle else "",
+            sender_is_connected=True,
         )
         return accept(self._database, self._store, incoming, now=self._clock())
 

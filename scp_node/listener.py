@@ -62,6 +62,8 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         minimum_free_megabytes=settings.minimum_free_megabytes,
     )
     servers = start_servers(settings, handlers)
+    writing = threading.Thread(target=handlers.senders.write_until, args=(stop,), name="senders", daemon=True)
+    writing.start()
     log.info("ready", host=settings.dicom_host, ports=[server.server_address[1] for server in servers])
     warned = datetime.min.replace(tzinfo=UTC)
     while True:
@@ -73,6 +75,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
             break
     handlers.refuse_new()
     drain(servers)
+    writing.join()
     database.close()
 
 

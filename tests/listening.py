@@ -27,6 +27,7 @@ class RunningListener:
     tls_port: int
     incoming: Path
     store: Store
+    handlers: Handlers
     servers: Sequence[ThreadedAssociationServer]
 
     @property
@@ -67,7 +68,12 @@ def start_listener(database: Database, peers: None, tmp_path: Path) -> Iterator[
         servers = listener.start_servers(settings, handlers)
         started.append(servers)
         return RunningListener(
-            port=settings.dicom_port, tls_port=settings.dicom_tls_port, incoming=folder, store=store, servers=servers
+            port=settings.dicom_port,
+            tls_port=settings.dicom_tls_port,
+            incoming=folder,
+            store=store,
+            handlers=handlers,
+            servers=servers,
         )
 
     yield start

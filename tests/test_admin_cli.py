@@ -301,3 +301,28 @@ def test_an_error_of_ours_is_one_line_and_exit_code_2(database_url):
     assert done.stderr.startswith("bonecraft: there is no institution 'nope'; add it first")
     assert "bonecraft institutions add --slug nope --name NAME" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_body_part_is_waited_for_in_its_own_way_and_other_edits_keep_that(demo):
+    demo(
+        "institutions", "set", "--slug", "demo", "--wait", "knee:quiet_seconds=20", "--wait", "PELVIS:by_content=false"
+    )
+    demo("institutions", "set", "--slug", "demo", "--maximum-wait-seconds", "900")
+    [value] = json.loads(demo("institutions", "list", "--json")).values()
+    assert (value["quiet_seconds"], value["maximum_wait_seconds"]) == (60, 900)
+    assert [wait["body_part"] for wait in value["waits"]] == ["KNEE", "PELVIS"]
+    assert '{body_part = "KNEE", quiet_seconds = 20, by_content = true}' in demo("institutions", "list")
+    shown = demo("institutions", "set", "--slug", "demo", "--wait", "")
+    assert "+ waits = []" in shown
+
+
+def test_a_wait_that_cannot_be_is_refused_with_the_fix(demo):
+    for wait, why in (
+        ("KNEE:quiet_seconds=1000", "maximum_wait_seconds = 600 is shorter than quiet_seconds = 1000"),
+        ("KNEE:patience=3", "is not known here"),
+        ("KNEE/LEFT:quiet_seconds=1", "is not what BodyPartExamined holds"),
+    ):
+        with pytest.raises(ConfigurationError, match=why):
+            demo("institutions", "set", "--slug", "demo", "--wait", wait)
+    with pytest.raises(ConfigurationError, match="body part KNEE is named twice"):
+        demo("institutions", "set", "--slug", "demo", "--wait", "KNEE:", "--wait", "KNEE:by_content=false")

@@ -290,7 +290,7 @@ def test_what_was_reconstructed_from_an_upload_that_a_device_replaced_is_never_d
 def test_another_image_from_a_device_does_not_deliver_what_was_made_from_uploads(
     hospital: Hospital, reconstructed_upload: Accepted
 ) -> None:
-    sent = hospital.send("AP", side="L")
+    sent = hospital.send("AP", side="")
     assert sent.outcome is Addition.NEW
     assert count(hospital, tables.deliveries) == 0
     finish(hospital, sent)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from uuid import UUID
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import insert, select, text
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import deliveries, reconstructions, results, tables
+from pipeline.records import admin, associations, deliveries, reconstructions, results, tables
+from pipeline.records.associations import FORGOTTEN_AFTER, OpenAssociation
 from pipeline.records.studies import lock_due
 from pipeline.results import Report, ScaleReport, Status
+from pipeline.site_values import Subject
 from tests.node_helpers import NOON, Hospital, after
 from tests.test_records import add_result
 
@@ -165,3 +169,68 @@ def test_a_study_that_has_long_to_wait_keeps_no_other_waiting(hospital: Hospital
         assert lock_due(connection, now=after(60), limit=1) == ()
         [due] = lock_due(connection, now=after(61), limit=1)
     assert due.id == ready.study_id
+
+
+def test_a_study_says_what_it_waits_for_and_until_when(hospital: Hospital) -> None:
+    study = hospital.study(hospital.send("AP"))
+    assert (study.waits_for, study.wait_until) == ("a lateral view of the right hip", after(60))
+    complete = hospital.study(hospital.send("LATERAL", now=after(10)))
+    assert (complete.waits_for, complete.wait_until) == ("", None)
+
+
+def test_a_view_that_comes_late_waits_from_then_on(hospital: Hospital) -> None:
+    hospital.send("AP")
+    settle(hospital, 61)
+    late = hospital.study(hospital.send("AP", side="L", now=after(3600)))
+    assert late.wait_until == after(3660), "not too late already because the first view came an hour ago"
+
+
+def write_down(hospital: Hospital, listener: UUID, seconds: float, *senders: OpenAssociation) -> None:
+    with hospital.database.begin() as connection:
+        associations.write_down(connection, listener, senders, now=after(seconds))
+
+
+def connected(hospital: Hospital, study_id: UUID | None, *, calling: str = "MODALITY") -> OpenAssociation:
+    return OpenAssociation(
+        id=uuid4(), institution_id=hospital.institution_id, calling_ae_title=calling, study_id=study_id
+    )
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_timer_does_not_race_a_slow_sender(hospital: Hospital, is_known: bool) -> None:
+    accepted = hospital.send("AP")
+    listener = uuid4()
+    slow = connected(hospital, accepted.study_id if is_known else None)
+    for seconds in range(60, 300, 20):
+        write_down(hospital, listener, seconds, slow)
+        assert settle(hospital, seconds) == ()
+    assert hospital.study(accepted).wait_until == after(600)
+    write_down(hospital, listener, 300)
+    assert len(settle(hospital, 305)) == 1
+
+
+def test_a_sender_of_something_else_delays_nothing(hospital: Hospital) -> None:
+    accepted = hospital.send("AP")
+    other = hospital.send("AP", study="another study")
+    somebody = connected(hospital, None, calling="ROUTER")
+    write_down(hospital, uuid4(), 60, connected(hospital, other.study_id), somebody)
+    settle(hospital, 61)
+    assert (hospital.study(accepted).state, hospital.study(other).state) == ("queued", "receiving")
+
+
+def test_the_senders_of_a_listener_that_died_are_forgotten(hospital: Hospital) -> None:
+    accepted = hospital.send("AP")
+    write_down(hospital, uuid4(), 60, connected(hospital, accepted.study_id))
+    assert settle(hospital, 61) == ()
+    assert len(settle(hospital, 60 + FORGOTTEN_AFTER.total_seconds() + 1)) == 1
+
+
+def test_a_shorter_wait_holds_for_what_is_waiting_already(hospital: Hospital) -> None:
+    accepted = hospital.send("AP", now=datetime.now(UTC))
+    with hospital.database.begin() as connection:
+        subject = Subject.of_institution("demo")
+        value = subject.value({"name": "Demo", "waits": [{"body_part": "HIP", "quiet_seconds": 0}]})
+        admin.change(connection, subject, value, who="a test", source="command line")
+    with hospital.database.begin() as connection:
+        [created] = settle_due(connection, now=datetime.now(UTC))
+    assert hospital.study(accepted).progress.reconstruction_id == created

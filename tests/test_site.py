@@ -107,6 +107,15 @@ class TestReading:
         assert said.startswith(str(tmp_path / "site.toml"))
         assert told in said
 
+    def test_a_body_part_may_be_waited_for_in_its_own_way(self, tmp_path):
+        wait = '\n[[institutions.waits]]\nbody_part = "KNEE"\nquiet_seconds = 20\n'
+        at = EXAMPLE.index("[[institutions.peers]]")
+        site = load_site(site_file(tmp_path, EXAMPLE[:at] + wait + EXAMPLE[at:]))
+        [part] = site.wanted[Subject.of_institution("demo")].waits
+        assert (part.body_part, part.quiet_seconds, part.maximum_wait_seconds) == ("KNEE", 20, None)
+        said = complaint(tmp_path, EXAMPLE[:at] + wait.replace("20", "100000") + EXAMPLE[at:])
+        assert 'institutions "demo", waits "KNEE", quiet_seconds: ' in said
+
     def test_two_institutions_cannot_answer_to_one_title(self, tmp_path):
         other = '[[institutions]]\nslug = "other"\nname = "Other"\ncalled_ae_titles = ["BONECRAFT"]\n'
         assert "called AE title 'BONECRAFT' is named twice" in complaint(tmp_path, EXAMPLE + other)

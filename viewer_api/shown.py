@@ -18,13 +18,15 @@ from pipeline.results import FileKind, Report
 
 @dataclass(frozen=True, kw_only=True)
 class ShownProgress:
-    """Where a study stands. `fraction` is in per cent."""
+    """Where a study stands. `fraction` is in per cent; what it waits for is said while it is `receiving`."""
 
     state: str
     stage: str = ""
     fraction: int = 0
     sentence: str = ""
     problem: str = ""
+    waits_for: str = ""
+    wait_until: datetime | None = None
 
     @property
     def has_arrived(self) -> bool:
@@ -108,7 +110,7 @@ def progress_of(study: Study) -> ShownProgress:
         return ShownProgress(state=study.state, problem=study.left_out)
     progress = study.progress
     if progress is None or study.state == "receiving":
-        return ShownProgress(state=study.state)
+        return ShownProgress(state=study.state, waits_for=study.waits_for, wait_until=study.wait_until)
     return ShownProgress(
         state=study.state,
         stage=progress.stage,

@@ -38,6 +38,21 @@ CalledAeTitles = Annotated[
 QuietSeconds = Annotated[
     int | None, typer.Option("--quiet-seconds", help="So long without a new image and a study counts as complete.")
 ]
+MaximumWait = Annotated[
+    int | None,
+    typer.Option(
+        "--maximum-wait-seconds", help="So long after its first image a study is reconstructed at the latest."
+    ),
+]
+WaitFor = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--wait",
+        metavar="BODY_PART:ENTRY=VALUE,…",
+        help="A body part that is waited for in another way, KNEE:quiet_seconds=20,maximum_wait_seconds=300 or "
+        "PELVIS:by_content=false; may be repeated, and replaces what was set before. An empty one: none.",
+    ),
+]
 AeTitle = Annotated[str, typer.Option("--ae-title", help="The peer's AE title: 1 to 16 characters.")]
 Host = Annotated[str | None, typer.Option("--host", help="Where we call it: a name or an IP address.")]
 Port = Annotated[int | None, typer.Option("--port", help="Where we call it.")]
@@ -111,12 +126,21 @@ def add_institution(
     called_ae_title: CalledAeTitles = None,
     quiet_seconds: QuietSeconds = None,
     time_zone: TimeZone = None,
+    maximum_wait_seconds: MaximumWait = None,
+    wait: WaitFor = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Add an institution."""
     subject = Subject.of_institution(slug)
-    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds, time_zone=time_zone)
+    said = options(
+        name=name,
+        called_ae_titles=called_ae_title,
+        quiet_seconds=quiet_seconds,
+        time_zone=time_zone,
+        maximum_wait_seconds=maximum_wait_seconds,
+        waits=None if wait is None else [_wait(text) for text in wait if text],
+    )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
 
@@ -127,12 +151,21 @@ def set_institution(
     called_ae_title: CalledAeTitles = None,
     quiet_seconds: QuietSeconds = None,
     time_zone: TimeZone = None,
+    maximum_wait_seconds: MaximumWait = None,
+    wait: WaitFor = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change what is said of an institution; called AE titles are replaced as a whole."""
     subject = Subject.of_institution(slug)
-    said = options(name=name, called_ae_titles=called_ae_title, quiet_seconds=quiet_seconds, time_zone=time_zone)
+    said = options(
+        name=name,
+        called_ae_titles=called_ae_title,
+        quiet_seconds=quiet_seconds,
+        time_zone=time_zone,
+        maximum_wait_seconds=maximum_wait_seconds,
+        waits=None if wait is None else [_wait(text) for text in wait if text],
+    )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 
 
@@ -267,3 +300,10 @@ def _fingerprints(given: list[str] | None) -> list[str] | None:
     files = {text: Path(text) for text in given if Path(text).is_file()}
     named = {text: list(fingerprints(path)) for text, path in files.items()}
     return [each for text in given if text != ANY for each in named.get(text, [text])]
+
+
+def _wait(text: str) -> dict[str, str]:
+    """`KNEE:quiet_seconds=20,by_content=false` as the entries of a wait; their values are checked where all are."""
+    body_part, _, entries = text.partition(":")
+    pairs = (entry.partition("=") for entry in entries.split(",") if entry)
+    return {"body_part": body_part, **{name.strip(): value.strip() for name, _, value in pairs}}

@@ -25,7 +25,7 @@ from pipeline.migrations import upgrade
 from pipeline.records import admin
 from pipeline.records.admin import Change
 from pipeline.settings import load_settings
-from pipeline.site_values import Subject, SubjectKind, Value, differences
+from pipeline.site_values import Subject, SubjectKind, Value, differences, shown
 
 SOURCE: Final = "command line"
 """As the source of a recorded change."""
@@ -198,7 +198,9 @@ _NAMES: Final = {
 def _cell(plain: object) -> str:
     if isinstance(plain, bool):
         return "yes" if plain else "no"
-    return "\n".join(plain) if isinstance(plain, list) else str(plain)
+    if isinstance(plain, list):
+        return "\n".join(each if isinstance(each, str) else shown(each) for each in plain)
+    return str(plain)
 
 
 def local_time(moment: datetime) -> str:

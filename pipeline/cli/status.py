@@ -107,11 +107,18 @@ def _show_counts(console: Console, now: Snapshot) -> None:
 
 
 def _show_studies(console: Console, studies: Iterable[StudyLine]) -> None:
-    table = Table("study", "state", "last image", title="Last studies", title_justify="left", box=None)
+    table = Table("study", "state", "last image", "", title="Last studies", title_justify="left", box=None)
     for study in studies:
-        table.add_row(str(study.id), study.state, local_time(study.last_received_at))
+        table.add_row(str(study.id), study.state, local_time(study.last_received_at), _wait(study))
     if table.rows:
         console.print(table)
+
+
+def _wait(study: StudyLine) -> str:
+    """What a study waits for and until when: `waits for a lateral view of the left knee until 12:03:10`."""
+    if study.state != "receiving" or study.wait_until is None:
+        return ""
+    return f"waits for {study.waits_for} until {study.wait_until.astimezone():%H:%M:%S}"
 
 
 def _show_failed_reconstructions(console: Console, failed: Iterable[FailedReconstruction], *, tracebacks: bool) -> None:

@@ -36,6 +36,8 @@ class LedgerEvent(StrEnum):
     """A reconstruction was made from it."""
     RESULT = "result"
     """It was made by a reconstruction."""
+    REPLACED = "replaced"
+    """A newer result took its place."""
     DELIVERED = "delivered"
     NOT_DELIVERED = "not-delivered"
     """It was given up, or the peer does not take such objects."""

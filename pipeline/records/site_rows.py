@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, fu
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
-from pipeline.records import rules, tables, users
+from pipeline.records import rules, studies, tables, users
 from pipeline.site_values import (
     InstitutionValue,
     PeerValue,
@@ -116,6 +116,7 @@ def _write_institution(connection: Connection, slug: str, value: InstitutionValu
     statement = upsert(tables.institutions).values(slug=slug, **said)
     connection.execute(statement.on_conflict_do_update(index_elements=[tables.institutions.c.slug], set_=said))
     institution_id = _institution_id(connection, slug)
+    studies.look_at_waiting(connection, institution_id)
     titles = tables.called_ae_titles
     connection.execute(delete(titles).where(titles.c.institution_id == institution_id))
     for title in value.called_ae_titles:

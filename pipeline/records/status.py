@@ -18,11 +18,13 @@ from pipeline.records.tables import deliveries, peers, quarantine, reconstructio
 
 @dataclass(frozen=True, kw_only=True)
 class StudyLine:
-    """A study received lately."""
+    """A study received lately; what it waits for is to be believed while it is `receiving`."""
 
     id: UUID
     state: str
     last_received_at: datetime
+    waits_for: str
+    wait_until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,7 @@ def _count_by(connection: Connection, column: Column[Any]) -> dict[str, int]:
 
 def _last_studies(connection: Connection, last: int) -> tuple[StudyLine, ...]:
     rows = connection.execute(
-        select(studies.c.id, studies.c.state, studies.c.last_received_at)
+        select(*(studies.c[name] for name in StudyLine.__dataclass_fields__))
         .order_by(studies.c.last_received_at.desc())
         .limit(last)
     )

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import instances, institutions, reconstructions, studies
+from pipeline.settling import NotYet
+from pipeline.waits import PartWait, Waits
 
 PAGE: Final = 50
 
@@ -82,6 +84,8 @@ class Study:
     first_received_at: datetime
     last_received_at: datetime
     left_out: str
+    waits_for: str
+    wait_until: datetime | None
     radiographs: int
     progress: Progress | None
 
@@ -95,7 +99,8 @@ class LockedStudy:
     state: str
     uploaded_by: UUID | None
     last_received_at: datetime
-    quiet_seconds: int
+    waiting_since: datetime
+    waits: Waits
 
 
 def lock_or_create(
@@ -131,10 +136,15 @@ def lock(connection: Connection, study_id: UUID) -> LockedStudy | None:
 
 
 def lock_due(connection: Connection, *, now: datetime, limit: int = 20) -> tuple[LockedStudy, ...]:
-    """Receiving studies whose quiet time is over; those that somebody else holds are left to them."""
-    quiet_time = institutions.c.quiet_seconds * literal(timedelta(seconds=1))
-    is_due = and_(studies.c.state == "receiving", studies.c.last_received_at + quiet_time <= now)
+    """Receiving studies that are to be looked at; those that somebody else holds are left to them."""
+    is_due = and_(studies.c.state == "receiving", studies.c.look_at <= now)
     return _locked(connection, is_due, skip_locked=True, limit=limit)
+
+
+def lock_waiting(connection: Connection, study_id: UUID) -> LockedStudy | None:
+    """The study, if it waits for further views."""
+    found = _locked(connection, and_(studies.c.id == study_id, studies.c.state == "receiving"))
+    return found[0] if found else None
 
 
 def _locked(
@@ -142,28 +152,47 @@ def _locked(
 ) -> tuple[LockedStudy, ...]:
     rows = connection.execute(
         select(
-            studies.c.id,
-            studies.c.institution_id,
-            studies.c.state,
-            studies.c.uploaded_by,
-            studies.c.last_received_at,
-            institutions.c.quiet_seconds,
+            *(studies.c[name] for name in ("id", "institution_id", "state", "uploaded_by", "last_received_at")),
+            func.coalesce(studies.c.waiting_since, studies.c.last_received_at).label("waiting_since"),
+            *(institutions.c[name] for name in ("quiet_seconds", "maximum_wait_seconds", "waits")),
         )
         .join_from(studies, institutions)
         .where(condition)
-        .order_by(studies.c.last_received_at)
+        .order_by(studies.c.look_at, studies.c.last_received_at)
         .limit(limit)
         .with_for_update(of=studies, skip_locked=skip_locked)
     )
-    return tuple(LockedStudy(**row) for row in rows.mappings())
+    return tuple(_locked_study(dict(row)) for row in rows.mappings())
+
+
+def _locked_study(row: dict[str, Any]) -> LockedStudy:
+    waits = Waits(
+        quiet_seconds=row.pop("quiet_seconds"),
+        maximum_wait_seconds=row.pop("maximum_wait_seconds"),
+        parts=tuple(PartWait(**part) for part in row.pop("waits")),
+    )
+    return LockedStudy(waits=waits, **row)
 
 
 def note_radiograph(connection: Connection, study: LockedStudy, *, now: datetime) -> LockedStudy:
     """A further radiograph is here: wait again for more."""
-    changed = replace(study, state="receiving", last_received_at=now)
-    values = {"state": changed.state, "last_received_at": changed.last_received_at}
+    since = study.waiting_since if study.state == "receiving" else now
+    changed = replace(study, state="receiving", last_received_at=now, waiting_since=since)
+    values = {"state": changed.state, "last_received_at": now, "waiting_since": since, "look_at": now}
     connection.execute(update(studies).where(studies.c.id == study.id).values(**values))
     return changed
+
+
+def wait(connection: Connection, study_id: UUID, verdict: NotYet) -> None:
+    """What the study waits for, and until when."""
+    values = {"waits_for": verdict.waits_for, "wait_until": verdict.until, "look_at": verdict.look_at}
+    connection.execute(update(studies).where(studies.c.id == study_id).values(**values))
+
+
+def look_at_waiting(connection: Connection, institution_id: UUID) -> None:
+    """How long the institution waits has changed: what waits is to be looked at anew."""
+    waiting = and_(studies.c.institution_id == institution_id, studies.c.state == "receiving")
+    connection.execute(update(studies).where(waiting).values(look_at=func.now()))
 
 
 def set_state(connection: Connection, study_id: UUID, state: str) -> None:
@@ -289,6 +318,8 @@ def _study(row: Row[Any]) -> Study:
         first_received_at=row.first_received_at,
         last_received_at=row.last_received_at,
         left_out=row.left_out if row.state == "left-out" else "",
+        waits_for=row.waits_for if row.state == "receiving" else "",
+        wait_until=row.wait_until if row.state == "receiving" else None,
         radiographs=row.radiographs,
         progress=progress,
     )

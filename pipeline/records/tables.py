@@ -49,9 +49,9 @@ STUDY_STATES: Final = (
 )
 """`out-of-scope`: nothing in it is a radiograph. `left-out`: a rule of the institution leaves it out."""
 RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
-DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead", "left-out")
+DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead", "left-out", "withdrawn")
 """`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object.
-`left-out`: a rule says not to send it there."""
+`left-out`: a rule says not to send it there. `withdrawn`: a newer result took its place before the peer confirmed it."""
 PRIORITIES: Final = ("stat", "high", "routine", "low")
 COMMITMENT_SETTINGS: Final = ("auto", "never")
 ASKED_FOR_SETTINGS: Final = ("nothing", "missing-views", "priors")
@@ -66,6 +66,7 @@ LEDGER_EVENTS: Final = (
     "quarantined",
     "used",
     "result",
+    "replaced",
     "delivered",
     "not-delivered",
     "committed",
@@ -119,6 +120,8 @@ institutions = Table(
     Column("quiet_seconds", Integer, nullable=False, server_default="60"),
     Column("time_zone", Text, nullable=False, server_default=""),
     *_days("keep_images", "keep_results", "keep_replaced_results", "keep_quarantine", "keep_rejected_attempts"),
+    Column("maximum_wait_seconds", Integer, nullable=False, server_default="600"),
+    Column("waits", JSONB, nullable=False, server_default="[]"),
     _when("created_at", now=True),
 )
 
@@ -256,10 +259,30 @@ studies = Table(
     _when("first_received_at", now=True),
     _when("last_received_at", now=True),
     _when("results_removed_at", nullable=True),
+    _when("waiting_since", nullable=True),
+    _when("wait_until", nullable=True),
+    _when("look_at", nullable=True),
+    Column("waits_for", Text, nullable=False, server_default=""),
     UniqueConstraint("institution_id", "study_instance_uid"),
     _one_of("state", STUDY_STATES),
 )
-"""`left_out`: the rule that left the study out, in a sentence. `wanted_by`: who wants it processed all the same."""
+"""`left_out`: the rule that left the study out, in a sentence. `wanted_by`: who wants it processed all the same.
+
+While it is `receiving`: since when it waits (`waiting_since`), for what (`waits_for`), until when as things are
+(`wait_until`), and when that is to be looked at again (`look_at`)."""
+
+open_associations = Table(
+    "open_associations",
+    metadata,
+    _id(),
+    Column("listener", UUID(as_uuid=True), nullable=False),
+    Column("institution_id", ForeignKey("institutions.id", ondelete="CASCADE"), nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("study_id", UUID(as_uuid=True)),
+    _when("seen_at"),
+    Index("ix_open_associations_listener", "listener"),
+)
+"""Senders that are at it: the study of the last image on each association; NULL while none has come."""
 
 instances = Table(
     "instances",
@@ -348,8 +371,10 @@ result_sets = Table(
     Column("report", JSONB, nullable=False),
     _when("created_at", now=True),
     _when("replaced_at", nullable=True),
+    Column("superseded_by", ForeignKey("result_sets.id", ondelete="SET NULL")),
 )
-"""A reconstruction that was run again has several; all but one of them are replaced."""
+"""A reconstruction that was run again has several; all but one of them are replaced. `superseded_by`: the result of the
+study that took its place, of whichever reconstruction."""
 
 result_files = Table(
     "result_files",
@@ -514,6 +539,8 @@ Index(
 Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=deliveries.c.state == "pending")
 Index("ix_deliveries_commitment", deliveries.c.commitment_id)
 Index("ix_instances_study", instances.c.study_id)
+Index("ix_studies_look_at", studies.c.look_at, postgresql_where=studies.c.state == "receiving")
+Index("ix_result_sets_study", result_sets.c.study_id)
 Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())
 
 rejected_attempts = Table(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.radiograph import Radiograph, Side, View
+from pipeline.regions import Region
 from pipeline.stages.enhance import EnhancedImage, enhance
 
 FloatImage = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ class Content(StrEnum):
 
 CONTENTS: Final = tuple(Content)
 
-RECONSTRUCTED: Final = (Content.PELVIS, Content.HIP, Content.FEMUR, Content.KNEE)
+RECONSTRUCTED: Final = tuple(Content(region.value) for region in Region)
 """What is admitted: every content with a bone that the models can reconstruct."""
 
 RECONSTRUCTED_PARTS: Final = "pelvis, hip, femur and knee"

@@ -20,6 +20,7 @@ from pipeline.records.directory import Peer
 from pipeline.records.users import User
 from pipeline.records.viewing import peers_of
 from pipeline.site_values import InstitutionValue, Subject, Value, differences
+from pipeline.waits import PartWait
 from viewer_api.deps import AdministratorDep, WebDep, not_found
 
 router = APIRouter(prefix="/api/administration")
@@ -60,6 +61,9 @@ class ShownAdministration:
 
     institution: str
     called_ae_titles: tuple[str, ...]
+    quiet_seconds: int
+    maximum_wait_seconds: int
+    waits: tuple[PartWait, ...]
     peers: tuple[Peer, ...]
     changes: tuple[ShownChange, ...]
 
@@ -95,6 +99,9 @@ def get_administration(web: WebDep, administrator: AdministratorDep) -> ShownAdm
         return ShownAdministration(
             institution=value.name,
             called_ae_titles=value.called_ae_titles,
+            quiet_seconds=value.quiet_seconds,
+            maximum_wait_seconds=value.maximum_wait_seconds,
+            waits=value.waits,
             peers=peers_of(connection, administrator.institution_id),
             changes=_shown_changes(
                 admin.list_changes(connection, institution=administrator.institution_slug),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Request
+from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel, Field
 from starlette import status
 from starlette.concurrency import run_in_threadpool
@@ -130,4 +130,4 @@ async def _events(
 
 
 def _event(name: str, progress: ShownProgress) -> str:
-    return f"event: {name}\ndata: {json.dumps(dataclasses.asdict(progress))}\n\n"
+    return f"event: {name}\ndata: {json.dumps(jsonable_encoder(progress))}\n\n"

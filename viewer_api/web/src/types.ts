@@ -27,6 +27,8 @@ export interface Progress {
   fraction: number;
   sentence: string;
   problem: string;
+  waits_for: string; // while it is receiving
+  wait_until: string | null;
 }
 
 export interface StudySummary extends Progress {
@@ -204,9 +206,19 @@ export interface Change {
   undoable: boolean;
 }
 
+export interface PartWait {
+  body_part: string;
+  quiet_seconds: number | null; // as for other body parts
+  maximum_wait_seconds: number | null;
+  by_content: boolean;
+}
+
 export interface Administration {
   institution: string;
   called_ae_titles: string[];
+  quiet_seconds: number;
+  maximum_wait_seconds: number;
+  waits: PartWait[];
   peers: Peer[];
   changes: Change[];
 }

@@ -1,6 +1,6 @@
 // How dates, names and figures are written.
 
-import type { StudyState, SurfaceReport } from "./types";
+import type { Progress, StudyState, SurfaceReport } from "./types";
 
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -19,6 +19,13 @@ export function momentOf(iso: string): string {
 export function personOf(pn: string): string {
   const [family, given] = (pn.split("=")[0] ?? "").split("^");
   return [family, given].filter(Boolean).join(", ");
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+// "Waits for a lateral view of the left knee until 12:03:10."
+export function waitOf({ waits_for, wait_until }: Progress): string {
+  return waits_for && wait_until ? `Waits for ${waits_for} until ${CLOCK.format(new Date(wait_until))}.` : "";
 }
 
 export function sizeOf(bytes: number): string {

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { get, messageOf, post } from "../api";
 import { Choice, TextField } from "../components/field";
+import { Tick } from "../components/tick";
 import type { Check, Peer } from "../types";
 import { Confirmation, useProposal } from "./proposal";
 
@@ -80,15 +81,6 @@ function Echo({ peer }: { peer: Peer }) {
         </p>
       )}
     </>
-  );
-}
-
-function Tick({ label, value, onValue }: { label: string; value: boolean; onValue: (value: boolean) => void }) {
-  return (
-    <label class="flex items-center gap-2 text-sm text-soft">
-      <input type="checkbox" checked={value} onChange={(event) => onValue(event.currentTarget.checked)} />
-      {label}
-    </label>
   );
 }
 

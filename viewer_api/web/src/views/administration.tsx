@@ -3,6 +3,7 @@ import { CalledTitles } from "../administration/calledtitles";
 import { Changes } from "../administration/changes";
 import { Peers } from "../administration/peers";
 import { People } from "../administration/people";
+import { WaitsOfStudies } from "../administration/waits";
 import { Notice } from "../components/notice";
 import { useLoaded, useTitle } from "../hooks";
 import type { Administration } from "../types";
@@ -13,6 +14,7 @@ export function AdministrationView() {
   const loaded = useLoaded<Administration>("/api/administration");
   const settings = loaded.value;
   if (!settings) return loaded.problem ? <Notice kind="bad">{loaded.problem}</Notice> : null;
+  const { quiet_seconds, maximum_wait_seconds, waits } = settings;
   const changed = () => {
     loaded.reload();
     setRound(round + 1);
@@ -23,6 +25,7 @@ export function AdministrationView() {
         Administration <span class="font-normal text-soft">of {settings.institution}</span>
       </h1>
       <CalledTitles titles={settings.called_ae_titles} changed={changed} />
+      <WaitsOfStudies waits={{ quiet_seconds, maximum_wait_seconds, waits }} changed={changed} />
       <Peers peers={settings.peers} changed={changed} />
       <People round={round} changed={changed} />
       <Changes changes={settings.changes} changed={changed} />

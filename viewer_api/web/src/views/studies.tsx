@@ -6,7 +6,7 @@ import { useEvery, useKeys, useTitle } from "../hooks";
 import { navigate } from "../router";
 import { useMay } from "../session";
 import type { StudyPage, StudySummary } from "../types";
-import { dayOf, isOnItsWay, momentOf, personOf } from "../words";
+import { dayOf, isOnItsWay, momentOf, personOf, waitOf } from "../words";
 
 const REFRESH_MS = 2000;
 
@@ -34,7 +34,7 @@ function useStudies(text: string, page: number) {
 }
 
 function State({ study }: { study: StudySummary }) {
-  const sentence = study.state === "refused" || study.state === "failed" ? study.problem : "";
+  const sentence = study.state === "refused" || study.state === "failed" ? study.problem : waitOf(study);
   return (
     <div class="space-y-1.5">
       <Badge state={study.state} />

@@ -14,7 +14,7 @@ import { commonSide } from "../maths/anatomy";
 import { useProgress } from "../progress";
 import { useSession } from "../session";
 import type { Progress, RadiographReport, Report, ResultFile, Study } from "../types";
-import { boneOf, colourOf, dayOf, isOnItsWay, personOf, sideOf, viewOf } from "../words";
+import { boneOf, colourOf, dayOf, isOnItsWay, personOf, sideOf, viewOf, waitOf } from "../words";
 import { NotFoundView } from "./notfound";
 
 const PARTS = ["Measurements", "Pictures", "Downloads", "How it was made"] as const;
@@ -52,7 +52,11 @@ function StateOfThings({ id, progress, changed }: StateProps) {
     case "out-of-scope":
       return <Notice kind="info">Nothing in this study is a plain radiograph. It is stored and left alone.</Notice>;
     case "receiving":
-      return <Notice kind="info">Waiting for further images. The reconstruction starts by itself.</Notice>;
+      return (
+        <Notice kind="info">
+          {waitOf(progress) || "Waits for further images."} The reconstruction starts by itself.
+        </Notice>
+      );
     case "queued":
     case "running":
       return (
