@@ -51,7 +51,7 @@ STUDY_STATES: Final = (
 RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
 DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead", "left-out", "withdrawn")
 """`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object.
-`left-out`: a rule says not to send it there. `withdrawn`: a newer result took its place before the peer confirmed it."""
+`left-out`: a rule says not to send it there. `withdrawn`: a newer result took its place before it was confirmed."""
 PRIORITIES: Final = ("stat", "high", "routine", "low")
 COMMITMENT_SETTINGS: Final = ("auto", "never")
 ASKED_FOR_SETTINGS: Final = ("nothing", "missing-views", "priors")
