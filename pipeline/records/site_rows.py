@@ -103,7 +103,7 @@ def _database_time(connection: Connection) -> datetime:
 def _columns(row: Row[Any], kind: type[Value]) -> dict[str, Any]:
     """The entries of a value that lie in its own row."""
     found = {name: getattr(row, name) for name in kind.model_fields if name in row._fields}
-    return {name: tuple(sorted(said)) if isinstance(said, list) else said for name, said in found.items()}
+    return {name: tuple(sorted(said, key=str)) if isinstance(said, list) else said for name, said in found.items()}
 
 
 def _called_ae_titles(connection: Connection, institution_id: UUID) -> tuple[str, ...]:

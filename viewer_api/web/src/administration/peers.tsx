@@ -234,7 +234,12 @@ export function Peers({ peers, changed }: { peers: Peer[]; changed: () => void }
                 </td>
                 <td class="py-2 pr-4 text-soft">{peer.allow_from.join(", ") || "nowhere"}</td>
                 <td class="py-2 pr-4 text-soft">
-                  {[peer.sends && "sends", peer.receives && "gets results", peer.tls && "over TLS", peer.dicomweb_url && "by DICOMweb"]
+                  {[
+                    peer.sends && "sends",
+                    peer.receives && "gets results",
+                    peer.tls && "over TLS",
+                    peer.dicomweb_url && "by DICOMweb",
+                  ]
                     .filter(Boolean)
                     .join(", ") || "none"}
                 </td>
