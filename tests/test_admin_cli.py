@@ -311,8 +311,8 @@ def test_a_body_part_is_waited_for_in_its_own_way_and_other_edits_keep_that(demo
     [value] = json.loads(demo("institutions", "list", "--json")).values()
     assert (value["quiet_seconds"], value["maximum_wait_seconds"]) == (60, 900)
     assert [wait["body_part"] for wait in value["waits"]] == ["KNEE", "PELVIS"]
-    assert '{body_part = "KNEE", quiet_seconds = 20, by_content = true}' in demo("institutions", "list")
     shown = demo("institutions", "set", "--slug", "demo", "--wait", "")
+    assert '- waits = [{body_part = "KNEE", quiet_seconds = 20, by_content = true}' in shown
     assert "+ waits = []" in shown
 
 
