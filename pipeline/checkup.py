@@ -19,6 +19,7 @@ from pipeline.errors import BonecraftError, ConfigurationError
 from pipeline.finding import Finding, ill, well
 from pipeline.manifest import ModelEntry, bundled_models_folder, read_manifest
 from pipeline.migrations import is_current
+from pipeline.records.arrivals import silent_senders
 from pipeline.records.status import Snapshot, snapshot
 from pipeline.settings import NodeSettings
 
@@ -53,6 +54,7 @@ def _look_into(database: Database, clock: Clock) -> Iterator[Finding]:
         theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         apart = abs(clock() - theirs)
         seen = snapshot(connection)
+        silent = silent_senders(connection, now=clock())
     yield well("database", "answers, and its tables are of this version")
     if apart > CLOCKS_APART:
         seconds = f"{apart.total_seconds():.0f} s"
@@ -60,6 +62,9 @@ def _look_into(database: Database, clock: Clock) -> Iterator[Finding]:
     else:
         yield well("clock", "this machine and the database agree")
     yield from _check_queue(seen, clock())
+    for sender in silent:
+        off = f"bonecraft peers set --institution {sender.institution} --ae-title {sender.peer} --no-silence-alarm"
+        yield ill("silence", f"{sender.sentence}: see whether it works; if it rests, {off}")
 
 
 def _check_queue(seen: Snapshot, now: datetime) -> Iterator[Finding]:

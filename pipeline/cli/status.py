@@ -21,6 +21,7 @@ from pipeline.cli.administration import AsJson, Config, local_time, transaction
 from pipeline.cli.quarantine import show_quarantine
 from pipeline.errors import ConfigurationError
 from pipeline.records import deliveries
+from pipeline.records.arrivals import silent_senders
 from pipeline.records.status import FailedDelivery, FailedReconstruction, Snapshot, StudyLine, snapshot
 from pipeline.settings import load_settings
 
@@ -38,12 +39,16 @@ def status(config: Config = None, last: Last = 10, tracebacks: Tracebacks = Fals
     """Show the queue, the last studies, the deliveries, and what ended as a dead letter."""
     with transaction(config) as connection:
         now = snapshot(connection, last=last)
+        silent = silent_senders(connection, now=datetime.now(UTC))
     certificates = _certificates(config)
     if as_json:
-        typer.echo(json.dumps({**dataclasses.asdict(now), "certificates": certificates}, indent=1, default=str))
+        also = {"certificates": certificates, "silent_senders": [dataclasses.asdict(sender) for sender in silent]}
+        typer.echo(json.dumps(dataclasses.asdict(now) | also, indent=1, default=str))
         return
     console = Console(highlight=False)
     _show_counts(console, now)
+    for sender in silent:
+        console.print(Text(f"{sender.institution}: {sender.sentence}", style="yellow"), soft_wrap=True)
     for sentence in certificates:
         console.print(Text(sentence, style="red"), soft_wrap=True)
     _show_studies(console, now.last_studies)
