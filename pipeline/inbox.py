@@ -118,7 +118,7 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
         TransientError: Store or database do not answer; not kept, or not acknowledged: send it again.
     """
     try:
-        header = _identified(incoming)
+        header = identified(incoming)
     except (UnreadableDataset, IdentityMismatch) as error:
         blob = _put(store, incoming)
         with database.begin() as connection:
@@ -156,7 +156,13 @@ def _check_own(database: Database, incoming: Incoming, header: InstanceHeader) -
         raise ForeignStudy(FOREIGN)
 
 
-def _identified(incoming: Incoming) -> InstanceHeader:
+def identified(incoming: Incoming) -> InstanceHeader:
+    """What it is; nothing is kept.
+
+    Raises:
+        UnreadableDataset: It cannot be parsed or identified.
+        IdentityMismatch: It is not what the command said.
+    """
     try:
         header = read_instance_header(incoming.path)
     except InputError as error:

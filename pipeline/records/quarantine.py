@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, Select, delete, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 
+from pipeline.errors import InputError
 from pipeline.records.tables import institutions, quarantine
 
 
@@ -84,12 +86,36 @@ def newest(
     connection: Connection, *, institution_id: UUID | None = None, limit: int = 100
 ) -> tuple[QuarantineLine, ...]:
     """The quarantine of one institution, or of all, the newest first."""
-    names = [name for name in QuarantineLine.__dataclass_fields__ if name != "institution"]
-    rows = connection.execute(
-        select(*(quarantine.c[name] for name in names), func.coalesce(institutions.c.slug, "").label("institution"))
-        .select_from(quarantine.outerjoin(institutions))
-        .where(true() if institution_id is None else quarantine.c.institution_id == institution_id)
-        .order_by(quarantine.c.received_at.desc())
-        .limit(limit)
-    )
+    whose = true() if institution_id is None else quarantine.c.institution_id == institution_id
+    rows = connection.execute(_lines().where(whose).order_by(quarantine.c.received_at.desc()).limit(limit))
     return tuple(QuarantineLine(**row) for row in rows.mappings())
+
+
+def find(
+    connection: Connection, quarantined_id: UUID, *, institution_id: UUID | None = None
+) -> tuple[QuarantineLine, Quarantined]:
+    """One file, of one institution or of any: as it is shown, and all of it.
+
+    Raises:
+        InputError: There is none.
+    """
+    whose = true() if institution_id is None else quarantine.c.institution_id == institution_id
+    is_it = (quarantine.c.id == quarantined_id, whose)
+    shown = connection.execute(_lines().where(*is_it)).mappings().one_or_none()
+    if shown is None:
+        raise InputError(f"there is no {quarantined_id} in quarantine; `bonecraft quarantine` lists what there is")
+    row = connection.execute(select(quarantine).where(*is_it)).mappings().one()
+    whole = {name: row[name] for name in Quarantined.__dataclass_fields__}
+    return QuarantineLine(**shown), Quarantined(**{**whole, "problem": QuarantineProblem(row["problem"])})
+
+
+def take_out(connection: Connection, quarantined_id: UUID) -> None:
+    """It is no longer in quarantine: it was taken in. Its bytes stay."""
+    connection.execute(delete(quarantine).where(quarantine.c.id == quarantined_id))
+
+
+def _lines() -> Select[Any]:
+    names = [name for name in QuarantineLine.__dataclass_fields__ if name != "institution"]
+    columns: list[Any] = [*(quarantine.c[name] for name in names)]
+    slug = func.coalesce(institutions.c.slug, "").label("institution")
+    return select(*columns, slug).select_from(quarantine.outerjoin(institutions))
