@@ -22,7 +22,7 @@ BEYOND_SETTINGS: Final = {
     RejectReason.TLS_HANDSHAKE: "nobody said who they are; do what its reason says",
     RejectReason.CERTIFICATE: (
         "give the caller a certificate of a CA in tls_trusted_cas, or say that it needs none: "
-        "bonecraft peers set --no-requires-certificate"
+        "bonecraft peers set --no-requires-certificate --certificate any"
     ),
 }
 """What no change of institutions and peers can admit, and what to do instead."""

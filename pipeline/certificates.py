@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -83,11 +84,7 @@ def read_certificates(path: Path) -> tuple[Certificate, ...]:
     Raises:
         ConfigurationError: The file cannot be read, or holds none.
     """
-    try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as a PEM file of certificates: {error}") from error
-    return tuple(_described(path, each) for each in found)
+    return tuple(_described(path, each) for each in _loaded(path))
 
 
 def fingerprints(path: Path) -> tuple[str, ...]:
@@ -99,6 +96,29 @@ def fingerprints(path: Path) -> tuple[str, ...]:
     found = read_certificates(path)
     own = [each for each in found if not each.is_ca]
     return tuple(each.fingerprint for each in own or found)
+
+
+def lineage(encoded: bytes, trusted: Path | None) -> tuple[str, ...]:
+    """Fingerprints of a certificate (X.509, DER) and of those that issued it, as far as a PEM file holds them.
+
+    Whoever verified the certificate has looked at dates and purposes; here it is only told which CAs stand above it.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    line = [x509.load_der_x509_certificate(encoded)]
+    known = _loaded(trusted) if trusted is not None else []
+    while above := [each for each in known if each not in line and _has_issued(each, line[-1])]:
+        line.append(above[0])
+    return tuple(each.fingerprint(SHA256()).hex() for each in line)
+
+
+def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return _is_ca(authority)
 
 
 def read_der(encoded: bytes) -> Certificate:
@@ -129,6 +149,13 @@ def key_fits(certificate: Path, key: Path) -> bool:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"{certificate} and {key} cannot be read as certificate and key: {error}") from error
     return private.public_key() == public
+
+
+def _loaded(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a PEM file of certificates: {error}") from error
 
 
 def _described(path: Path, certificate: x509.Certificate) -> Certificate:

@@ -49,8 +49,8 @@ class NodeSettings(BaseSettings):
     """The address that the listener takes associations at."""
     dicom_port: Port = 11112
     """Its port."""
-    maximum_associations: Annotated[int, Field(ge=1)] = 50
-    """More at a time are turned away."""
+    maximum_associations: Annotated[int, Field(ge=1)] = 256
+    """More at a time are turned away; each peer has a limit of its own besides."""
     dicom_plain: bool = True
     """Whether `dicom_port` takes associations without TLS."""
     dicom_tls_port: Port = 2762

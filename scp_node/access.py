@@ -5,6 +5,7 @@ A peer that only receives may call too (its C-ECHO is how an administrator tests
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -51,7 +52,7 @@ class Turned:
 
 
 def admit(
-    database: Database, *, called: str, calling: str, address: str, is_certified: bool = False
+    database: Database, *, called: str, calling: str, address: str, certificates: Sequence[str] = ()
 ) -> Admitted | Turned:
     """Decide about an association request.
 
@@ -60,7 +61,7 @@ def admit(
         called: Called AE title.
         calling: Calling AE title.
         address: IP address that the request came from.
-        is_certified: Whether it came over TLS with a certificate of a trusted CA.
+        certificates: Fingerprints of the trusted certificate that was shown, and of the CAs above it; none: none was.
 
     Raises:
         DatabaseUnavailable: The records cannot be asked.
@@ -86,14 +87,26 @@ def admit(
             institution_id=institution,
             reason=f"{calling!r} may not call from {address}: add the address to allow_from of this peer",
         )
-    if peer.requires_certificate and not is_certified:
+    return _compare_certificates(peer, certificates) or Admitted(institution_id=institution, peer=peer)
+
+
+def _compare_certificates(peer: Peer, shown: Sequence[str]) -> Turned | None:
+    if not shown and (peer.requires_certificate or peer.certificates):
         return Turned(
             reject=Reject.NO_REASON_GIVEN,
             why=RejectReason.CERTIFICATE,
-            institution_id=institution,
-            reason=f"{calling!r} must call the TLS port and show a certificate: switch that on there",
+            institution_id=peer.institution_id,
+            reason=f"{peer.ae_title!r} must call the TLS port and show a certificate: switch that on there",
         )
-    return Admitted(institution_id=institution, peer=peer)
+    if peer.certificates and set(shown).isdisjoint(peer.certificates):
+        return Turned(
+            reject=Reject.NO_REASON_GIVEN,
+            why=RejectReason.OTHER_CERTIFICATE,
+            institution_id=peer.institution_id,
+            reason=f"{peer.ae_title!r} showed another certificate than its own (SHA-256 {shown[0]}): if it is theirs, "
+            "admit this attempt; if not, somebody else called under that title",
+        )
+    return None
 
 
 def _known(database: Database, *, called: str, calling: str) -> tuple[UUID | None, Peer | None]:

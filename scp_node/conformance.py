@@ -32,12 +32,13 @@ from scp_node.contexts import (
     VERIFICATION,
 )
 from scp_node.examination import DELIVERED
-from scp_node.listener import REQUEST_SECONDS, SILENCE_SECONDS, accepted_by_listener
+from scp_node.listener import SILENCE_SECONDS, accepted_by_listener
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
 from scp_node.status import StoreStatus
 from scp_node.tls import CIPHERS
 from scp_node.transport import HANDSHAKE_SECONDS
+from scp_node.waiting import REQUEST_SECONDS
 
 STORE_MEANINGS: Final = {
     StoreStatus.SUCCESS: "The instance is on disk and in the database, both synced.",

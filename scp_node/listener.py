@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -27,17 +28,17 @@ from scp_node.contexts import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     MAXIMUM_PDU_BYTES,
+    SharedContexts,
     accepted_contexts,
 )
 from scp_node.handlers import Handlers
 from scp_node.incoming import receive_into, sweep
 from scp_node.tls import ServerTls, TlsFiles
-from scp_node.transport import Door
+from scp_node.transport import Door, Server
+from scp_node.waiting import REQUEST_SECONDS
 
 SILENCE_SECONDS: Final = 60
 """So long a sender may say nothing before the association is closed."""
-REQUEST_SECONDS: Final = 15
-"""So long a connection may be open without an association request."""
 DRAIN_SECONDS: Final = 15
 SWEEP_SECONDS: Final = 600
 WARN_EVERY: Final = timedelta(days=1)
@@ -59,7 +60,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         database=database,
         store=open_store(settings),
         folder=folder,
-        minimum_free_megabytes=settings.minimum_free_megabytes,
+        settings=settings,
     )
     servers = start_servers(settings, handlers)
     writing = threading.Thread(target=handlers.senders.write_until, args=(stop,), name="senders", daemon=True)
@@ -73,7 +74,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
             warn_of_expiry(settings, now=warned)
         if stop.wait(SWEEP_SECONDS):
             break
-    handlers.refuse_new()
+    handlers.gate.refuse_new()
     drain(servers)
     writing.join()
     database.close()
@@ -102,7 +103,7 @@ def start_servers(settings: NodeSettings, handlers: Handlers) -> list[ThreadedAs
         doors.append(("dicom_tls_port", settings.dicom_tls_port, ServerTls(TlsFiles.of(settings))))
     if not doors:
         raise ConfigurationError("dicom_plain is false and there is no tls_certificate: nobody could call; set one")
-    ae = _application_entity(settings)
+    ae = _application_entity()
     return [_open(ae, settings, handlers, *door) for door in doors]
 
 
@@ -111,14 +112,14 @@ def accepted_by_listener() -> list[PresentationContext]:
     return [*accepted_contexts(), context_for_both_roles()]
 
 
-def _application_entity(settings: NodeSettings) -> AE:
-    """One for all ports, so that `maximum_associations` holds for them together."""
+def _application_entity() -> AE:
+    """One for all ports, with the same limits."""
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(DEFAULT_AE_TITLE)  # only a default: `access` decides which called AE titles are ours
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
-    ae.maximum_associations = settings.maximum_associations
+    ae.maximum_associations = sys.maxsize  # `places` counts: those that are let in, not every connection
     ae.network_timeout = ae.dimse_timeout = SILENCE_SECONDS
     ae.acse_timeout = REQUEST_SECONDS
     return ae
@@ -130,10 +131,10 @@ def _open(
     try:
         server = ae.make_server(
             (settings.dicom_host, port),
-            contexts=accepted_by_listener(),
+            contexts=SharedContexts(accepted_by_listener()),
             evt_handlers=handlers.bindings(),
-            server_class=ThreadedAssociationServer,
-            request_handler=Door.behind(tls, handlers.on_failed_handshake),
+            server_class=Server,
+            request_handler=Door.behind(tls, handlers.gate.on_failed_handshake),
         )
     except OSError as error:
         raise ConfigurationError(

@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pynetdicom import AE, _config, evt
@@ -74,7 +74,8 @@ class Target:
 
 def target_of(peer: Peer, files: TlsFiles) -> Target:
     """How a peer of the records is called."""
-    return Target(ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=files if peer.tls else None)
+    tls = replace(files, bound_to=peer.certificates) if peer.tls else None
+    return Target(ae_title=peer.ae_title, host=peer.host, port=peer.port, tls=tls)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pipeline.errors import TransientError
 from pipeline.records.rejected import Attempt, note
 
 NAMED: Final = 3
-"""So many of the SOP classes that somebody wanted are named; the others are counted."""
+"""So many of the SOP classes and transfer syntaxes that somebody wanted are named; the others are counted."""
 LONGEST: Final = 200
 """Characters of a name or reason that come from outside."""
 
@@ -54,15 +54,31 @@ class Rejections:
 
 def wanted_by(association: Association) -> str:
     """What an association's requestor proposed, in words."""
+    return name_some(list(_proposed(association)))
+
+
+def not_taken(association: Association) -> str:
+    """The SOP classes of which no context was accepted, with the transfer syntaxes that were offered; empty: none."""
+    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    left = {each: syntaxes for each, syntaxes in _proposed(association).items() if each not in taken}
+    named = [f"{name_some([each])} as {name_some(syntaxes)}" for each, syntaxes in left.items()]
+    return "; ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+
+
+def _proposed(association: Association) -> dict[str, list[str]]:
+    """SOP classes with the transfer syntaxes that an association's requestor proposed for each."""
     request = association.requestor.primitive
-    proposed = request.presentation_context_definition_list if request is not None else []
-    return name_some(list(dict.fromkeys(str(context.abstract_syntax) for context in proposed)))
+    proposed: dict[str, list[str]] = {}
+    for context in request.presentation_context_definition_list if request is not None else []:
+        known = proposed.setdefault(str(context.abstract_syntax), [])
+        known += [str(syntax) for syntax in context.transfer_syntax if str(syntax) not in known]
+    return proposed
 
 
-def name_some(sop_classes: Sequence[str]) -> str:
-    """The first few SOP classes by their names, and how many more."""
-    names = [printable(UID(each).name) for each in sop_classes[:NAMED]]
-    more = len(sop_classes) - len(names)
+def name_some(uids: Sequence[str]) -> str:
+    """The first few SOP classes or transfer syntaxes by their names, and how many more."""
+    names = [printable(UID(each).name) for each in uids[:NAMED]]
+    more = len(uids) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 

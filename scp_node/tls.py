@@ -17,11 +17,14 @@ from typing import Final
 
 import structlog
 
+from pipeline.certificates import lineage
 from pipeline.errors import ConfigurationError
 from pipeline.settings import NodeSettings
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2 (RFC 9325, 4.2); those of TLS 1.3 are all of this kind."""
+
+SILENT: Final = "the caller connected and sent nothing: let it speak TLS at this port, or call the port without TLS"
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +37,13 @@ class TlsFiles:
         certificate: Our own, with the chain above it.
         key: Its private key.
         trusted_cas: Those that the other side's certificates must come from; absent: the system's.
+        bound_to: Fingerprints of certificates or CAs, where the other side must show one of these.
     """
 
     certificate: Path | None = None
     key: Path | None = None
     trusted_cas: Path | None = None
+    bound_to: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: NodeSettings) -> TlsFiles:
@@ -57,6 +62,18 @@ def _stamp(path: Path | None) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else None
+
+
+class OtherCertificate(ssl.SSLError):
+    """The other side showed a trusted certificate that is not its own.
+
+    Attributes:
+        fingerprint: Of what it showed.
+    """
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(f"certificate {fingerprint} is not bound to this peer")
+        self.fingerprint = fingerprint
 
 
 class ServerTls:
@@ -128,7 +145,22 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
             context.load_verify_locations(files.trusted_cas)
         else:
             context.load_default_certs()
+    if files.bound_to:
+        context.sslsocket_class = _bound(files)
     return context
+
+
+def _bound(files: TlsFiles) -> type[ssl.SSLSocket]:
+    """Connections that end with the handshake where the other side shows another certificate than its own."""
+
+    class Bound(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            shown = shown_by(self, files.trusted_cas)
+            if set(shown).isdisjoint(files.bound_to):
+                raise OtherCertificate(shown[0] if shown else "")
+
+    return Bound
 
 
 def is_over_tls(connection: socket.socket | None) -> bool:
@@ -136,9 +168,17 @@ def is_over_tls(connection: socket.socket | None) -> bool:
     return isinstance(connection, ssl.SSLSocket)
 
 
-def is_certified(connection: socket.socket | None) -> bool:
-    """Whether the other side has shown a certificate of a trusted CA."""
-    return isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert())
+def shown_by(connection: socket.socket | None, trusted_cas: Path | None) -> tuple[str, ...]:
+    """Fingerprints of the trusted certificate that the other side has shown and of the CAs above it; empty: of none.
+
+    Raises:
+        ConfigurationError: `trusted_cas` cannot be read.
+    """
+    try:
+        shown = connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
+    except (OSError, ValueError):  # it has hung up
+        return ()
+    return lineage(shown, trusted_cas) if shown else ()
 
 
 def _profile(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -164,7 +204,7 @@ def explain_incoming(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _about_their_certificate(error)
     if isinstance(error, TimeoutError):
-        return "the caller connected and sent nothing: let it speak TLS at this port, or call the port without TLS"
+        return SILENT
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
         return ""
     reason = error.reason or ""
@@ -193,6 +233,11 @@ def _about_their_certificate(error: ssl.SSLCertVerificationError) -> str:
 
 def explain_outgoing(error: OSError, *, where: str, host: str) -> str:
     """Why our handshake with a peer failed, and what to change where."""
+    if isinstance(error, OtherCertificate):
+        return (
+            f"{where} shows another certificate (SHA-256 {error.fingerprint}) than this peer's: if it is theirs, add "
+            "it with bonecraft peers set --certificate"
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         sentences = {
             10: f"the certificate of {where} has expired: renew it there",

@@ -62,9 +62,7 @@ def start_listener(database: Database, peers: None, tmp_path: Path) -> Iterator[
         )
         folder, store = tmp_path / "incoming", open_store(settings)
         receive_into(folder, minimum_free_megabytes=settings.minimum_free_megabytes)
-        handlers = Handlers(
-            database=database, store=store, folder=folder, minimum_free_megabytes=settings.minimum_free_megabytes
-        )
+        handlers = Handlers(database=database, store=store, folder=folder, settings=settings)
         servers = listener.start_servers(settings, handlers)
         started.append(servers)
         return RunningListener(

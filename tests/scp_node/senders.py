@@ -3,15 +3,23 @@
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from weakref import WeakKeyDictionary
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pydicom.uid import UID
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+
+VERIFICATION = "1.2.840.10008.1.1"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+RELEASE_REQUEST = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 
 
 def closing() -> list[evt.EventHandlerType]:
@@ -36,6 +44,61 @@ def associate(port: int, dataset: Dataset, *, calling: str = "MODALITY") -> Asso
     ae = AE(calling)
     ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
     return ae.associate("127.0.0.1", port, ae_title="BONECRAFT", evt_handlers=closing())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knock:
+    """A connection without any library behind it, and what it may say."""
+
+    connection: socket.socket
+
+    def ask(self, *, calling: str = "MODALITY", sop_class: str = VERIFICATION, syntax: str = IMPLICIT_LITTLE) -> bytes:
+        """Send an association request; gives the whole answer, a PDU (PS3.8 9.3), or nothing where they hang up."""
+        self.say(association_request(calling=calling, sop_class=sop_class, syntax=syntax))
+        return self.hear()
+
+    def say(self, words: bytes) -> None:
+        """Send any bytes."""
+        self.connection.sendall(words)
+
+    def hear(self) -> bytes:
+        """The next PDU, or nothing."""
+        head = self._exactly(6)
+        return head + self._exactly(int.from_bytes(head[2:6])) if head else b""
+
+    def _exactly(self, size: int) -> bytes:
+        heard = b""
+        while len(heard) < size and (more := self.connection.recv(size - len(heard))):
+            heard += more
+        return heard
+
+    def release(self) -> None:
+        """End it as one should, and hang up."""
+        self.say(RELEASE_REQUEST)
+        assert self.hear()[:1] == b"\x06"
+        self.connection.close()
+
+
+def knock(port: int) -> Knock:
+    """Connect."""
+    return Knock(connection=socket.create_connection(("127.0.0.1", port), timeout=60))
+
+
+def association_request(
+    *, calling: str = "MODALITY", sop_class: str = VERIFICATION, syntax: str = IMPLICIT_LITTLE
+) -> bytes:
+    """A-ASSOCIATE-RQ with one presentation context."""
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = calling, "BONECRAFT"
+    request.presentation_context_definition_list = [build_context(sop_class, syntax)]
+    request.presentation_context_definition_list[0].context_id = 1
+    length, who = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received, who.implementation_class_uid = 16384, UID("1.2.3.4")
+    request.user_information = [length, who]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(request)
+    return pdu.encode()
 
 
 def store_request(dataset: Dataset, *, sop_instance_uid: str = "", encoded: bytes | None = None) -> C_STORE:

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -15,7 +14,6 @@ import pytest
 from pynetdicom import AE
 from sqlalchemy import select, update
 
-from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError
 from pipeline.peer_secrets import PeerSecrets
@@ -30,59 +28,12 @@ from scp_node.tls import TlsFiles, client_context, server_context
 from tests.factories import make_dx, save
 from tests.listening import RunningListener
 from tests.peers import free_port, running_orthanc
+from tests.scp_node.authorities import Authority, node_at, settings_of, tls_options
 from tests.scp_node.senders import closing, takes_connections, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "administrators.md"
 VERIFICATION = "1.2.840.10008.1.1"
-HOSTS = ("localhost", "127.0.0.1")
 Program = Callable[[str], Path]
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority in a folder of the test's."""
-
-    folder: Path
-
-    @property
-    def pair(self) -> Pair:
-        return make_authority(self.folder)
-
-    def certificate(self, name: str, *, hosts: tuple[str, ...] = HOSTS, days: int = 30, ago: timedelta | None = None):
-        """TLS files with a new certificate for `name`, issued so long ago."""
-        pair = Pair.named(self.folder, name)
-        issue(self.pair, pair, name=name, hosts=hosts, days=days, now=datetime.now(UTC) - (ago or timedelta()))
-        return TlsFiles(certificate=pair.certificate, key=pair.key, trusted_cas=self.pair.certificate)
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "ca")
-
-
-@pytest.fixture
-def stranger(tmp_path: Path) -> Authority:
-    """An authority that nobody trusts."""
-    return Authority(tmp_path / "stranger")
-
-
-def settings_of(files: TlsFiles) -> dict[str, object]:
-    return {
-        "tls_certificate": files.certificate,
-        "tls_key": files.key,
-        "tls_trusted_cas": files.trusted_cas,
-        "minimum_free_megabytes": 0,
-    }
-
-
-@pytest.fixture
-def secure(start_listener: Callable[..., RunningListener], authority: Authority) -> RunningListener:
-    """A node with a plain and a TLS port."""
-    return start_listener(**settings_of(authority.certificate("node")))
-
-
-def node_at(port: int, files: TlsFiles | None) -> Target:
-    return Target(ae_title="BONECRAFT", host="127.0.0.1", port=port, tls=files)
 
 
 def problem_of_echo(target: Target) -> str:
@@ -94,11 +45,6 @@ def problem_of_echo(target: Target) -> str:
 def rejected(database: Database) -> list[Rejected]:
     with database.begin() as connection:
         return list(list_rejected(connection))
-
-
-def tls_options(files: TlsFiles) -> list[str | Path]:
-    """dcmtk's, for a mutual TLS connection."""
-    return ["+tls", files.key, files.certificate, "+cf", files.trusted_cas]
 
 
 def storescu(dcmtk: Program, port: int, file: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
@@ -132,14 +78,6 @@ def test_a_peer_that_must_show_a_certificate_gets_in_with_one_only(
     (attempt,) = rejected(database)
     assert (attempt.reason.value, attempt.times) == ("certificate", 2)
     assert storescu(dcmtk, secure.tls_port, file, *tls_options(files)).returncode == 0
-
-
-def test_a_certificate_does_not_show_whose_call_it_is_as_the_documentation_says(
-    secure: RunningListener, authority: Authority, database: Database
-) -> None:
-    require_certificates(database)
-    echo(node_at(secure.tls_port, authority.certificate("somebody-else")), calling="MODALITY")
-    assert "certificate of a CA in `tls_trusted_cas` passes for any AE" in PAGE.read_text()
 
 
 def test_a_certificate_of_an_unknown_ca_ends_the_handshake_and_is_listed(
