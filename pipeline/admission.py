@@ -16,7 +16,7 @@ USUAL_PORT: Final = 104
 BEYOND_SETTINGS: Final = {
     RejectReason.TOO_MANY_ASSOCIATIONS: "raise maximum_associations in node.toml, and restart the listener",
     RejectReason.NOT_ACCEPTED: (
-        "it is let in already, and sent what this node does not take: `bonecraft conformance` lists what it takes; "
+        "it is let in already, and offered what this node does not take: `bonecraft conformance` lists what it takes; "
         "switch one of those transfer syntaxes on at the sender"
     ),
     RejectReason.TLS_HANDSHAKE: "nobody said who they are; do what its reason says",

@@ -138,7 +138,10 @@ def _listener(settings: NodeSettings) -> Iterator[str]:
         ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
         ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
         ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
-        ("Associations at once", f"{settings.maximum_associations} (`maximum_associations`)"),
+        (
+            "Associations at once",
+            f"{settings.maximum_associations} (`maximum_associations`), each peer's limit besides",
+        ),
         ("Asynchronous operations", "none"),
         ("Association request awaited for", f"{REQUEST_SECONDS} s"),
         ("Silence borne", f"{SILENCE_SECONDS} s"),
@@ -235,7 +238,8 @@ def _security(settings: NodeSettings) -> Iterator[str]:
     asked = "are checked" if settings.tls_trusted_cas else "are not asked for, as `tls_trusted_cas` is not set"
     yield (
         f"Callers' certificates {asked}; each peer's setting `requires_certificate` says who must show one."
-        " The name in a certificate is not compared with the AE title."
+        " Which certificates or CAs a peer's must be, when it calls and when it is called, says its setting"
+        " `certificates`; without, the name in a certificate is not compared with the AE title."
     )
     yield ""
     yield "Associations are let in by called AE title, calling AE title and address. User identity is not negotiated."

@@ -147,7 +147,7 @@ def _check_what_is_set(settings: NodeSettings, peer: Peer) -> Iterator[Finding]:
         yield ill("its calls", f"from {', '.join(barred)} they would be turned away: add that to allow_from here")
     elif peer.sends:
         yield well("its calls", "are let in from its own address")
-    if peer.requires_certificate and settings.tls_trusted_cas is None:
+    if (peer.requires_certificate or peer.certificates) and settings.tls_trusted_cas is None:
         yield ill("its calls", "must show a certificate, but none is trusted: set tls_trusted_cas in node.toml here")
     with closing(open_database(settings)) as database, database.begin() as connection:
         attempts = list_rejected(connection, since=utc_now() - RECENT)

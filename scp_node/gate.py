@@ -60,7 +60,7 @@ class Gate:
             event.assoc.acse.send_reject(*problem.reject.value)
             event.assoc.kill()  # waits until the rejection has left
 
-    def on_accepted(self, event: evt.Event) -> None:
+    def on_established(self, event: evt.Event) -> None:
         """Write down what of it is not taken; what the caller was turned away for before is settled."""
         admitted = self.holder(event)
         if admitted is None:

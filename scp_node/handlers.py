@@ -76,7 +76,7 @@ class Handlers:
         return [
             (evt.EVT_CONN_OPEN, self.on_opened),
             (evt.EVT_REQUESTED, self.on_requested),
-            (evt.EVT_ACCEPTED, self.gate.on_accepted),
+            (evt.EVT_ESTABLISHED, self.gate.on_established),
             (evt.EVT_C_ECHO, self.on_echo),
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_ACTION, self.on_action),

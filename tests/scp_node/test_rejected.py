@@ -19,7 +19,7 @@ from pipeline.records import rejected, tables
 from pipeline.records.rejected import Attempt, RejectReason, list_rejected
 from tests.factories import make_dx, save
 from tests.listening import RunningListener
-from tests.scp_node.senders import associate
+from tests.scp_node.senders import associate, knock, wait_until
 
 Bonecraft = Callable[..., str]
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -198,3 +198,22 @@ def test_an_institution_sees_the_attempts_that_called_it(database: Database, ins
         rejected.note(connection, attempt(2), now=NOW)
     shown = json.loads(bonecraft("peers", "rejected", "--institution", "demo", "--json"))
     assert [each["calling_ae_title"] for each in shown] == ["SCAN1"]
+
+
+def test_what_is_offered_in_no_syntax_that_is_taken_is_listed_until_it_is_taken(
+    running: RunningListener, bonecraft
+) -> None:
+    offered = knock(running.port)
+    private = "1.2.840.113619.5.2"
+    assert offered.ask(sop_class="1.2.840.10008.5.1.4.1.1.1", syntax=private)[:1] == b"\x02"
+    offered.release()
+    wait_until(lambda: bool(listed(bonecraft)))
+    (entry,) = listed(bonecraft)
+    assert (entry["reason"], entry["calling_ae_title"]) == ("not-accepted", "MODALITY")
+    assert "Computed Radiography Image Storage as" in entry["wanted"]
+    with pytest.raises(BonecraftError, match="it is let in already, and offered what this node does not take"):
+        bonecraft("peers", "admit", entry["id"])
+    settled = knock(running.port)
+    settled.ask(sop_class="1.2.840.10008.5.1.4.1.1.1")
+    settled.release()
+    wait_until(lambda: listed(bonecraft) == [])
