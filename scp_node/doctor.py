@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ from pipeline.settings import NodeSettings, load_settings
 from scp_node.contexts import EXPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.examination import examine
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands, target_of
+from scp_node.pull_checks import check_pulling, source_sections
 from scp_node.tls import TlsFiles
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen on all
@@ -64,7 +66,10 @@ def main() -> None:
     show = _shown_later if given.json else _shown_now
     try:
         settings = load_settings(given.config)
-        looks = _sections(settings, _examined(settings, given), store=given.store)
+        looks = chain(
+            _sections(settings, _examined(settings, given), store=given.store),
+            () if given.peer else source_sections(settings),
+        )
         sections = [(title, list(show(title, findings))) for title, findings in looks]
     except BonecraftError as error:
         sys.stderr.write(f"bonecraft: {error}\n")
@@ -98,10 +103,13 @@ def _check_peer(settings: NodeSettings, examined: Examined, *, store: bool) -> I
     if examined.peer is not None:
         yield from _check_what_is_set(settings, examined.peer)
     yield from examine(examined.target, calling=examined.calling, store=store)
+    if examined.peer is not None and examined.peer.asked_for != "nothing":
+        institution = examined.name.partition("/")[0]
+        yield from check_pulling(settings, examined.peer, institution=institution, calling=examined.calling)
 
 
 def _examined(settings: NodeSettings, given: argparse.Namespace) -> list[Examined]:
-    """Whom to examine: the one that was named, or every peer that gets results.
+    """Whom to examine: the one that was named, or every peer that gets results or is asked for images.
 
     Raises:
         InputError: There is no such peer, or several have the name.
@@ -118,7 +126,7 @@ def _examined(settings: NodeSettings, given: argparse.Namespace) -> list[Examine
             raise InputError("the peers cannot be read from the database: name this one as AE@host:port") from error
         return []
     if not given.peer:
-        return [each for each in known if each.peer is not None and each.peer.receives]
+        return [each for each in known if each.peer is not None and each.peer.is_called]
     found = [each for each in known if given.peer in (each.name, each.name.partition("/")[2])]
     if len(found) != 1:
         names = ", ".join(each.name for each in known) or "none yet"

@@ -74,20 +74,32 @@ class Lines:
             to_title=calling,
             address=peer.host,
         )
-        return Line(archive=self._archive(peer, institution, calling), intake=intake)
+        archive = archive_of(self.settings, peer, institution=institution, calling=calling)
+        return Line(archive=archive, intake=intake)
 
-    def _archive(self, peer: Peer, institution: str, calling: str) -> Archive:
-        """Over DICOMweb where the peer has that, as its results go there, too; else by DIMSE."""
-        tls = TlsFiles.of(self.settings)
-        if peer.dicomweb_url:
-            secrets = PeerSecrets.of(self.settings)
-            return WebArchive(target=web_target_of(peer, institution, secrets=secrets, tls=tls))
-        return DimseArchive(
-            target=target_of(peer, tls),
-            calling=calling,
-            listener_port=self.settings.dicom_port if self.settings.dicom_plain else self.settings.dicom_tls_port,
-            may_send=peer.sends,
-        )
+
+def archive_of(settings: NodeSettings, peer: Peer, *, institution: str, calling: str) -> Archive:
+    """How a peer is asked: over DICOMweb where it has that, as its results go there, too; else by DIMSE.
+
+    Args:
+        settings: The node's.
+        peer: Whom to ask.
+        institution: The slug of its institution.
+        calling: As whom we ask.
+
+    Raises:
+        ConfigurationError: A file that its settings name cannot be read.
+    """
+    tls = TlsFiles.of(settings)
+    if peer.dicomweb_url:
+        secrets = PeerSecrets.of(settings)
+        return WebArchive(target=web_target_of(peer, institution, secrets=secrets, tls=tls))
+    return DimseArchive(
+        target=target_of(peer, tls),
+        calling=calling,
+        listener_port=settings.dicom_port if settings.dicom_plain else settings.dicom_tls_port,
+        may_send=peer.sends,
+    )
 
 
 def named_peer(connection: Connection, name: str) -> Peer:

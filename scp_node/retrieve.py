@@ -14,6 +14,7 @@ from pydicom.uid import (
 )
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES, contexts_for
@@ -89,17 +90,16 @@ class Retrieval:
         Raises:
             ConnectionProblem: The archive could not be asked, offers no way, or failed.
         """
-        contexts = proposed([image for order in orders for image in order.images])
-        roles = [build_role(each, scp_role=True) for each in sorted({str(cx.abstract_syntax) for cx in contexts[2:]})]
+        classes = sorted({image.sop_class_uid for order in orders for image in order.images} - {""})
+        contexts = proposed(classes or USUAL_CLASSES)
         handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, self.on_store)]
         with open_association(
-            self.target, calling=self.calling, contexts=contexts, roles=roles, handlers=handlers
+            self.target, calling=self.calling, contexts=contexts, roles=roles_for(contexts), handlers=handlers
         ) as association:
-            accepted = {str(cx.abstract_syntax) for cx in association.accepted_contexts}
-            can_get = STUDY_ROOT_GET in accepted and any(cx.as_scp for cx in association.accepted_contexts)
-            if not can_get and STUDY_ROOT_MOVE not in accepted:
+            ways = _ways(association)
+            if not ways:
                 raise ConnectionProblem(f"{self.target} offers neither C-GET nor C-MOVE: enable one of them there")
-            self._all(association, orders, by_get=can_get)
+            self._all(association, orders, by_get=STUDY_ROOT_GET in ways)
 
     def _all(self, association: Association, orders: Sequence[Order], *, by_get: bool) -> None:
         if not by_get and not self.may_send:
@@ -155,11 +155,34 @@ class Retrieval:
         return f"{self.target} {meaning} ({service} status 0x{status:04X})"
 
 
-def proposed(images: Sequence[FoundImage]) -> list[PresentationContext]:
+def ways_offered(target: Target, *, calling: str) -> frozenset[str]:
+    """Which of C-GET and C-MOVE a target offers for radiographs, as SOP class UIDs.
+
+    Raises:
+        ConnectionProblem: It takes no association.
+    """
+    contexts = proposed(USUAL_CLASSES)
+    with open_association(target, calling=calling, contexts=contexts, roles=roles_for(contexts)) as association:
+        return _ways(association)
+
+
+def _ways(association: Association) -> frozenset[str]:
+    """C-GET counts only where we may be sent images on the same association."""
+    accepted = {str(cx.abstract_syntax) for cx in association.accepted_contexts} & {STUDY_ROOT_GET, STUDY_ROOT_MOVE}
+    may_be_sent = any(cx.as_scp for cx in association.accepted_contexts)
+    return frozenset(accepted if may_be_sent else accepted - {STUDY_ROOT_GET})
+
+
+def roles_for(contexts: Sequence[PresentationContext]) -> list[SCP_SCU_RoleSelectionNegotiation]:
+    """We are the one that images are sent to, though we asked for the association (PS3.4 C.5.3)."""
+    classes = {str(cx.abstract_syntax) for cx in contexts} - {STUDY_ROOT_GET, STUDY_ROOT_MOVE}
+    return [build_role(each, scp_role=True) for each in sorted(classes)]
+
+
+def proposed(classes: Sequence[str]) -> list[PresentationContext]:
     """C-GET and C-MOVE, then every syntax of the images' classes, each in a context of its own.
 
     So an archive can send an image as it holds it, whatever else it would take in the same context.
     """
-    classes = sorted({image.sop_class_uid for image in images} - {""}) or list(USUAL_CLASSES)
     services = [build_context(each, [EXPLICIT_LITTLE, IMPLICIT_LITTLE]) for each in (STUDY_ROOT_GET, STUDY_ROOT_MOVE)]
     return services + contexts_for((each, syntax) for each in classes[:CLASSES_AT_ONCE] for syntax in TRANSFER_SYNTAXES)

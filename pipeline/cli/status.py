@@ -18,6 +18,7 @@ from rich.text import Text
 from pipeline import jobs
 from pipeline.certificates import Validity, node_certificates
 from pipeline.cli.administration import AsJson, Config, local_time, transaction
+from pipeline.cli.fetching import show_fetching
 from pipeline.cli.quarantine import show_quarantine
 from pipeline.errors import ConfigurationError
 from pipeline.records import deliveries
@@ -55,6 +56,7 @@ def status(config: Config = None, last: Last = 10, tracebacks: Tracebacks = Fals
     _show_failed_reconstructions(console, now.failed_reconstructions, tracebacks=tracebacks)
     _show_failed_deliveries(console, now.failed_deliveries)
     _show_destinations(console, now)
+    show_fetching(console, now)
     show_quarantine(console, now.last_quarantined)
 
 

@@ -59,6 +59,11 @@ class Peer:
     dicomweb_token_file: str = ""
     dicomweb_ca_file: str = ""
 
+    @property
+    def is_called(self) -> bool:
+        """Whether the node calls it by itself: with results, or for images."""
+        return self.receives or self.asked_for != "nothing"
+
 
 def institution_called(connection: Connection, called_ae_title: str) -> UUID | None:
     """The institution that answers to this AE title."""

@@ -10,9 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, func, select
 
+from pipeline.records import fetches, sources
 from pipeline.records.commitment_reports import FailedReport, failed
 from pipeline.records.destinations import Outage, outages
+from pipeline.records.fetches import FetchLine
 from pipeline.records.quarantine import QuarantineLine, newest
+from pipeline.records.sources import SourceLine
 from pipeline.records.tables import deliveries, peers, quarantine, reconstructions, result_files, studies
 
 
@@ -76,6 +79,8 @@ class Snapshot:
     not_accepted: tuple[NotAccepted, ...]
     last_quarantined: tuple[QuarantineLine, ...]
     failed_commitment_reports: tuple[FailedReport, ...]
+    fetches: tuple[FetchLine, ...]
+    sources: tuple[SourceLine, ...]
 
 
 def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
@@ -94,6 +99,8 @@ def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
         not_accepted=_not_accepted(connection),
         last_quarantined=newest(connection, limit=last),
         failed_commitment_reports=failed(connection),
+        fetches=fetches.lines(connection, last=last),
+        sources=sources.lines(connection),
     )
 
 
