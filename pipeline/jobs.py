@@ -23,11 +23,11 @@ from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
 from pipeline.errors import InputError
-from pipeline.records import associations, instances, reconstructions, results, rules, studies
+from pipeline.records import associations, fetches, instances, reconstructions, results, rules, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
-from pipeline.rules import Priority
-from pipeline.rules_verdict import how_urgent, whether_to_process
+from pipeline.rules import Priority, Rule
+from pipeline.rules_verdict import ImageFacts, how_urgent, whether_to_process
 from pipeline.settling import NotYet, ReceivedView, StudyFacts, input_digest, is_ready
 from pipeline.waits import wait_for
 
@@ -36,6 +36,9 @@ RECONSTRUCT: Final = "reconstruct"
 
 _BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """Where places in the queue are counted from; seconds since then fit into 32 bits until 2088."""
+
+FETCHED_TO_COMPARE: Final = "the node: it was fetched to compare a newer study with"
+"""Nobody asked for results in a study that was read long ago."""
 
 log = structlog.get_logger(__name__)
 
@@ -99,12 +102,22 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime, is_bein
         studies.wait(connection, study.id, verdict)
         return None
     ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
-    decision = whether_to_process(ruled, images)
-    if not decision.choice and not rules.is_wanted(connection, study.id):
-        rules.leave_out(connection, study.id, decision.because)
-        log.info("study_left_out", study=str(study.id), rule=decision.rule and decision.rule.name)
+    because = _why_left_out(connection, study, ruled, images)
+    if because and not rules.is_wanted(connection, study.id):
+        rules.leave_out(connection, study.id, because)
+        log.info("study_left_out", study=str(study.id), by=because)
         return None
     return _queue(connection, study, radiographs, how_urgent(ruled, images).choice)
+
+
+def _why_left_out(
+    connection: Connection, study: LockedStudy, ruled: Sequence[Rule], images: Sequence[ImageFacts]
+) -> str:
+    """What keeps the study from being reconstructed; empty where nothing does."""
+    if fetches.was_fetched_as_prior(connection, study.id):
+        return FETCHED_TO_COMPARE
+    decision = whether_to_process(ruled, images)
+    return "" if decision.choice else decision.because
 
 
 def _queue(

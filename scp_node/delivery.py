@@ -25,11 +25,13 @@ from scp_node.checks import check_connections
 from scp_node.dispatch import Dispatcher
 from scp_node.postman import Postman
 from scp_node.pull_lines import Lines
+from scp_node.pull_missing import Fetcher
 from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
 from scp_node.watch import Watcher
 
 POLL_SECONDS: Final = 0.5
+PLAN_SECONDS: Final = 3.0
 TIDY_SECONDS: Final = 3600.0
 DRAIN_SECONDS: Final = 30.0
 """For everything together: less than the supervisor waits before it kills."""
@@ -40,31 +42,35 @@ log = structlog.get_logger(__name__)
 def run(settings: NodeSettings, stop: threading.Event) -> None:
     """Do what is due until `stop`: a thread for each peer and source, so that a slow one keeps no other waiting."""
     database, store = open_database(settings), open_store(settings)
-    dispatchers = _dispatchers(settings, database, store, stop)
+    lines = Lines(database=database, store=store, settings=settings)
+    lines.open()
+    fetcher = Fetcher(lines=lines)
+    dispatchers = _dispatchers(settings, lines, fetcher, stop)
     log.info("ready")
-    checks = _start(
-        "checks", lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop
+    others = (
+        _start("checks", lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop),
+        _start("ledger", lambda: _seal(database), stop),
+        _start("fetches", fetcher.plan, stop, pause_seconds=PLAN_SECONDS),
+        _start("retention", lambda: _tidy(database, store), stop, pause_seconds=TIDY_SECONDS),
     )
-    sealing = _start("ledger", lambda: _seal(database), stop)
-    _start("retention", lambda: _tidy(database, store), stop, pause_seconds=TIDY_SECONDS)
     _repeat(lambda: sum(each.dispatch() for each in dispatchers), stop)
-    drain([*(thread for each in dispatchers for thread in each.busy()), checks, sealing])
+    drain([*(thread for each in dispatchers for thread in each.busy()), *others])
     database.close()
 
 
 def _dispatchers(
-    settings: NodeSettings, database: Database, store: Store, stop: threading.Event
+    settings: NodeSettings, lines: Lines, fetcher: Fetcher, stop: threading.Event
 ) -> tuple[Dispatcher, ...]:
-    """What is sent to peers, reported to them, and read from sources."""
+    """What is sent to peers, reported to them, asked of them, and read from sources."""
+    database, store = lines.database, lines.store
     files, attempts = TlsFiles.of(settings), settings.delivery_attempts
     postman = Postman(database=database, store=store, attempts=attempts, secrets=PeerSecrets.of(settings), tls=files)
     reporter = Reporter(database=database, store=store, attempts=attempts, tls=files)
-    lines = Lines(database=database, store=store, settings=settings)
-    lines.open()
     watcher = Watcher(database=database, store=store, settings=settings, folder=lines.folder)
     return (
         Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop),
         Dispatcher(destinations_due=reporter.peers_due, deliver_to=reporter.report_to, stop=stop),
+        Dispatcher(destinations_due=fetcher.peers_due, deliver_to=fetcher.fetch_from, stop=stop),
         Dispatcher(destinations_due=watcher.sources_due, deliver_to=watcher.watch, stop=stop),
     )
 

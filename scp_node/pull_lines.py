@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from pipeline.addresses import DEFAULT_AE_TITLE
+from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import InputError
 from pipeline.peer_secrets import PeerSecrets
@@ -39,11 +40,13 @@ class Lines:
         database: The node's records.
         store: Where what is pulled goes.
         settings: The node's.
+        clock: What time it is.
     """
 
     database: Database
     store: Store
     settings: NodeSettings
+    clock: Clock = utc_now
 
     @property
     def folder(self) -> Path:
@@ -73,6 +76,7 @@ class Lines:
             from_title=peer.ae_title,
             to_title=calling,
             address=peer.host,
+            clock=self.clock,
         )
         archive = archive_of(self.settings, peer, institution=institution, calling=calling)
         return Line(archive=archive, intake=intake)

@@ -84,17 +84,17 @@ class FetchLine:
 
 
 def held(connection: Connection, institution_id: UUID, sop_instance_uids: Iterable[str]) -> set[str]:
-    """Which of these instances the institution has, as received or as results of ours."""
+    """Which of these instances the institution has, as received or as results of ours; not what retention removed."""
     wanted = list(sop_instance_uids)
-    both = union(
-        *(
-            select(table.c.sop_instance_uid).where(
-                table.c.institution_id == institution_id, table.c.sop_instance_uid.in_(wanted)
-            )
-            for table in (instances, result_files)
-        )
+    received = select(instances.c.sop_instance_uid).where(
+        instances.c.institution_id == institution_id,
+        instances.c.sop_instance_uid.in_(wanted),
+        instances.c.removed_at.is_(None),
     )
-    return set(connection.execute(both).scalars())
+    made = select(result_files.c.sop_instance_uid).where(
+        result_files.c.institution_id == institution_id, result_files.c.sop_instance_uid.in_(wanted)
+    )
+    return set(connection.execute(union(received, made)).scalars())
 
 
 def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...]:
