@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -40,11 +40,15 @@ class NovelView:
         name: File-name friendly, unique within the study.
         title: What a person calls it.
         picture: (H, W, 3) uint8 RGB.
+        side: That all bones in it share; None where there is none.
+        is_key: Whether the PACS gets it too.
     """
 
     name: str
     title: str
     picture: Picture
+    side: Side | None = None
+    is_key: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,7 +132,7 @@ def _lit(bones: Shown) -> Iterator[NovelView]:
     around = bones.seen() if bones.together else None
     for view in cameras:
         rendering = render_shaded(bones.body, view, longest_side=pixels, around=around)
-        yield _labelled(bones, view.name, view.name, rendering)
+        yield replace(_labelled(bones, view.name, view.name, rendering), is_key=True)
     if bones.partly_inferred and bones.together:
         rendering = render_shaded(bones.body, cameras[0], longest_side=pixels)
         yield _labelled(bones, "whole", "with all that is inferred", rendering)
@@ -166,7 +170,7 @@ def _labelled(bones: Shown, name: str, words: str, rendering: Rendering, *, colo
     footing.append(Line(text=DISCLAIMER, colour=QUIET, size=0.75))
     picture = with_text(with_text(marked, "top left", *heading), "bottom left", *footing)
     file_name = f"{bones.name}_{name.replace(' ', '-')}"
-    return NovelView(name=file_name, title=f"{bones.title}, {words}", picture=picture)
+    return NovelView(name=file_name, title=f"{bones.title}, {words}", picture=picture, side=bones.side)
 
 
 def _legend(bones: Shown) -> list[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.dicom_write import ProofPicture, Turntable
+from pipeline.dicom_write import PlainPicture, ProofPicture, Turntable
 from pipeline.export import png, write_file, write_meshes
 from pipeline.novel_views import Shown, novel_views, shown
 from pipeline.radiograph_files import write_radiograph
@@ -32,6 +32,7 @@ class Presentation:
         scenes: Bones that share a frame, as they were rendered.
         renderings: Of the scenes.
         turntables: Of the scenes, for the PACS.
+        key_renderings: Of the scenes from the standard sides, for the PACS.
     """
 
     files: tuple[ResultFile, ...]
@@ -43,6 +44,7 @@ class Presentation:
     scenes: tuple[Shown, ...]
     renderings: tuple[Picture, ...]
     turntables: tuple[Turntable, ...]
+    key_renderings: tuple[PlainPicture, ...]
 
 
 def present(reconstruction: Reconstruction, out: Path) -> Presentation:
@@ -71,6 +73,9 @@ def present(reconstruction: Reconstruction, out: Path) -> Presentation:
         scenes=tuple(scenes),
         renderings=tuple(view.picture for view in views),
         turntables=tuple(turning(scene) for scene in scenes),
+        key_renderings=tuple(
+            PlainPicture(pixels=view.picture, title=view.title, side=view.side) for view in views if view.is_key
+        ),
     )
 
 

@@ -37,6 +37,8 @@ class FileKind(StrEnum):
     SURFACE_SEGMENTATION = "surface-segmentation"
     SECONDARY_CAPTURE = "secondary-capture"
     TURNTABLE = "turntable"
+    KEY_RENDERING = "key-rendering"
+    MEASUREMENT_PAGE = "measurement-page"
     MEASUREMENT_REPORT = "measurement-report"
     ENCAPSULATED_STL = "encapsulated-stl"
     KEY_OBJECTS = "key-objects"
@@ -64,6 +66,8 @@ DICOM_KINDS: Final = frozenset(
         FileKind.SURFACE_SEGMENTATION,
         FileKind.SECONDARY_CAPTURE,
         FileKind.TURNTABLE,
+        FileKind.KEY_RENDERING,
+        FileKind.MEASUREMENT_PAGE,
         FileKind.MEASUREMENT_REPORT,
         FileKind.ENCAPSULATED_STL,
         FileKind.KEY_OBJECTS,

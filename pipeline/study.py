@@ -15,6 +15,7 @@ from pipeline.dicom_study import StudyInput, read_study
 from pipeline.dicom_write import MeasuredBone, WriteSettings, write_results
 from pipeline.errors import InputError, Refusal
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
+from pipeline.measurement_page import measurement_page
 from pipeline.presentation import Presentation, present
 from pipeline.progress import Journal, Progress
 from pipeline.radiograph import Scale, ScaleProvenance
@@ -150,6 +151,8 @@ def _write_dicom(
     return write_results(
         frames=tuple(tuple(_measured(surface, reconstruction) for surface in scene.surfaces) for scene in shown.scenes),
         turntables=shown.turntables,
+        renderings=shown.key_renderings,
+        measurement_page=measurement_page(shown.surfaces, reconstruction.measurements, _overall_scale(reconstruction)),
         pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
         scale=_overall_scale(reconstruction),
         models=models,

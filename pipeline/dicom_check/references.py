@@ -40,18 +40,16 @@ def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[F
 
 
 def _check_completeness(dataset: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
-    """A picture of a radiograph shows one; everything else was made from every radiograph."""
+    """A picture may show one radiograph; everything else was made from every one."""
     if "CurrentRequestedProcedureEvidenceSequence" in dataset:
         studies = dataset.CurrentRequestedProcedureEvidenceSequence
         listed = _listed([series for study in studies for series in study.ReferencedSeriesSequence], "ReferencedSOP")
     elif "ReferencedSeriesSequence" in dataset:
         listed = _listed(dataset.ReferencedSeriesSequence, "ReferencedInstance")
-    elif "NumberOfFrames" in dataset:
-        listed = _listed([dataset], "SourceImage")
     else:
-        if len(dataset.get("SourceImageSequence") or ()) != 1:
-            yield Finding(check=Check.REFERENCE, sentence="The picture does not refer to one radiograph.")
-        return
+        listed = _listed([dataset], "SourceImage")
+        if len(listed) == 1:  # a radiograph with its bones
+            return
     if not listed >= known.keys():
         yield Finding(check=Check.REFERENCE, sentence="A radiograph is missing among the referenced instances.")
 

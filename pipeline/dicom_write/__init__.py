@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.dicom_write.inputs import MeasuredBone, ProofPicture, Turntable, WriteSettings
+from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.uids import derive_uid, is_own_uid, recognise_own
 from pipeline.radiograph import Scale
 from pipeline.results import ModelVersion, ResultFile
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MeasuredBone",
+    "PlainPicture",
     "ProofPicture",
     "Turntable",
     "WriteSettings",
@@ -38,6 +39,8 @@ def write_results(
     frames: tuple[tuple[MeasuredBone, ...], ...],
     pictures: tuple[ProofPicture, ...],
     turntables: tuple[Turntable, ...] = (),
+    renderings: tuple[PlainPicture, ...] = (),
+    measurement_page: PlainPicture | None = None,
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -57,6 +60,8 @@ def write_results(
         frames: The bones with their measurements by the frame that they share, in mm LPS where the scale is known.
         pictures: One per radiograph.
         turntables: One per frame.
+        renderings: The bones from the standard sides.
+        measurement_page: The measurements to look at.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
         sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
@@ -83,6 +88,8 @@ def write_results(
         frames=frames,
         pictures=pictures,
         turntables=turntables,
+        renderings=renderings,
+        measurement_page=measurement_page,
         scale=scale,
         models=models,
         sources=sources,

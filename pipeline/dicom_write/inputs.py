@@ -58,6 +58,21 @@ class MeasuredBone:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PlainPicture:
+    """A picture that shows no radiograph: bones from one side, or a page.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB. Read-only.
+        title: What a list shows, ASCII.
+        side: That everything shown shares; None where there is none.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    title: str
+    side: Side | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Turntable:
     """Pictures of bones from all around, in the order in which they are turned.
 

@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 
 from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
-from pipeline.dicom_write.inputs import MeasuredBone, ProofPicture, Turntable, WriteSettings
+from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.key_objects import KeyProofs
 from pipeline.dicom_write.measurement_report import BoneMeasurementReport
 from pipeline.dicom_write.origin import Origin
-from pipeline.dicom_write.secondary_capture import ProofCapture
+from pipeline.dicom_write.secondary_capture import MeasurementCapture, ProofCapture, RenderingCapture
 from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title, frame_of_reference_uid
 from pipeline.dicom_write.turntable import TurntableCapture
 from pipeline.radiograph import Scale, Side, View
@@ -46,6 +46,8 @@ def write_result_set(
     frames: Frames,
     pictures: tuple[ProofPicture, ...],
     turntables: tuple[Turntable, ...],
+    renderings: tuple[PlainPicture, ...],
+    measurement_page: PlainPicture | None,
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -68,6 +70,8 @@ def write_result_set(
         *_surface_drafts(frames, origin),
         *proofs,
         *_turntable_drafts(turntables, origin),
+        *_rendering_drafts(renderings, origin),
+        *_page_drafts(measurement_page, origin),
         *_report_drafts(frames, origin),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
         *_stl_drafts(frames, origin),
@@ -119,6 +123,28 @@ def _turntable_drafts(turntables: tuple[Turntable, ...], origin: Origin) -> Iter
             kind=FileKind.TURNTABLE,
             title=f"{turntable.title} turning, DICOM Multi-frame Secondary Capture",
             dataset=TurntableCapture(turntable, origin, instance_number=number),
+        )
+
+
+def _rendering_drafts(renderings: tuple[PlainPicture, ...], origin: Origin) -> Iterator[_Draft]:
+    for side in (Side.LEFT, Side.RIGHT, None):
+        of_side = [picture for picture in renderings if picture.side is side]
+        for number, picture in enumerate(of_side, start=1):
+            yield _Draft(
+                name=f"key-rendering{f'_{side}' if side else ''}_{number}.dcm",
+                kind=FileKind.KEY_RENDERING,
+                title=f"{picture.title}, DICOM Secondary Capture",
+                dataset=RenderingCapture(picture, origin, instance_number=number),
+            )
+
+
+def _page_drafts(page: PlainPicture | None, origin: Origin) -> Iterator[_Draft]:
+    if page is not None:
+        yield _Draft(
+            name="measurement-page.dcm",
+            kind=FileKind.MEASUREMENT_PAGE,
+            title=f"{page.title}, DICOM Secondary Capture",
+            dataset=MeasurementCapture(page, origin),
         )
 
 

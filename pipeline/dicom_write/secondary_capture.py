@@ -1,36 +1,32 @@
-"""Secondary Capture Image Storage (PS3.3 A.8.1): a radiograph with the reconstruction drawn on it, for every screen.
+"""Secondary Capture Image Storage (PS3.3 A.8.1): pictures that every workstation shows.
 
-Few workstations show a Surface Segmentation; all show a colour picture.
+Few show a Surface Segmentation. The radiographs with the reconstruction drawn on them are the proof; the bones from the
+standard sides and the measurements as a page are for looking at.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from highdicom.base import SOPClass
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DS
 
-from pipeline.dicom_write.codes import code_item
-from pipeline.dicom_write.inputs import ProofPicture
-from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item
-from pipeline.dicom_write.true_colour import set_pixels
+from pipeline.dicom_write.colour_capture import ColourCapture, Place
+from pipeline.dicom_write.inputs import PlainPicture, ProofPicture
+from pipeline.dicom_write.origin import SCALE_WORDS, Origin
 from pipeline.radiograph import Side
-from pipeline.results import DISCLAIMER, SHAPE_ONLY
 from pipeline.surface import SIDE_WORDS
 
-SERIES_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 9012, None: 9013}
-"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1). A pelvis has none:
-empty, which type 2C allows."""
+PROOF_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 9012, None: 9013}
+RENDERING_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9024, Side.LEFT: 9025, None: 9026}
+"""A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1)."""
+
+MEASUREMENTS_NUMBER: Final = 9032
 
 
-SOURCE_PURPOSE: Final = codes.DCM.SourceImageForImageProcessingOperation
-
-
-class ProofCapture(SOPClass):
-    """One true-colour picture, as a single-frame Secondary Capture."""
+class ProofCapture(ColourCapture):
+    """A radiograph with the outlines of its bones."""
 
     def __init__(self, picture: ProofPicture, source: Dataset, origin: Origin, *, instance_number: int) -> None:
         """Build the instance in memory.
@@ -43,35 +39,28 @@ class ProofCapture(SOPClass):
         """
         side = picture.side
         super().__init__(
-            study_instance_uid=source.StudyInstanceUID,
-            series_instance_uid=origin.uid(f"series/proof/{side}"),
-            series_number=SERIES_NUMBERS[side],
-            series_description=f"Bonecraft{f' {SIDE_WORDS[side]}' if side else ''}: bones on radiographs",
-            sop_instance_uid=origin.uid(f"instance/proof/{side}/{source.SOPInstanceUID}"),
+            picture.pixels,
+            origin,
+            Place(
+                series=f"proof/{side}",
+                series_number=PROOF_NUMBERS[side],
+                series_description=f"Bonecraft{f' {SIDE_WORDS[side]}' if side else ''}: bones on radiographs",
+                instance=f"proof/{side}/{source.SOPInstanceUID}",
+                instance_number=instance_number,
+            ),
             sop_class_uid=SecondaryCaptureImageStorage,
-            instance_number=instance_number,
-            modality="OT",
-            transfer_syntax_uid=ExplicitVRLittleEndian,
+            sources=[source],
+            side=side,
+            description=f"{picture.title}: the outline of the reconstructed bone, drawn on the radiograph. "
+            f"Scale: {origin.scale_sentence()}.",
         )
-        origin.stamp(self)
-        self.Laterality = side.value if side else ""
-        self.ConversionType = "WSD"
-        self._describe(picture, source, origin)
+        self._take_over(source)
         self._set_spacing(picture, origin)
-        set_pixels(self, picture.pixels)
 
-    def _describe(self, picture: ProofPicture, source: Dataset, origin: Origin) -> None:
-        """General Image module (PS3.3 C.7.6.1) and the references to the radiograph."""
-        self.ImageType = ["DERIVED", "SECONDARY"]
+    def _take_over(self, source: Dataset) -> None:
+        """What the picture inherits from the radiograph whose pixels are in it."""
         self.PatientOrientation = source.get("PatientOrientation")
-        self.DerivationDescription = (
-            f"{picture.title}: the outline of the reconstructed bone, drawn on the radiograph. "
-            f"Scale: {origin.scale_sentence()}."
-        )
-        self.ImageComments = DISCLAIMER if origin.scale.known else f"{SHAPE_ONLY} {DISCLAIMER}"
-        self.SourceImageSequence = [instance_item(source)]
-        self.SourceImageSequence[0].PurposeOfReferenceCodeSequence = [code_item(SOURCE_PURPOSE)]
-        # The radiograph's own pixels are in the picture: only it can say that no name is burned into them.
+        # Only the radiograph can say that no name is burned into it.
         self.BurnedInAnnotation = "NO" if source.get("BurnedInAnnotation") == "NO" else "YES"
         if source.get("LossyImageCompression") == "01":
             # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
@@ -89,4 +78,60 @@ class ProofCapture(SOPClass):
         doubt = f"{100 * origin.scale.relative_uncertainty:.0f}%"
         self.PixelSpacingCalibrationDescription = (
             f"In the plane of the bone; {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
+        )
+
+
+class RenderingCapture(ColourCapture):
+    """The bones from one side."""
+
+    def __init__(self, picture: PlainPicture, origin: Origin, *, instance_number: int) -> None:
+        """Build the instance in memory.
+
+        Args:
+            picture: What to show.
+            origin: What the reconstruction was made from.
+            instance_number: Its place among the renderings of its side, from 1.
+        """
+        side = picture.side
+        super().__init__(
+            picture.pixels,
+            origin,
+            Place(
+                series=f"rendering/{side}",
+                series_number=RENDERING_NUMBERS[side],
+                series_description=f"Bonecraft{f' {SIDE_WORDS[side]}' if side else ''}: bones from all sides",
+                instance=f"rendering/{side}/{instance_number}",
+                instance_number=instance_number,
+            ),
+            sop_class_uid=SecondaryCaptureImageStorage,
+            sources=origin.sources,
+            side=side,
+            description=f"{picture.title}; rendered from the reconstructed surfaces. Scale: {origin.scale_sentence()}.",
+        )
+
+
+class MeasurementCapture(ColourCapture):
+    """The measurements as a page."""
+
+    def __init__(self, picture: PlainPicture, origin: Origin) -> None:
+        """Build the instance in memory.
+
+        Args:
+            picture: The page.
+            origin: What the reconstruction was made from.
+        """
+        super().__init__(
+            picture.pixels,
+            origin,
+            Place(
+                series="measurement-page",
+                series_number=MEASUREMENTS_NUMBER,
+                series_description="Bonecraft: measurements as a picture",
+                instance="measurement-page",
+                instance_number=1,
+            ),
+            sop_class_uid=SecondaryCaptureImageStorage,
+            sources=origin.sources,
+            side=picture.side,
+            description=f"{picture.title}, each with its 90 % interval. Scale: {origin.scale_sentence()}.",
         )

@@ -76,8 +76,8 @@ def standard_cameras(side: Side | None) -> tuple[Camera, ...]:
     """From where a bone is looked at.
 
     Args:
-        side: Of the bone: anterior, lateral, posterior, medial and an anterolateral three-quarter view. None for a bone
-            in the middle of the body: anterior, right, posterior, superior and a three-quarter view from above.
+        side: Of the bone: anterior, lateral, posterior, medial, superior and an anterolateral three-quarter view. None
+            for a bone in the middle of the body: anterior, right, posterior, superior and three-quarter from above.
     """
     if side is None:
         return (
@@ -93,6 +93,7 @@ def standard_cameras(side: Side | None) -> tuple[Camera, ...]:
         camera("lateral", azimuth_deg=lateral),
         camera("posterior", azimuth_deg=180),
         camera("medial", azimuth_deg=-lateral),
+        camera("superior", azimuth_deg=0, elevation_deg=90),
         camera("three-quarter", azimuth_deg=lateral * 0.45, elevation_deg=18),
     )
 
