@@ -50,7 +50,7 @@ from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME
 from pipeline.results import DISCLAIMER, Measurement
 from pipeline.surface import BoneSurface
 
-SERIES_NUMBER: Final = 9031
+SERIES_NUMBER: Final = 9032
 
 DECIMALS: Final = {"mm": 1, "deg": 1}
 """What the intervals justify."""

@@ -22,7 +22,7 @@ PROOF_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9011, Side.LEFT: 901
 RENDERING_NUMBERS: Final[dict[Side | None, int]] = {Side.RIGHT: 9024, Side.LEFT: 9025, None: 9026}
 """A series per side: Laterality (0020,0060) belongs to the series (PS3.3 C.7.3.1)."""
 
-MEASUREMENTS_NUMBER: Final = 9032
+MEASUREMENTS_NUMBER: Final = 9031
 
 
 class ProofCapture(ColourCapture):

@@ -17,8 +17,8 @@ from tests.node_process import MODALITY, MODALITY_AE_TITLE, NODE_AE_TITLE, NodeP
 from tests.peers import OrthancPeer, running_orthanc
 from tests.scp_node.senders import associate, send_half, takes_connections, wait_until
 
-RESULTS = 7
-"""Surface Segmentation, a picture for each of the two radiographs, turntable, report, key objects and STL."""
+RESULTS = 14
+"""Surfaces, two radiographs with outlines, turntable, six renderings, measurements twice, key objects and STL."""
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.timeout(900)]
 

@@ -23,8 +23,8 @@ from tests.node_process import MODALITY, MODALITY_AE_TITLE, NODE_AE_TITLE, NodeP
 from tests.peers import OrthancPeer, running_orthanc
 from tests.scoring import Truth, mean_distance_mm, mesh_of
 
-RESULTS = 7
-"""Surface Segmentation, a picture for each of the two radiographs, turntable, report, key objects and STL."""
+RESULTS = 14
+"""Surfaces, two radiographs with outlines, turntable, six renderings, measurements twice, key objects and STL."""
 LARGEST_ERROR_MM = 2.0
 
 pytestmark = pytest.mark.orthanc

@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from pipeline.dicom_write import MeasuredBone, ProofPicture, Turntable, WriteSettings, write_results
+from pipeline.dicom_write import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings, write_results
 from pipeline.radiograph import Scale, ScaleProvenance, Side, View
 from pipeline.results import FileKind, Measurement, ModelVersion, NamedPoint, ResultFile, Unmeasured
 from pipeline.surface import BoneSurface
@@ -73,6 +73,12 @@ def measured(surface: BoneSurface) -> MeasuredBone:
     return MeasuredBone(surface=surface, expected_error_mm=0.94, measurements=(length, angle, version))
 
 
+def plain_picture(title: str) -> PlainPicture:
+    """A colourful picture with an odd number of bytes."""
+    pixels = np.random.default_rng(len(title)).integers(0, 256, (13, 7, 3), dtype=np.uint8)
+    return PlainPicture(pixels=pixels, title=title, side=Side.RIGHT)
+
+
 def turntable() -> Turntable:
     """Four tiny colourful frames with an odd number of bytes each."""
     return Turntable(
@@ -86,6 +92,8 @@ def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes:
     arguments: dict[str, Any] = {
         "frames": ((make_bone(),),),
         "turntables": (turntable(),),
+        "renderings": (plain_picture("Right femur, anterior"), plain_picture("Right femur, lateral")),
+        "measurement_page": plain_picture("Measurements"),
         "pictures": tuple(picture_of(source) for source in sources.values()),
         "scale": SCALE,
         "models": MODELS,

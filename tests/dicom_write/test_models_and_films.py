@@ -14,7 +14,10 @@ from pipeline.results import FileKind
 from tests.dicom_write.example import file_of, turntable, two_views, without_scale, write
 from tests.factories import make_bone
 
-KINDS = [FileKind.ENCAPSULATED_STL, FileKind.TURNTABLE, FileKind.KEY_OBJECTS]
+KINDS = [
+    *(FileKind.ENCAPSULATED_STL, FileKind.TURNTABLE, FileKind.KEY_OBJECTS),
+    *(FileKind.KEY_RENDERING, FileKind.MEASUREMENT_PAGE),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,6 +74,14 @@ def test_the_key_objects_are_the_proof_views_then_their_radiographs(tmp_path):
     ]
     proofs = [result.sop_instance_uid for result in results if result.kind is FileKind.SECONDARY_CAPTURE]
     assert named == [*proofs, *sorted(sources)]
+
+
+@pytest.mark.parametrize("kind", [FileKind.KEY_RENDERING, FileKind.MEASUREMENT_PAGE])
+def test_a_picture_names_every_radiograph_and_claims_no_size_of_a_pixel(tmp_path, kind):
+    dataset = dcmread(file_of(write(tmp_path), tmp_path, kind))
+    assert {item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence} == set(two_views())
+    assert dataset.Laterality == "R"
+    assert "PixelSpacing" not in dataset
 
 
 def test_without_a_scale_the_film_says_so(tmp_path):

@@ -21,6 +21,8 @@ def test_two_views_give_every_kind_of_result_and_each_is_what_the_list_says(tmp_
         FileKind.SURFACE_SEGMENTATION,
         *[FileKind.SECONDARY_CAPTURE] * 2,
         FileKind.TURNTABLE,
+        *[FileKind.KEY_RENDERING] * 2,
+        FileKind.MEASUREMENT_PAGE,
         FileKind.MEASUREMENT_REPORT,
         FileKind.KEY_OBJECTS,
         FileKind.ENCAPSULATED_STL,
@@ -31,8 +33,8 @@ def test_two_views_give_every_kind_of_result_and_each_is_what_the_list_says(tmp_
         assert dataset.SeriesInstanceUID == result.series_instance_uid
         assert result.media_type == "application/dicom"
         assert recognise_own(dataset)
-    assert len({result.sop_instance_uid for result in results}) == 7
-    assert len({result.series_instance_uid for result in results}) == 6
+    assert len({result.sop_instance_uid for result in results}) == 10
+    assert len({result.series_instance_uid for result in results}) == 8
 
 
 def test_the_series_sort_surfaces_first_then_what_is_looked_at_and_what_is_read(tmp_path):
@@ -47,6 +49,8 @@ def test_without_a_scale_there_is_nothing_whose_unit_is_mm(tmp_path):
     assert {result.kind for result in results} == {
         FileKind.SECONDARY_CAPTURE,
         FileKind.TURNTABLE,
+        FileKind.KEY_RENDERING,
+        FileKind.MEASUREMENT_PAGE,
         FileKind.MEASUREMENT_REPORT,
         FileKind.KEY_OBJECTS,
     }

@@ -9,6 +9,8 @@ const GROUPS = [
       "surface-segmentation",
       "secondary-capture",
       "turntable",
+      "key-rendering",
+      "measurement-page",
       "measurement-report",
       "key-objects",
       "encapsulated-stl",
