@@ -74,6 +74,9 @@ class NodeSettings(BaseSettings):
     web_origin: str = ""
     """The address people type (`https://bonecraft.example.org`), where it differs from web_host and web_port."""
 
+    metrics_token: str = ""
+    """Whoever shows it as a bearer token gets the metrics at `/metrics`; empty: nobody does."""
+
     workers: Annotated[int, Field(ge=1)] = 1
     """How many studies are reconstructed at a time."""
     threads_per_worker: Annotated[int, Field(ge=0)] = 0

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import hypothesis
 
-pytest_plugins = ["tests.peers", "tests.node_fixtures", "tests.listening", "tests.viewer_api.fixtures"]
+pytest_plugins = ["tests.peers", "tests.node_fixtures", "tests.ward", "tests.listening", "tests.viewer_api.fixtures"]
 
 # Examples are the same in every run; the machine's speed is no property of the product.
 hypothesis.settings.register_profile("bonecraft", deadline=None, derandomize=True)

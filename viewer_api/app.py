@@ -17,6 +17,7 @@ from viewer_api.routes import (
     about,
     administration,
     files,
+    metrics,
     radiographs,
     registrations,
     sessions,
@@ -35,6 +36,7 @@ ROUTERS = (
     administration.router,
     users.router,
     about.router,
+    metrics.router,
 )
 
 
