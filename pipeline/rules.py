@@ -10,6 +10,7 @@ backtracks for ever would hold up the reception of images.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -46,6 +47,8 @@ class Priority(StrEnum):
         return _REQUESTED.get(text.strip().upper())
 
 
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
 _HEAD_STARTS: Final = {
     Priority.STAT: timedelta(hours=1),
     Priority.HIGH: timedelta(minutes=20),
@@ -59,6 +62,12 @@ _REQUESTED: Final = {
     "MEDIUM": Priority.ROUTINE,
     "LOW": Priority.LOW,
 }
+
+
+def _rule_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} may hold a-z, 0-9 and inner hyphens, at most 40; for example 'no-feet'")
+    return text
 
 
 def _once(texts: Iterable[str]) -> tuple[str, ...]:
@@ -103,7 +112,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+    name: Annotated[str, AfterValidator(_rule_name)]
     sentence: Annotated[str, Field(max_length=300)] = ""
 
     modality: Patterns = ()

@@ -6,13 +6,27 @@ that nobody's rule vanishes because somebody else had an older list before them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from pydantic import ValidationError
 
 from pipeline.errors import ConfigurationError
 from pipeline.rules import Rule
-from pipeline.site_values import RulesValue
+from pipeline.site_values import RulesValue, explain
 
 Edit = Callable[[RulesValue | None], RulesValue | None]
+
+
+def rule_of(entries: Mapping[str, object]) -> Rule:
+    """The rule of these entries.
+
+    Raises:
+        ConfigurationError: It cannot be meant; the message names the entry and the fix.
+    """
+    try:
+        return Rule.model_validate(entries)
+    except ValidationError as error:
+        raise ConfigurationError(f"rule {entries.get('name', '')!r}: {explain(error)}") from error
 
 
 def added(rule: Rule, *, position: int | None = None) -> Edit:

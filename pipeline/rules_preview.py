@@ -58,14 +58,14 @@ class Preview:
 
     def lines(self) -> tuple[str, ...]:
         """For people: how many, in what, and which."""
-        period = f"of the {self.studies} studies of the last {self.days} days"
+        said = f"{len(self.fates)} of {self.studies} studies of the last {self.days} days would have fared differently"
         if not self.fates:
-            return (f"{period} none would have fared differently",)
+            return (said,)
         counted = Counter(difference for fate in self.fates for difference in fate.differences)
         named = [f"  {fate.study_instance_uid}: {'; '.join(fate.differences)}" for fate in self.fates[:SHOWN]]
         rest = len(self.fates) - SHOWN
         return (
-            f"{period} {len(self.fates)} would have fared differently",
+            said,
             *(f"  {count} x {difference}" for difference, count in counted.most_common()),
             "which ones:",
             *named,

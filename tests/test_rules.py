@@ -143,7 +143,7 @@ class TestWriting:
             ({"process": False, "priority": "stat"}, "a study that is left out has no priority"),
             ({"process": True, "minimum_age_years": 20, "maximum_age_years": 10}, "nobody is at least 20"),
             ({"send": {"PACS": ["surfaces"]}}, "'surfaces' is no kind of result; there are secondary-capture"),
-            ({"process": True, "name": "No Feet"}, "name: "),
+            ({"process": True, "name": "No Feet"}, "name: 'No Feet' may hold a-z, 0-9 and inner hyphens"),
             ({"process": True, "bodypart": ["HIP"]}, "bodypart"),
         ],
     )

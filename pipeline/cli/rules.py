@@ -27,14 +27,14 @@ from pipeline.cli.administration import (
     transaction,
     who,
 )
-from pipeline.cli.rules_options import Name, Process, Send, Sentence, Urgency, When, Without, entry_of, rule_of, said_by
+from pipeline.cli.rules_options import Name, Process, Send, Sentence, Urgency, When, Without, entry_of, said_by
 from pipeline.cli.rules_trial import the_institution, try_rules
 from pipeline.errors import ConfigurationError
 from pipeline.records import admin
 from pipeline.records import rules as records
 from pipeline.records.viewing import InstitutionChoice
 from pipeline.rules import Rule
-from pipeline.rules_edit import Edit, added, changed, moved, removed
+from pipeline.rules_edit import Edit, added, changed, moved, removed, rule_of
 from pipeline.rules_preview import Preview
 from pipeline.site_file import load_site
 from pipeline.site_values import RulesValue, Subject, Value

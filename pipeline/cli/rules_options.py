@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from pydantic import ValidationError
 
 from pipeline.errors import ConfigurationError
-from pipeline.rules import ALL, PATTERN_CONDITIONS, Rule
-from pipeline.site_values import explain
+from pipeline.rules import ALL, PATTERN_CONDITIONS
 
 NOTHING: Final = "nothing"
 CONDITIONS: Final = (*PATTERN_CONDITIONS, "minimum_age_years", "maximum_age_years")
@@ -81,15 +79,3 @@ def _sent(option: str) -> tuple[str, list[str]]:
     if not equals:
         raise ConfigurationError(f"--send {option!r} names no results; write AE={ALL}, AE={NOTHING} or kinds by commas")
     return peer, [] if kinds == NOTHING else [kind.strip() for kind in kinds.split(",")]
-
-
-def rule_of(entries: Mapping[str, object]) -> Rule:
-    """The rule of these entries.
-
-    Raises:
-        ConfigurationError: It cannot be meant; the message names the entry and the fix.
-    """
-    try:
-        return Rule.model_validate(entries)
-    except ValidationError as error:
-        raise ConfigurationError(f"rule {entries['name']!r}: {explain(error)}") from error

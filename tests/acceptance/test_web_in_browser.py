@@ -26,6 +26,7 @@ from pipeline.records.users import Role, create_login_link, find_user
 from pipeline.results import SHAPE_ONLY
 from pipeline.site_values import PeerValue, Subject
 from pipeline.store import Store
+from tests.node_helpers import Hospital
 from tests.viewer_api.example_study import (
     SAMPLE,
     ExampleStudy,
@@ -382,6 +383,47 @@ def test_an_administrator_changes_an_ae_title_and_undoes_it(log_in: Opener, data
     keep(page, "administration")
     change.get_by_role("button", name="Undo").click()
     expect(titles).to_have_value("BONECRAFT")
+
+
+def test_an_administrator_makes_a_rule_and_a_radiologist_overrides_it(log_in: Opener, hospital: Hospital):
+    with hospital.database.begin() as connection:
+        peer = PeerValue(host="127.0.0.1", port=4242, receives=True)
+        admin.change(connection, Subject.of_peer("demo", "PACS"), peer, who="site.toml", source="site.toml")
+    hospital.send("AP", study="an earlier study", now=datetime.now(UTC))
+    page = log_in(Role.ADMIN)
+    page.goto("/administration")
+    rules = page.locator("section").filter(has=page.get_by_role("heading", name="Rules"))
+    expect(rules).to_contain_text("No rules: every study is processed")
+    rules.get_by_role("button", name="Add a rule").click()
+    rules.get_by_label("Name of the rule").fill("no-hips")
+    rules.get_by_label("Why it is there").fill("Another department does hips.")
+    rules.get_by_label("Body part").fill("HIP | PELVIS")
+    rules.get_by_label("PACS gets only").check()
+    rules.get_by_label("surface segmentation").check()
+    rules.get_by_label("Reconstruction").select_option("leave it out")
+    rules.get_by_role("button", name="Show the change").click()
+    expect(rules.get_by_role("alert")).to_contain_text(
+        "a study that is left out has no priority and no results to send"
+    )
+    rules.get_by_label("PACS gets only").uncheck()
+    rules.get_by_role("button", name="Show the change").click()
+    expect(rules.locator(".difference")).to_contain_text("when body part is HIP or PELVIS: leave out")
+    expect(rules.locator(".notes")).to_contain_text("1 of 1 studies of the last 7 days would have fared differently")
+    keep(page, "rules-preview")
+    rules.get_by_role("button", name="Apply").click()
+    expect(rules.get_by_role("listitem")).to_contain_text("no-hips")
+    keep(page, "rules")
+    hospital.send("AP")
+    left_out = hospital.send("LATERAL")
+    radiologist = log_in(Role.RADIOLOGIST)
+    radiologist.goto(f"/studies/{left_out.study_id}")
+    expect(radiologist.get_by_text("Left out by rule 'no-hips': Another department does hips.")).to_be_visible()
+    keep(radiologist, "rules-left-out")
+    radiologist.get_by_role("button", name="Process it anyway").click()
+    expect(radiologist.locator("[data-state=queued]")).to_be_visible()
+    change = page.get_by_role("listitem").filter(has_text="rules demo").first
+    change.get_by_role("button", name="Undo").click()
+    expect(rules).to_contain_text("No rules: every study is processed")
 
 
 def test_a_wrong_ae_title_is_refused_with_the_reason(log_in: Opener):

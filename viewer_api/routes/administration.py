@@ -21,6 +21,7 @@ from pipeline.records.users import User
 from pipeline.records.viewing import peers_of
 from pipeline.site_values import InstitutionValue, Subject, Value, differences
 from pipeline.waits import PartWait
+from viewer_api.agreement import check_agreed
 from viewer_api.deps import AdministratorDep, WebDep, not_found
 
 router = APIRouter(prefix="/api/administration")
@@ -35,11 +36,13 @@ class Wanted(BaseModel):
         subject: What is changed.
         name: The peer's AE title; empty for the institution.
         value: What shall be set, added to what is set already; None removes the peer.
+        agreed: The difference that the person has seen; it is not made where it would be another one by now.
     """
 
     subject: Literal["institution", "peer"]
     name: str = ""
     value: dict[str, Any] | None
+    agreed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,9 @@ def preview_change(wanted: Wanted, web: WebDep, administrator: AdministratorDep)
 def apply_change(wanted: Wanted, web: WebDep, administrator: AdministratorDep) -> Difference:
     """Change it, and record that."""
     with web.database.begin() as connection:
+        admin.lock_changes(connection)
         subject, after = _change(connection, wanted, administrator)
+        check_agreed(wanted.agreed, differences(admin.current_value(connection, subject), after))
         made = admin.change(connection, subject, after, who=administrator.email, source=SOURCE)
     return Difference(lines=differences(made.before, made.after) if made else ())
 

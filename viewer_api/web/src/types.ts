@@ -223,6 +223,31 @@ export interface Administration {
   changes: Change[];
 }
 
+export interface Rule {
+  name: string;
+  sentence: string;
+  modality: string[];
+  body_part: string[];
+  view: string[];
+  description: string[];
+  station_name: string[];
+  calling_ae_title: string[];
+  called_ae_title: string[];
+  requested_priority: string[];
+  minimum_age_years: number | null;
+  maximum_age_years: number | null;
+  process: boolean | null;
+  priority: string | null;
+  send: Record<string, string[]>; // kinds of results by AE title; * is every other peer
+}
+
+export interface Rules {
+  rules: { entries: Rule; words: string }[];
+  peers: string[];
+  kinds: string[];
+  priorities: string[];
+}
+
 export interface Check {
   finished: boolean;
   ok: boolean | null;

@@ -4,15 +4,23 @@ import { useState } from "preact/hooks";
 import { messageOf, post } from "../api";
 import { Notice } from "../components/notice";
 
-export interface Proposal {
-  subject: string; // "institution" or "peer"
-  name: string; // the peer's AE title
+interface Named {
+  subject: string; // "institution", "peer" or "rule"
+  name: string; // the peer's AE title, the rule's name
+}
+
+export interface Proposal extends Named {
   value: Record<string, unknown> | null; // null removes it
+}
+
+interface Answer {
+  lines: string[];
+  notes?: string[]; // what the change would have done
 }
 
 export function Difference({ lines }: { lines: string[] }) {
   return (
-    <pre class="difference overflow-x-auto rounded-md bg-room px-3 py-2 font-mono text-xs leading-relaxed">
+    <pre class="difference rounded-md whitespace-pre-wrap bg-room px-3 py-2 font-mono text-xs leading-relaxed">
       {lines.map((line) => (
         <div key={line} class={line.startsWith("-") ? "text-bad" : "text-good"}>
           {line}
@@ -22,15 +30,14 @@ export function Difference({ lines }: { lines: string[] }) {
   );
 }
 
-export function useProposal(changed: () => void) {
-  const [proposal, setProposal] = useState<Proposal | null>(null);
-  const [lines, setLines] = useState<string[]>([]);
+export function useProposal<Wanted extends Named = Proposal>(changed: () => void, door = "/api/administration") {
+  const [proposal, setProposal] = useState<Wanted | null>(null);
+  const [answer, setAnswer] = useState<Answer>({ lines: [] });
   const [problem, setProblem] = useState("");
-  const propose = async (wanted: Proposal) => {
+  const propose = async (wanted: Wanted) => {
     setProblem("");
     try {
-      const answer = await post<{ lines: string[] }>("/api/administration/preview", wanted);
-      setLines(answer.lines);
+      setAnswer(await post<Answer>(`${door}/preview`, wanted));
       setProposal(wanted);
     } catch (error) {
       setProblem(messageOf(error));
@@ -40,18 +47,25 @@ export function useProposal(changed: () => void) {
   const cancel = () => setProposal(null);
   const apply = async () => {
     try {
-      await post("/api/administration/changes", proposal);
+      await post(`${door}/changes`, { ...proposal, agreed: answer.lines });
       setProposal(null);
       changed();
     } catch (error) {
       setProblem(messageOf(error));
     }
   };
-  return { proposal, lines, problem, propose, cancel, apply };
+  return { proposal, ...answer, problem, propose, cancel, apply };
 }
 
-export function Confirmation({ door }: { door: ReturnType<typeof useProposal> }) {
-  const { proposal, lines, problem, cancel, apply } = door;
+interface Shown extends Answer {
+  proposal: Named | null;
+  problem: string;
+  cancel: () => void;
+  apply: () => void;
+}
+
+export function Confirmation({ door }: { door: Shown }) {
+  const { proposal, lines, notes, problem, cancel, apply } = door;
   if (problem) {
     return (
       <div class="mt-3">
@@ -73,6 +87,11 @@ export function Confirmation({ door }: { door: ReturnType<typeof useProposal> })
         This changes {proposal.subject} {proposal.name}:
       </p>
       <Difference lines={lines} />
+      {notes && (
+        <pre class="notes mt-2 max-h-60 overflow-auto px-3 font-mono text-xs leading-relaxed text-soft">
+          {notes.join("\n")}
+        </pre>
+      )}
       <div class="mt-3 flex gap-2">
         <button type="button" class="button button-main" onClick={apply}>
           Apply

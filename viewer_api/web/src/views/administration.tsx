@@ -3,6 +3,7 @@ import { CalledTitles } from "../administration/calledtitles";
 import { Changes } from "../administration/changes";
 import { Peers } from "../administration/peers";
 import { People } from "../administration/people";
+import { RulesOfStudies } from "../administration/rules";
 import { WaitsOfStudies } from "../administration/waits";
 import { Notice } from "../components/notice";
 import { useLoaded, useTitle } from "../hooks";
@@ -27,6 +28,7 @@ export function AdministrationView() {
       <CalledTitles titles={settings.called_ae_titles} changed={changed} />
       <WaitsOfStudies waits={{ quiet_seconds, maximum_wait_seconds, waits }} changed={changed} />
       <Peers peers={settings.peers} changed={changed} />
+      <RulesOfStudies round={round} changed={changed} />
       <People round={round} changed={changed} />
       <Changes changes={settings.changes} changed={changed} />
     </div>
