@@ -159,10 +159,14 @@ def process_anyway(connection: Connection, study_id: UUID, *, who: str) -> bool:
 
     Returns:
         False where there is no such study, or no rule left it out.
+
+    Raises:
+        InputError: Retention has removed one of its images.
     """
     study = studies.lock(connection, study_id)
     if study is None or study.state != "left-out":
         return False
+    _check_that_images_are_kept(connection, study.id)
     rules.want(connection, study.id, who=who)
     ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
     radiographs = instances.radiographs_of(connection, study.id)
@@ -182,12 +186,16 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
     reconstruction = reconstructions.lock(connection, reconstruction_id)
     if reconstruction is None or reconstruction.state not in ("failed", "refused"):
         return False
-    if instances.any_removed(connection, reconstruction.study_id):
-        raise InputError("its images were removed, as they were kept long enough: send all images of the study again")
+    _check_that_images_are_kept(connection, reconstruction.study_id)
     results.discard(connection, reconstruction_id)
     reconstructions.reset(connection, reconstruction)
     enqueue(connection, reconstruction_id, priority=Priority(reconstruction.priority))
     return True
+
+
+def _check_that_images_are_kept(connection: Connection, study_id: UUID) -> None:
+    if instances.any_removed(connection, study_id):
+        raise InputError("its images were removed, as they were kept long enough: send all images of the study again")
 
 
 def _facts(study: LockedStudy, radiographs: Sequence[Instance], *, is_being_sent: bool) -> StudyFacts:

@@ -80,7 +80,8 @@ class TestLeavingOut:
         study = hospital.study(left_out)
         assert (study.state, study.left_out) == ("queued", "")
         assert len(jobs_in_queue(hospital)) == 1
-        hospital.send("AP", side="L")
+        for view in ("AP", "LATERAL"):
+            hospital.send(view, side="L")
         assert hospital.study(left_out).state == "queued"
         assert len(jobs_in_queue(hospital)) == 2
 
