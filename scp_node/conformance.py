@@ -35,6 +35,8 @@ from scp_node.examination import DELIVERED
 from scp_node.listener import SILENCE_SECONDS, accepted_by_listener
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
+from scp_node.query import KEYS, STUDY_ROOT_FIND
+from scp_node.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USUAL_CLASSES
 from scp_node.status import StoreStatus
 from scp_node.tls import CIPHERS
 from scp_node.transport import HANDSHAKE_SECONDS
@@ -59,6 +61,8 @@ REJECT_MEANINGS: Final = {
 
 REQUESTED: Final = (VERIFICATION, *DELIVERED, PUSH_MODEL)
 """SOP classes that we ask others for."""
+RETRIEVAL: Final = (STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE)
+"""SOP classes by which we fetch images."""
 
 
 def main() -> None:
@@ -94,6 +98,7 @@ def _overview() -> Iterator[str]:
         *((UID(each).name, "Yes" if each in REQUESTED else "No", "Yes") for each in services),
         *((UID(each).name, "Yes: results", "Yes") for each in DELIVERED),
         (f"The other {len(STORAGE_CLASSES) - len(DELIVERED)} storage classes of 4.2.1.3", "No", "Yes"),
+        *((UID(each).name, "Yes", "No") for each in RETRIEVAL),
     ]
     yield from _table(("Network service", "SCU", "SCP"), rows)
 
@@ -125,6 +130,7 @@ def _networking(settings: NodeSettings) -> Iterator[str]:
     yield ""
     yield from _listener(settings)
     yield from _delivery(settings)
+    yield from _retrieval()
     yield from _interfaces(settings)
 
 
@@ -191,6 +197,39 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
         " is given up."
     )
     yield ""
+
+
+def _retrieval() -> Iterator[str]:
+    yield "#### 4.2.3 Retrieval"
+    yield ""
+    yield (
+        "Asks a peer for images, on the order of `bonecraft pull`, and by itself where the peer's setting `asked_for`"
+        " says so. It is an SCU of:"
+    )
+    yield ""
+    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
+    yield from _table(
+        ("SOP class", "UID", "Transfer syntaxes"), ((UID(each).name, each, syntaxes) for each in RETRIEVAL)
+    )
+    yield "Keys of C-FIND, those in italics to be matched and the others to be returned:"
+    yield ""
+    yield from _table(("Level", "Keys"), ((level, ", ".join(_keys(level))) for level in KEYS))
+    yield (
+        "Images are had by C-GET where the peer accepts that, else by C-MOVE to the listener, under the AE title that is"
+        " called from: a series at once, or image by image where a part of it is here. For C-GET the role of the one"
+        " that is sent to is negotiated, for the storage classes that the peer says the images are of, each transfer"
+        " syntax of 4.2.1.3 in a presentation context of its own. Where it does not say, the classes are:"
+    )
+    yield ""
+    yield from _table(("SOP class", "UID"), ((UID(each).name, each) for each in USUAL_CLASSES))
+    yield "What comes by C-GET is answered with the statuses of 4.2.1.3."
+    yield ""
+
+
+def _keys(level: str) -> Iterator[str]:
+    """The keys of a level, those that are matched marked."""
+    for keyword, is_matched in KEYS[level].items():
+        yield f"*{keyword}*" if is_matched else keyword
 
 
 def _minutes(duration: timedelta) -> str:

@@ -17,6 +17,21 @@ from scp_node.peer import ConnectionProblem, Target, open_association
 
 STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 
+KEYS: Final = {
+    "STUDY": {
+        "StudyInstanceUID": True,
+        "AccessionNumber": True,
+        "PatientID": True,
+        "StudyDate": True,
+        "PatientName": False,
+        "StudyDescription": False,
+        "ModalitiesInStudy": False,
+    },
+    "SERIES": {"StudyInstanceUID": True, "SeriesInstanceUID": True, "Modality": False, "BodyPartExamined": False},
+    "IMAGE": {"StudyInstanceUID": True, "SeriesInstanceUID": True, "SOPInstanceUID": False, "SOPClassUID": False},
+}
+"""What is asked at each level, and whether it may be matched; the others only come back."""
+
 PENDING: Final = (0xFF00, 0xFF01)
 SUCCESS: Final = 0x0000
 
@@ -104,9 +119,6 @@ def find_studies(target: Target, question: StudyQuestion, *, calling: str) -> tu
         "AccessionNumber": question.accession_number,
         "PatientID": question.patient_id,
         "StudyDate": question.study_date,
-        "PatientName": "",
-        "StudyDescription": "",
-        "ModalitiesInStudy": "",
     }
     with open_association(target, calling=calling, contexts=[find_context()]) as association:
         found = [study_of(answer) for answer in _find(association, target, "STUDY", keys)]
@@ -137,13 +149,12 @@ def find_context() -> PresentationContext:
 
 
 def _images(association: Association, target: Target, study_instance_uid: str, wanted: Wanted) -> Iterator[FoundImage]:
-    study = {"StudyInstanceUID": study_instance_uid}
-    keys = {**study, "SeriesInstanceUID": wanted.series_instance_uid, "Modality": "", "BodyPartExamined": ""}
+    keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": wanted.series_instance_uid}
     for series in _find(association, target, "SERIES", keys):
         uid, modality = text(series, "SeriesInstanceUID"), text(series, "Modality")
         if not wanted.takes(modality=modality, series_instance_uid=uid):
             continue
-        keys = {**study, "SeriesInstanceUID": uid, "SOPInstanceUID": "", "SOPClassUID": ""}
+        keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": uid}
         for image in _find(association, target, "IMAGE", keys):
             yield FoundImage(
                 study_instance_uid=study_instance_uid,
@@ -169,18 +180,18 @@ def study_of(answer: Dataset) -> FoundStudy:
     )
 
 
-def _find(association: Association, target: Target, level: str, keys: Mapping[str, str]) -> list[Dataset]:
-    """All answers to one question.
+def _find(association: Association, target: Target, level: str, matched: Mapping[str, str]) -> list[Dataset]:
+    """All answers to one question: `KEYS` of the level, with the values that are to be matched.
 
     Raises:
         ConnectionProblem: There is no whole answer.
     """
     question = Dataset()
     question.QueryRetrieveLevel = level
-    if not "".join(keys.values()).isascii():
+    if not "".join(matched.values()).isascii():
         question.SpecificCharacterSet = "ISO_IR 192"
-    for keyword, value in keys.items():
-        setattr(question, keyword, value)
+    for keyword in KEYS[level]:
+        setattr(question, keyword, matched.get(keyword, ""))
     found, status = [], None
     try:
         for answer, identifier in association.send_c_find(question, STUDY_ROOT_FIND):

@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 
 from pydicom.uid import UID_dictionary
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 from pipeline.records.deliveries import claim_due
 from pipeline.settings import NodeSettings
 from scp_node.conformance import conformance_statement
-from scp_node.contexts import EXPLICIT_LITTLE
+from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from scp_node.peer import Target, open_association
+from scp_node.query import STUDY_ROOT_FIND, find_context
+from scp_node.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, ways_offered
 from tests.listening import RunningListener
 from tests.scp_node.senders import closing
 
@@ -25,9 +28,9 @@ def statement(**settings: object) -> str:
 
 
 def uids_below(heading: str) -> list[str]:
-    """The last column of the table that follows these words."""
+    """The UIDs in the table that follows these words."""
     table = statement().partition(heading)[2].partition("\n\n")[2].partition("\n\n")[0]
-    return re.findall(r"\| ([\d.]+) \|$", table, re.MULTILINE)
+    return re.findall(r"\| ([\d.]+) \|", table)
 
 
 def accepted(running: RunningListener, contexts: list[PresentationContext]) -> list[PresentationContext]:
@@ -83,3 +86,34 @@ def test_the_statement_says_how_results_are_sent_and_sent_again() -> None:
     assert "grow to about 60 minutes: 7 times in all" in shown
     assert "in none of the presentation contexts is not offered again" in shown
     assert "grow to about 5 minutes, which uses up no attempts; what has waited for 7 days is given up" in shown
+
+
+def test_what_is_proposed_to_fetch_images_is_what_is_stated(tmp_path: Path) -> None:
+    """Negotiated with an archive that offers nothing but takes every proposal down."""
+    proposals: list[set[tuple[str, str]]] = []
+    receivers: set[str] = set()
+
+    def note(event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        contexts = requestor.requested_contexts
+        proposals.append({(str(cx.abstract_syntax), str(syntax)) for cx in contexts for syntax in cx.transfer_syntax})
+        receivers.update(str(uid) for uid, role in requestor.role_selection.items() if role.scp_role)
+
+    archive = AE("ARCHIVE")
+    archive.add_supported_context(STUDY_ROOT_FIND)
+    for service in (STUDY_ROOT_GET, STUDY_ROOT_MOVE):
+        archive.add_supported_context(service)
+    server = archive.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_REQUESTED, note)])
+    target = Target(ae_title="ARCHIVE", host="127.0.0.1", port=server.server_address[1])
+    try:
+        with open_association(target, calling="BONECRAFT", contexts=[find_context()]):
+            pass
+        ways_offered(target, calling="BONECRAFT")
+    finally:
+        server.shutdown()
+    services, images = uids_below("says so. It is an SCU of:"), uids_below("Where it does not say, the classes are:")
+    plain = {EXPLICIT_LITTLE, IMPLICIT_LITTLE}
+    every = uids_below("Where several transfer syntaxes are offered")
+    stated = {(uid, syntax) for uid in services for syntax in plain} | {(uid, s) for uid in images for s in every}
+    assert set().union(*proposals) == stated
+    assert receivers == set(images)
