@@ -215,8 +215,8 @@ def _retrieval() -> Iterator[str]:
     yield ""
     yield from _table(("Level", "Keys"), ((level, ", ".join(_keys(level))) for level in KEYS))
     yield (
-        "Images are had by C-GET where the peer accepts that, else by C-MOVE to the listener, under the AE title that is"
-        " called from: a series at once, or image by image where a part of it is here. For C-GET the role of the one"
+        "Images are had by C-GET where the peer accepts that, else by C-MOVE to the listener, under the AE title we"
+        " call from: a series at once, or image by image where a part of it is here. For C-GET the role of the one"
         " that is sent to is negotiated, for the storage classes that the peer says the images are of, each transfer"
         " syntax of 4.2.1.3 in a presentation context of its own. Where it does not say, the classes are:"
     )
