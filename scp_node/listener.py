@@ -150,7 +150,7 @@ def drain(servers: Sequence[ThreadedAssociationServer]) -> None:
         socketserver.BaseServer.shutdown(server)
         server.server_close()
     give_up = time.monotonic() + DRAIN_SECONDS
-    while any(a.is_established for a in _associations(servers)) and time.monotonic() < give_up:
+    while any(map(_is_open, _associations(servers))) and time.monotonic() < give_up:
         time.sleep(0.05)
     for association in _associations(servers):
         if association.is_established:
@@ -158,6 +158,12 @@ def drain(servers: Sequence[ThreadedAssociationServer]) -> None:
         elif association.dul.socket is not None:
             association.dul.socket.close()
     log.info("drained")
+
+
+def _is_open(association: Association) -> bool:
+    """Also where the caller has just been told so, and our own thread does not know yet."""
+    has_ended = association.is_rejected or association.is_aborted or association.is_released
+    return association.is_established or (association.requestor.primitive is not None and not has_ended)
 
 
 def _associations(servers: Sequence[ThreadedAssociationServer]) -> list[Association]:

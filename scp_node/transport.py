@@ -19,6 +19,7 @@ import structlog
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from scp_node.reception import receive_well
 from scp_node.tls import SILENT, ServerTls, explain_incoming
 from scp_node.waiting import REQUEST_SECONDS, STALL_SECONDS, wait_well
 
@@ -110,6 +111,7 @@ class Door(RequestHandler):
 
     def _create_association(self) -> Association:
         association = super()._create_association()
+        receive_well(association)
         wait_well(association, self.request)
         return association
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 from pynetdicom.association import Association
@@ -25,8 +26,8 @@ REQUEST_SECONDS: Final = 15
 """So long a connection may be open without a whole association request."""
 LOOK_SECONDS: Final = 0.5
 """So often timers (PS3.8 9.1.5 ARTIM, silence) are looked at where nothing else happens."""
-LONGEST_PDU: Final = 1 << 20
-"""Bytes of a PDU that are read: more than an association request of 128 contexts, and than a P-DATA that we allow."""
+BUFFER_BYTES: Final = 256 << 10
+"""Bytes that are read at a time; pynetdicom by itself would read 4096."""
 LONGEST_MESSAGE: Final = 16 << 20
 """Bytes of a message that is held in memory: all but the datasets of C-STORE, which go to a file."""
 UNANSWERED: Final = 4
@@ -129,6 +130,8 @@ class Line(AssociationSocket):
         self._number = connection.fileno()
         self._poll.register(self._number, select.POLLIN)
         self._poll.register(self.wakeup, select.POLLIN)
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))  # zeros that are not written to take no memory
+        self._unread = self._buffer[:0]
 
     @property
     def ready(self) -> bool:
@@ -139,8 +142,8 @@ class Line(AssociationSocket):
         if self._holds_too_much():
             self.event_queue.put("Evt19")  # PS3.8 Table 9-10, invalid PDU: the association is aborted
             return False
-        if isinstance(connection, ssl.SSLSocket) and connection.pending():
-            return True
+        if self._unread or (isinstance(connection, ssl.SSLSocket) and connection.pending()):
+            return not self._has_enough()
         found = dict(self._poll.poll(1000 * self._patience()))
         self.wakeup.reset()
         if found.get(self._number, 0) & select.POLLNVAL:
@@ -169,25 +172,40 @@ class Line(AssociationSocket):
         return held > LONGEST_MESSAGE
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """So many bytes, or fewer where the caller hung up.
+        """So many bytes.
 
         Raises:
-            OSError: They did not come in time, or are too many.
+            OSError: They did not come in time, or the caller hung up before.
         """
-        if nr_bytes > LONGEST_PDU:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        received = bytearray()
+        for piece in self.pieces(nr_bytes):
+            received += piece
+        return received
+
+    def pieces(self, count: int) -> Iterator[memoryview]:
+        """So many bytes, as they come; a piece is good until the next is asked for.
+
+        Raises:
+            OSError: They did not come in time, or the caller hung up before.
+        """
+        until = self._until()
+        while count > 0:
+            if not self._unread:
+                self._fill(until)
+            piece, self._unread = self._unread[:count], self._unread[count:]
+            count -= len(piece)
+            yield piece
+
+    def _fill(self, until: float) -> None:
         connection = self.socket
         if connection is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        received, have, until = bytearray(nr_bytes), 0, self._until()
-        while have < nr_bytes:
-            connection.settimeout(max(until - time.monotonic(), 0.001))
-            got = connection.recv_into(memoryview(received)[have:])
-            if not got:
-                break
-            have += got
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        count = connection.recv_into(self._buffer)
         connection.settimeout(STALL_SECONDS)
-        return received if have == nr_bytes else received[:have]
+        if not count:
+            raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        self._unread = self._buffer[:count]
 
     def _until(self) -> float:
         is_requested = self.assoc.requestor.primitive is not None
@@ -197,7 +215,6 @@ class Line(AssociationSocket):
 def wait_well(association: Association, connection: socket.socket) -> None:
     """Let a new association of ours, not started yet, wait like this."""
     dul, checkpoint = association.dul, Checkpoint()
-    dul.event_queue.get_nowait()  # Evt5, connection opened: the line says that again
     line = Line(association, connection)
     dul.socket = line
     dul.to_provider_queue = TellingQueue(line.wakeup)

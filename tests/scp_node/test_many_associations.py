@@ -19,7 +19,7 @@ from pipeline.records import tables
 from pipeline.records.admin import current_values
 from pipeline.records.rejected import Rejected, list_rejected
 from pipeline.site_values import PeerValue, Subject
-from scp_node import transport, waiting
+from scp_node import reception, transport, waiting
 from tests.factories import make_dx, save
 from tests.listening import RunningListener
 from tests.scp_node.senders import (
@@ -218,8 +218,8 @@ def test_a_request_that_comes_drop_by_drop_has_an_end(
 
 def test_a_pdu_longer_than_any_is_not_read(running: RunningListener, knocks: Callable) -> None:
     visitor = knocks(running.port)
-    visitor.say(struct.pack(">BBL", 1, 0, waiting.LONGEST_PDU + 1))
-    assert visitor.hear() == b""
+    visitor.say(struct.pack(">BBL", 1, 0, reception.LONGEST_PDU + 1))
+    assert visitor.hear()[:1] == ABORTED
 
 
 def test_a_command_that_never_ends_is_aborted(
