@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest faults faults-full eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -66,6 +66,12 @@ bench-pipeline: setup .setup/dev ## Time and memory of a reconstruction, per sta
 
 bench-ingest: setup .setup/dev ## Durable ingest beside dcmtk's storescp and Orthanc
 	@$(BIN)/python -m tests.benchmarks.ingest $(ARGS)
+
+faults: setup .setup/dev peers ## What breaks around a node, and what is lost by it (nothing): writes docs/reliability.md
+	@$(BIN)/python -m tests.faults.matrix $(ARGS)
+
+faults-full: setup .setup/dev peers ## The same with 1,000 kills (hours)
+	@$(BIN)/python -m tests.faults.matrix --full $(ARGS)
 
 eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net FOLD=ONNX ...]"
 	@$(BIN)/python -m models.training.evaluate $(ARGS)

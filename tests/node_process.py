@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ class NodePeer:
     port: int
     sends: bool = False
     receives: bool = False
+    tls: bool = False
 
 
 MODALITY = NodePeer(ae_title=MODALITY_AE_TITLE, port=104, sends=True)
@@ -55,21 +56,20 @@ class RunningNode:
     """A node in processes of its own.
 
     Attributes:
-        folder: Settings, data and logs.
+        folder: Settings and logs.
+        data: Its data folder.
         dicom_port: Where the listener is.
         web_port: Where the viewer is.
+        environment: Variables that its processes have besides our own.
         process: The supervisor.
     """
 
     folder: Path
+    data: Path
     dicom_port: int
     web_port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
-
-    @property
-    def data(self) -> Path:
-        """Its data folder."""
-        return self.folder / "data"
 
     @property
     def config(self) -> Path:
@@ -92,7 +92,8 @@ class RunningNode:
         command += ["--config", str(self.config), "--site", str(self.folder / "site.toml")]
         with self.log.open("ab") as output:
             begin = output.tell()
-            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=_own_environment())
+            environment = _own_environment() | dict(self.environment)
+            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         give_up = time.monotonic() + START_SECONDS
         while b"is running" not in self.log.read_bytes()[begin:]:
             if self.process.poll() is not None or time.monotonic() > give_up:
@@ -161,10 +162,25 @@ class RunningNode:
 
 
 @contextmanager
-def running_node(*peers: NodePeer, **settings: object) -> Iterator[RunningNode]:
-    """A node with these peers that lives as long as the `with` block; settings as in `node.toml`."""
+def running_node(
+    *peers: NodePeer, data: Path | None = None, environment: Mapping[str, str] | None = None, **settings: object
+) -> Iterator[RunningNode]:
+    """A node with these peers that lives as long as the `with` block.
+
+    Args:
+        peers: Of its one institution.
+        data: Its data folder; None: one that is removed at the end.
+        environment: Variables that its processes have besides our own.
+        settings: As in `node.toml`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="bonecraft-node-"))  # short: the path of a socket holds 107 bytes
-    node = RunningNode(folder=folder, dicom_port=free_port(), web_port=free_port())
+    node = RunningNode(
+        folder=folder,
+        data=data or folder / "data",
+        dicom_port=free_port(),
+        web_port=free_port(),
+        environment=environment or {},
+    )
     _write_settings(node, peers, settings)
     node.start()
     try:
@@ -201,5 +217,6 @@ def _write_settings(node: RunningNode, peers: Sequence[NodePeer], settings: dict
         site += (
             f'[[institutions.peers]]\nae_title = "{peer.ae_title}"\nhost = "127.0.0.1"\nport = {peer.port}\n'
             f'allow_from = ["127.0.0.0/8"]\nsends = {json.dumps(peer.sends)}\nreceives = {json.dumps(peer.receives)}\n'
+            f"tls = {json.dumps(peer.tls)}\n"
         )
     (node.folder / "site.toml").write_text(site)

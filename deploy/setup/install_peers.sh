@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests talk to. Never fails: tests that miss a program skip and name it.
 set -uo pipefail
-packages=(orthanc orthanc-dicomweb dcmtk dicom3tools chromium libgdcm-dev g++ systemd)
+packages=(orthanc orthanc-dicomweb dcmtk dicom3tools chromium libgdcm-dev g++ strace systemd)
 
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 

@@ -27,17 +27,29 @@ def publish(section: str, *, columns: Sequence[str], rows: Rows, remarks: Sequen
         remarks: Sentences below the table.
         write: Whether the results shall be kept.
     """
-    _show(columns, rows, remarks)
-    if not write:
-        return
+    show(columns, rows, remarks)
+    if write:
+        lines = [measured(), "", *markdown(columns, rows), ""]
+        replace_section(PAGE, section, "\n".join([*lines, *(f"- {remark}" for remark in remarks)]))
+
+
+def measured() -> str:
+    """On what, and when; a sentence."""
     when = f"{datetime.now(UTC):%Y-%m-%d}, load average {os.getloadavg()[2]:.1f} over the last quarter of an hour"
-    lines = [f"Measured on {machine()}; {when}.", "", *_markdown(columns, rows), ""]
-    text = "\n".join([*lines, *(f"- {remark}" for remark in remarks)])
-    page = PAGE.read_text(encoding="utf-8")
+    return f"Measured on {machine()}; {when}."
+
+
+def replace_section(page: Path, section: str, text: str) -> None:
+    """Put `text` between the markers `<!-- section -->` and `<!-- /section -->` of a page.
+
+    Raises:
+        SystemExit: The page has no such section.
+    """
+    whole = page.read_text(encoding="utf-8")
     pattern = re.compile(rf"(<!-- {section} -->\n).*?(<!-- /{section} -->)", re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"{PAGE} has no section <!-- {section} -->")
-    PAGE.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page), encoding="utf-8")
+    if not pattern.search(whole):
+        raise SystemExit(f"{page} has no section <!-- {section} -->")
+    page.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", whole), encoding="utf-8")
 
 
 def machine() -> str:
@@ -53,7 +65,8 @@ def _processor() -> str:
     return found[1].strip() if found else platform.machine()
 
 
-def _show(columns: Sequence[str], rows: Rows, remarks: Sequence[str]) -> None:
+def show(columns: Sequence[str], rows: Rows, remarks: Sequence[str]) -> None:
+    """A table on the screen, and sentences below it."""
     table = Table()
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
@@ -65,6 +78,7 @@ def _show(columns: Sequence[str], rows: Rows, remarks: Sequence[str]) -> None:
         console.print(remark, highlight=False)
 
 
-def _markdown(columns: Sequence[str], rows: Rows) -> list[str]:
+def markdown(columns: Sequence[str], rows: Rows) -> list[str]:
+    """The lines of a table."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return [f"| {' | '.join(cells)} |" for cells in (columns, rule, *rows)]

@@ -1,0 +1,51 @@
+"""A line of the fault matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.reckoning import Account
+
+Say = Callable[[str], None]
+"""Tells whoever waits how far it is."""
+
+COLUMNS = ("fault", "faults", "in the midst", "acknowledged", "results", "lost", "duplicated", "time to recover")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one kind of fault did.
+
+    Attributes:
+        fault: Which.
+        faults: How many of them.
+        recovery: Time to recover, in words.
+        share_hit: The share of them that came in the middle of an association or a job.
+        account: What came of it; None where it is counted in another row.
+        remark: What else is to be known of it.
+        skipped: Why it could not be tried here.
+    """
+
+    fault: str
+    faults: int = 0
+    recovery: str = ""
+    share_hit: float | None = None
+    account: Account | None = None
+    remark: str = ""
+    skipped: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        """As the table has them."""
+        if self.skipped:
+            return [self.fault, "—", "", "", "", "", "", f"not tried: {self.skipped}"]
+        hit = "" if self.share_hit is None else f"{self.share_hit:.0%}"
+        return [self.fault, f"{self.faults:,}", hit, *self._counts(), self.recovery]
+
+    def _counts(self) -> list[str]:
+        if self.account is None:
+            return ["", "", "", ""]
+        counted = self.account
+        counts = (counted.acknowledged, counted.results, len(counted.lost), len(counted.duplicated))
+        return [f"{count:,}" for count in counts]
