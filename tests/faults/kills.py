@@ -28,7 +28,9 @@ BYTES_PER_SECOND = 300_000.0
 """Slow lines, from the modalities and to the archive, so that there is much time to be hit in."""
 STEERED = 0.85
 """The share of kills that wait for something to hit; the others come whenever."""
-AIM_SECONDS = 4.0
+AIM_SECONDS = 6.0
+PATIENCE_SECONDS = 30.0
+"""So long a kill waits for its victim to be in the middle of something, and then for any other."""
 LONGEST_GAP_SECONDS = 2.5
 WHENEVER_SECONDS = 0.3
 BACKEND_SHARE = 0.3
@@ -59,7 +61,7 @@ class Victim:
 
     Attributes:
         name: What it is called.
-        weight: How often it is chosen, where others could be, too.
+        weight: How often it is chosen.
         busy_with: What it is in the middle of; empty: of nothing.
         process: Which of its processes is killed.
     """
@@ -99,11 +101,12 @@ def _part_of_postgres(node: RunningNode, chance: Random) -> int:
 
 
 VICTIMS = (
+    Victim(name="worker", weight=3, busy_with=_working, process=lambda node, _chance: node.pid_of("worker")),
+    Victim(name="delivery", weight=2, busy_with=_delivering, process=lambda node, _chance: node.pid_of("delivery")),
     Victim(name="listener", weight=3, busy_with=_receiving, process=lambda node, _chance: node.pid_of("listener")),
-    Victim(name="worker", weight=2, busy_with=_working, process=lambda node, _chance: node.pid_of("worker")),
-    Victim(name="delivery", weight=5, busy_with=_delivering, process=lambda node, _chance: node.pid_of("delivery")),
     Victim(name=POSTGRES, weight=2, busy_with=_receiving_or_working, process=_part_of_postgres),
 )
+"""Those that are busy seldom come first."""
 
 
 def kill_at_random(count: int, *, seed: int, say: Say) -> list[Row]:
@@ -155,8 +158,9 @@ def _strikes(stage: Stage, chance: Random) -> Iterator[Kill]:
     """Kill after kill. What is hit is looked at while the victim is stopped, so that it cannot end meanwhile."""
     while True:
         time.sleep(chance.uniform(0, LONGEST_GAP_SECONDS))
-        busy = _busy(stage) if chance.random() < STEERED else VICTIMS
-        victim = chance.choices(busy, weights=[victim.weight for victim in busy])[0]
+        victim = chance.choices(VICTIMS, weights=[victim.weight for victim in VICTIMS])[0]
+        if chance.random() < STEERED:
+            victim = _busy(stage, [victim], AIM_SECONDS) or _busy(stage, VICTIMS, PATIENCE_SECONDS) or victim
         time.sleep(chance.uniform(0, WHENEVER_SECONDS))
         try:
             pid = victim.process(stage.node, chance)
@@ -168,14 +172,15 @@ def _strikes(stage: Stage, chance: Random) -> Iterator[Kill]:
         yield Kill(program=victim.name, at=datetime.now(UTC), hit=hit)
 
 
-def _busy(stage: Stage) -> Sequence[Victim]:
-    """Who is in the middle of something, as soon as anybody is; after a while whoever there is."""
-    give_up = time.monotonic() + AIM_SECONDS
+def _busy(stage: Stage, victims: Sequence[Victim], seconds: float) -> Victim | None:
+    """One of these that is in the middle of something, as soon as there is one."""
+    give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
-        if busy := [victim for victim in VICTIMS if victim.busy_with(stage)]:
-            return busy
+        for victim in victims:
+            if victim.busy_with(stage):
+                return victim
         time.sleep(0.005)
-    return VICTIMS
+    return None
 
 
 def _seconds_until_ready(node: RunningNode, kills: Sequence[Kill], role: str) -> list[float]:

@@ -55,7 +55,7 @@ def reckon(node: RunningNode, pacs: OrthancPeer, acknowledged: Mapping[str, Sent
         acknowledged=len(acknowledged),
         results=sum(map(len, held.values())),
         lost=(*_not_held(node, acknowledged), *no_result),
-        duplicated=tuple(words for results in held.values() for words in _twice(results)),
+        duplicated=tuple(words for results in held.values() for words in twice(results)),
         chain=prove_all(node),
     )
 
@@ -118,7 +118,7 @@ def _named_by(result: Dataset) -> frozenset[str]:
     )
 
 
-def _twice(results: list[Dataset]) -> Iterator[str]:
+def twice(results: list[Dataset]) -> Iterator[str]:
     """Results that show the same of the same images."""
     shown = Counter(
         (str(r.SOPClassUID), _named_by(r), str(r.get("SeriesDescription", "")), str(r.get("InstanceNumber", "")))

@@ -176,9 +176,15 @@ def steps_of(link: Call, calls: Sequence[Call]) -> list[Step]:
     written = [c for c in calls if c.name == "write" and f"<{incoming}>" in c.arguments]
     own = [c for c in calls if c.thread == link.thread]
     folder_synced = _fsync_of(folder, own)
-    commit = _first(own, lambda c: c.name == "sendto" and "COMMIT" in c.arguments, after=folder_synced.ended)
-    synced = _first(calls, lambda c: c.name == "fdatasync" and "/pg_wal/" in c.arguments, after=commit.began)
-    committed = _first(own, lambda c: c.name == "recvfrom" and "COMMIT" in c.arguments, after=commit.began)
+    commit = _first(
+        own, lambda c: c.name == "sendto" and "COMMIT" in c.arguments, after=folder_synced.ended, what="COMMIT"
+    )
+    synced = _first(
+        calls, lambda c: c.name == "fdatasync" and "/pg_wal/" in c.arguments, after=commit.began, what="sync of the log"
+    )
+    committed = _first(
+        own, lambda c: c.name == "recvfrom" and "COMMIT" in c.arguments, after=commit.began, what="confirmation"
+    )
     made = (
         _last(written, f"write to {incoming}"),
         _fsync_of(incoming, own),
@@ -187,7 +193,7 @@ def steps_of(link: Call, calls: Sequence[Call]) -> list[Step]:
         replace(commit, ended=commit.began),
         synced,
         replace(committed, began=committed.ended),
-        _first(calls, _is_success, after=committed.began),
+        _first(calls, _is_success, after=committed.ended, what="answer of 0x0000"),
     )
     steps = [Step(words=words, call=call) for words, call in zip(STEPS, made, strict=True)]
     for before, after in pairwise(steps):
@@ -208,9 +214,9 @@ def _fsync_of(path: str, calls: Sequence[Call]) -> Call:
     )
 
 
-def _first(calls: Sequence[Call], is_it: Callable[[Call], bool], *, after: float) -> Call:
-    """The first such call that began at that time or later."""
-    return _last([c for c in calls if c.began >= after and is_it(c)][:1], "further step after the one before")
+def _first(calls: Sequence[Call], is_it: Callable[[Call], bool], *, after: float, what: str) -> Call:
+    """The first such call that ended at that time or later."""
+    return _last([c for c in calls if c.ended >= after and is_it(c)][:1], f"{what} after what must come before it")
 
 
 def _is_success(call: Call) -> bool:
