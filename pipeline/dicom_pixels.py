@@ -5,6 +5,7 @@ The grey-scale pipeline of PS3.4 N.2, with what real senders get wrong tolerated
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit
 
 from pipeline.errors import InputError
@@ -70,6 +72,38 @@ def displayed_pixels(dataset: Dataset) -> DisplayedPixels:
     if padding is not None and not padding.all():
         shown = np.where(padding, shown[~padding].min(), shown)
     return DisplayedPixels(pixels=shown.astype(np.float32), was_colour=False, notes=modality_note + notes)
+
+
+def stored_frame(dataset: Dataset, index: int) -> npt.NDArray[Any]:
+    """A frame as it is coded, uncompressed and little endian: no LUT, no window, no change of colours.
+
+    Raises:
+        InputError: There is no such frame, or it cannot be decoded.
+    """
+    _check_size(dataset)
+    try:
+        decode = _own_decoder(dataset)
+        if decode is None:
+            frame = pixel_array(dataset, index=index, raw=True)
+        else:
+            coded = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+            frame = decode(next(itertools.islice(coded, index, None)))
+    except (*CODEC_ERRORS, StopIteration) as error:
+        raise InputError("there is no such frame, or it cannot be decoded") from error
+    return np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<"))
+
+
+def colour_frame(dataset: Dataset, index: int) -> npt.NDArray[np.uint8]:
+    """A frame of a picture in colour as red, green, blue, 8 bits each.
+
+    Raises:
+        InputError: There is no such frame, or it cannot be decoded.
+    """
+    _check_size(dataset)
+    try:
+        return np.asarray(pixel_array(dataset, index=index), dtype=np.uint8)
+    except CODEC_ERRORS as error:
+        raise InputError("there is no such frame, or it cannot be decoded") from error
 
 
 def _check_size(dataset: Dataset) -> None:

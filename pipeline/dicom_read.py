@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
@@ -89,6 +89,19 @@ def read_header(path: Path) -> Dataset:
     return _read(path, pixels=False)
 
 
+def read_stored(file: BinaryIO, *, pixels: bool = True) -> Dataset:
+    """A file that was taken in before, or that we wrote: its size when inflated was judged then.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        with lenient():
+            return _with_syntax(dcmread(file, force=True, stop_before_pixels=not pixels))
+    except (*CODEC_ERRORS, InvalidDicomError) as error:
+        raise InputError("the stored file is damaged: see the log of the blob store") from error
+
+
 def read_radiograph(path: Path) -> Radiograph:
     """Read one DICOM file.
 
@@ -143,6 +156,11 @@ def _read(path: Path, *, pixels: bool) -> Dataset:
         raise InputError(f"{path.name} is not a readable DICOM file; export it again") from error
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise InputError(f"{path.name} is not a DICOM file; give DICOM, PNG or JPEG")
+    return _with_syntax(dataset)
+
+
+def _with_syntax(dataset: Dataset) -> Dataset:
+    """With the encoding that was found where the file itself says none."""
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian

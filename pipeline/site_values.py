@@ -341,6 +341,28 @@ class SourceValue(Value):
         return self
 
 
+class TokenValue(Value):
+    """What a program may do that shows its token at the DICOMweb door.
+
+    The token itself is no setting: it is never compared, shown or recorded as one.
+
+    Attributes:
+        may_read: Search and retrieve.
+        may_store: Store radiographs.
+        revoked: Shut out.
+    """
+
+    may_read: bool = False
+    may_store: bool = False
+    revoked: bool = False
+
+    @model_validator(mode="after")
+    def _it_may_do_something(self) -> TokenValue:
+        if not self.may_read and not self.may_store:
+            raise ValueError("a token that may do nothing is of no use: let it read, store or both")
+        return self
+
+
 class SubjectKind(StrEnum):
     """What can be set; each kind has its own `Value`. What others stand on comes before them."""
 
@@ -349,6 +371,7 @@ class SubjectKind(StrEnum):
     RULES = "rules"
     USER = "user"
     SOURCE = "source"
+    TOKEN = "token"  # noqa: S105 - a word, no secret
 
 
 _VALUES: Final[dict[SubjectKind, type[Value]]] = {
@@ -357,6 +380,7 @@ _VALUES: Final[dict[SubjectKind, type[Value]]] = {
     SubjectKind.RULES: RulesValue,
     SubjectKind.USER: UserValue,
     SubjectKind.SOURCE: SourceValue,
+    SubjectKind.TOKEN: TokenValue,
 }
 
 
@@ -365,10 +389,10 @@ class Subject:
     """What a value is set for: `institution demo`, `peer demo/PACS`, `rules demo`, `user demo/admin@example.org`.
 
     Attributes:
-        kind: Institution, peer, rules, user or source.
+        kind: Institution, peer, rules, user, source or token.
         institution: The institution's slug.
-        name: The peer's AE title, the user's e-mail address or the source's name; empty for the institution itself and
-            its rules.
+        name: The peer's AE title, the user's e-mail address, the source's name or the token's program; empty for the
+            institution itself and its rules.
     """
 
     kind: SubjectKind
@@ -387,7 +411,7 @@ class Subject:
                 object.__setattr__(self, "name", _ae_title(self.name))
             if self.kind is SubjectKind.USER:
                 object.__setattr__(self, "name", _email(self.name))
-            if self.kind is SubjectKind.SOURCE:
+            if self.kind in (SubjectKind.SOURCE, SubjectKind.TOKEN):
                 _slug(self.name)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
@@ -427,6 +451,11 @@ class Subject:
     def of_source(cls, slug: str, name: str) -> Subject:
         """A source of the institution."""
         return cls(kind=SubjectKind.SOURCE, institution=slug, name=name)
+
+    @classmethod
+    def of_token(cls, slug: str, program: str) -> Subject:
+        """The token of a program at the institution."""
+        return cls(kind=SubjectKind.TOKEN, institution=slug, name=program)
 
     def value(self, plain: dict[str, Any]) -> Value:
         """`plain` as this kind's value.

@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import UUID
 
 import obstore
@@ -103,6 +104,21 @@ class Store:
         with _typed_errors():
             for chunk in obstore.get(self.backend, key).stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[BinaryIO]:
+        """A blob as a file; a local store's is not read further than its reader goes.
+
+        Raises:
+            StoreUnavailable: There is no such blob, or the store does not answer.
+        """
+        if self.folder is None:
+            yield BytesIO(self.read(key))
+            return
+        with _typed_errors():
+            file = (self.folder / key).open("rb")
+        with file:
+            yield file
 
     def holds(self, institution_id: UUID, digest: str) -> bool:
         """Whether the very bytes of that digest are here: they are read and hashed again.

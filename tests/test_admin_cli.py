@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,15 +20,20 @@ from pipeline.certificates import fingerprints
 from pipeline.cli.admin import institutions, peers
 from pipeline.cli.admin_changes import changes, site
 from pipeline.cli.admin_sources import sources
+from pipeline.cli.admin_tokens import app as app_of_tokens
 from pipeline.cli.admin_users import users
+from pipeline.clock import utc_now
+from pipeline.database import Database
 from pipeline.embedded_postgres import ROLE
 from pipeline.errors import BonecraftError, ConfigurationError
+from pipeline.records import tokens
 
 APPS = {
     "institutions": institutions,
     "peers": peers,
     "users": users,
     "sources": sources,
+    "tokens": app_of_tokens,
     "changes": changes,
     "site": site,
 }
@@ -188,7 +194,7 @@ def test_removing_what_is_not_there_is_refused(demo):
 
 
 def test_an_institution_with_peers_stays(demo):
-    with pytest.raises(BonecraftError, match="remove peers, rules, users and sources first"):
+    with pytest.raises(BonecraftError, match="remove peers, rules, users, sources and tokens first"):
         demo("institutions", "remove", "--slug", "demo")
     assert "Demo Hospital" in demo("institutions", "list")
 
@@ -326,3 +332,50 @@ def test_a_wait_that_cannot_be_is_refused_with_the_fix(demo):
             demo("institutions", "set", "--slug", "demo", "--wait", wait)
     with pytest.raises(ConfigurationError, match="body part KNEE is named twice"):
         demo("institutions", "set", "--slug", "demo", "--wait", "KNEE:", "--wait", "KNEE:by_content=false")
+
+
+VIEWER = ("--institution", "demo", "--for", "ohif")
+
+
+def token_in(shown: str) -> str:
+    return re.search(r"bonecraft_[\w-]{43}", shown)[0]
+
+
+def grant_of(database: Database, token: str) -> tokens.Grant | None:
+    with database.begin() as connection:
+        return tokens.find(connection, token, now=utc_now())
+
+
+def test_a_token_is_shown_once_and_may_do_what_was_said(demo, database):
+    shown = demo("tokens", "add", *VIEWER, "--read")
+    assert "added token demo/ohif" in shown
+    grant = grant_of(database, token_in(shown))
+    assert (grant.name, grant.may_read, grant.may_store) == ("ohif", True, False)
+    for told in (demo("tokens", "list"), demo("tokens", "list", "--json"), demo("changes", "list")):
+        assert token_in(shown) not in told
+    assert "demo/ohif: made" in demo("tokens", "list")
+    demo("tokens", "set", *VIEWER, "--store")
+    assert grant_of(database, token_in(shown)).may_store
+
+
+def test_a_token_that_may_do_nothing_is_refused(demo):
+    with pytest.raises(ConfigurationError, match="let it read, store or both"):
+        demo("tokens", "add", *VIEWER)
+
+
+def test_a_revoked_token_lets_nobody_in_until_that_is_undone(demo, database):
+    token = token_in(demo("tokens", "add", *VIEWER, "--read"))
+    number = re.search(r"changes undo (\d+)", demo("tokens", "revoke", *VIEWER))[1]
+    assert grant_of(database, token) is None
+    demo("changes", "undo", number)
+    assert grant_of(database, token) is not None
+
+
+def test_a_renewed_token_replaces_the_one_before_and_a_removed_one_is_gone(demo, database):
+    token = token_in(demo("tokens", "add", *VIEWER, "--read"))
+    renewed = token_in(demo("tokens", "renew", *VIEWER))
+    assert grant_of(database, token) is None
+    assert grant_of(database, renewed) is not None
+    number = re.search(r"changes undo (\d+)", demo("tokens", "remove", *VIEWER))[1]
+    demo("changes", "undo", number)
+    assert grant_of(database, renewed) is None, "it has to be made anew"

@@ -9,6 +9,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
+from viewer_api import dicomweb
 from viewer_api.deps import Web
 from viewer_api.guards import Guards
 from viewer_api.page import add_page
@@ -51,7 +52,7 @@ def create_app(settings: NodeSettings, database: Database, store: Store, *, cloc
         title="Bonecraft", openapi_url=None, docs_url=None, redoc_url=None, default_response_class=JSONResponse
     )
     app.state.web = Web(settings=settings, database=database, store=store, clock=clock)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *dicomweb.ROUTERS):
         app.include_router(router)
     add_page(app)
     add_problem_handlers(app)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MEGABYTE: Final = 1 << 20
 LARGEST_REQUEST: Final = MEGABYTE
 LARGEST_UPLOAD: Final = 512 * MEGABYTE
-UPLOAD_PATHS: Final = ("/api/uploads", "/api/uploads/preview")
+UPLOAD_PATHS: Final = ("/api/uploads", "/dicom-web/studies")
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 SECURITY_HEADERS: Final = {
@@ -52,7 +52,7 @@ class Guards:
             return
         headers = Headers(scope=scope)
         guarded = _with_security_headers(send, scope["path"])
-        limit = LARGEST_UPLOAD if scope["path"] in UPLOAD_PATHS else LARGEST_REQUEST
+        limit = LARGEST_UPLOAD if scope["path"].startswith(UPLOAD_PATHS) else LARGEST_REQUEST
         if scope["method"] not in SAFE_METHODS and not _comes_from_this_page(headers, self._origin):
             await _refuse(403, "The request came from another site.")(scope, receive, guarded)
         elif _declared_length(headers) > limit:

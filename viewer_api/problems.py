@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,9 +27,9 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 async def _http(request: Request, error: Exception) -> Response:
     code = error.status_code if isinstance(error, HTTPException) else status.HTTP_500_INTERNAL_SERVER_ERROR
-    if code == status.HTTP_404_NOT_FOUND and not request.url.path.startswith("/api/"):
+    if code == status.HTTP_404_NOT_FOUND and not request.url.path.startswith(("/api/", "/dicom-web/")):
         return shell(status_code=code)
-    return _problem(code, str(getattr(error, "detail", "")))
+    return _problem(code, str(getattr(error, "detail", "")), headers=getattr(error, "headers", None))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -57,5 +59,5 @@ def _route(request: Request) -> str:
     return str(getattr(request.scope.get("route"), "path", "unknown"))
 
 
-def _problem(code: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=code)
+def _problem(code: int, sentence: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status_code=code, headers=headers)

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "sources": ("pipeline.cli.admin_sources:sources", "List, add, change and remove Orthanc servers to watch."),
     "rules": ("pipeline.cli.rules:rules", "Say which studies are processed, how urgently, and what goes where."),
     "users": ("pipeline.cli.admin_users:users", "List, add, change and remove users."),
+    "tokens": ("pipeline.cli.admin_tokens", "Make and revoke tokens of programs that read and store by DICOMweb."),
     "changes": ("pipeline.cli.admin_changes:changes", "Show what administrators changed, and take it back."),
     "site": ("pipeline.cli.admin_changes:site", "Bring what site.toml says into the database."),
 }

@@ -191,6 +191,7 @@ _NAMES: Final = {
     SubjectKind.PEER: ("institution", "AE title"),
     SubjectKind.USER: ("institution", "e-mail"),
     SubjectKind.SOURCE: ("institution", "name"),
+    SubjectKind.TOKEN: ("institution", "program"),
 }
 """Headings of what a subject is called by."""
 

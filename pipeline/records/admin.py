@@ -185,7 +185,7 @@ def _check_that_the_institution_is_there(connection: Connection, subject: Subjec
 def _obstacle(subject: Subject, after: Value | None) -> str:
     """What a broken constraint of the tables means to an administrator."""
     if after is None and subject.kind is SubjectKind.INSTITUTION:
-        rest = "peers, rules, users and sources"
+        rest = "peers, rules, users, sources and tokens"
         return f"{subject} still has {rest}, or studies, and cannot be removed; remove {rest} first"
     if after is None:
         return f"{subject} is still in use and cannot be removed"

@@ -104,6 +104,12 @@ def receiving_peers(connection: Connection, institution_id: UUID) -> tuple[str, 
     return tuple(connection.execute(select(peers.c.ae_title).where(*receives).order_by(peers.c.ae_title)).scalars())
 
 
+def institution_of(connection: Connection, slug: str) -> UUID:
+    """The institution of that short name."""
+    found: UUID = connection.execute(select(institutions.c.id).where(institutions.c.slug == slug)).scalar_one()
+    return found
+
+
 def first_called_ae_title(connection: Connection, institution_id: UUID) -> str | None:
     """The AE title under which the node calls this institution's peers: the first of those it answers to, if any."""
     found = select(func.min(called_ae_titles.c.ae_title)).where(called_ae_titles.c.institution_id == institution_id)

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, fu
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.errors import ConfigurationError
-from pipeline.records import rules, studies, tables, users
+from pipeline.passwords import digest_of_token
+from pipeline.records import rules, studies, tables, tokens, users
 from pipeline.site_values import (
     InstitutionValue,
     PeerValue,
@@ -21,6 +22,7 @@ from pipeline.site_values import (
     SourceValue,
     Subject,
     SubjectKind,
+    TokenValue,
     UserValue,
     Value,
 )
@@ -35,7 +37,7 @@ def values_of_institution(connection: Connection, slug: str) -> dict[Subject, Va
         **_columns(row, InstitutionValue), called_ae_titles=_called_ae_titles(connection, row.id)
     )
     found: dict[Subject, Value] = {Subject.of_institution(slug): institution}
-    for read in (_peers, _rules, _users, _sources):
+    for read in (_peers, _rules, _users, _sources, _tokens):
         found |= read(connection, slug, row.id)
     return found
 
@@ -62,6 +64,8 @@ def write_value(connection: Connection, subject: Subject, value: Value, *, is_ne
                 _write_user(connection, subject, value)
         case SourceValue():
             _write_source(connection, subject, value)
+        case TokenValue():
+            _write_token(connection, subject, value)
 
 
 def remove_value(connection: Connection, subject: Subject) -> None:
@@ -83,6 +87,8 @@ def remove_value(connection: Connection, subject: Subject) -> None:
             users.remove_user(connection, user_id=_user(connection, subject).id)
         case SubjectKind.SOURCE:
             connection.execute(delete(tables.sources).where(_is_source(connection, subject)))
+        case SubjectKind.TOKEN:
+            connection.execute(delete(tables.tokens).where(_is_token(connection, subject)))
 
 
 def _of_institution(table: Table, institution_id: UUID) -> Select[Any]:
@@ -243,4 +249,25 @@ def _write_source(connection: Connection, subject: Subject, value: SourceValue) 
     statement = upsert(sources).values(**key, **said)
     connection.execute(
         statement.on_conflict_do_update(index_elements=[sources.c.institution_id, sources.c.name], set_=said)
+    )
+
+
+def _tokens(connection: Connection, slug: str, institution_id: UUID) -> dict[Subject, Value]:
+    rows = connection.execute(_of_institution(tables.tokens, institution_id).order_by(tables.tokens.c.name))
+    return {Subject.of_token(slug, row.name): TokenValue.model_construct(**_columns(row, TokenValue)) for row in rows}
+
+
+def _is_token(connection: Connection, subject: Subject) -> ColumnElement[bool]:
+    institution_id = _institution_id(connection, subject.institution)
+    return (tables.tokens.c.institution_id == institution_id) & (tables.tokens.c.name == subject.name)
+
+
+def _write_token(connection: Connection, subject: Subject, value: TokenValue) -> None:
+    """A new one has a secret that nobody knows, until it is made anew."""
+    said = value.model_dump(mode="json")
+    key = {"institution_id": _institution_id(connection, subject.institution), "name": subject.name}
+    nobody_knows = digest_of_token(tokens.new_secret())
+    statement = upsert(tables.tokens).values(**key, **said, token_digest=nobody_knows)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[tables.tokens.c[name] for name in key], set_=said)
     )

@@ -5,7 +5,6 @@ Secrets (session tokens, login links) are kept as SHA-256 digests only: who read
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import InputError
-from pipeline.passwords import hash_password, password_matches
+from pipeline.passwords import digest_of_token, hash_password, password_matches
 from pipeline.records.tables import institutions, login_links, sessions, users
 
 SESSION_LENGTH: Final = timedelta(hours=12)
@@ -232,7 +231,7 @@ def open_session(connection: Connection, *, user_id: UUID, now: datetime) -> Ope
     connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
     connection.execute(
         insert(sessions).values(
-            token_digest=_digest(opened.token),
+            token_digest=digest_of_token(opened.token),
             user_id=user_id,
             csrf_token=opened.csrf_token,
             expires_at=opened.expires_at,
@@ -247,7 +246,7 @@ def find_session(connection: Connection, *, token: str, now: datetime) -> LiveSe
         _users()
         .add_columns(sessions.c.csrf_token)
         .join(sessions, sessions.c.user_id == users.c.id)
-        .where(sessions.c.token_digest == _digest(token), sessions.c.expires_at > now)
+        .where(sessions.c.token_digest == digest_of_token(token), sessions.c.expires_at > now)
     )
     row = connection.execute(query).one_or_none()
     if row is None or isinstance(_admitted(_user(row)), LoginProblem):
@@ -257,7 +256,7 @@ def find_session(connection: Connection, *, token: str, now: datetime) -> LiveSe
 
 def close_session(connection: Connection, *, token: str) -> None:
     """Log out."""
-    connection.execute(delete(sessions).where(sessions.c.token_digest == _digest(token)))
+    connection.execute(delete(sessions).where(sessions.c.token_digest == digest_of_token(token)))
 
 
 def close_sessions(connection: Connection, *, user_id: UUID) -> None:
@@ -271,7 +270,7 @@ def create_login_link(connection: Connection, user_id: UUID, *, now: datetime) -
     After the `#` a browser sends it to nobody, so that it stays out of logs.
     """
     token = secrets.token_urlsafe(32)
-    row = {"token_digest": _digest(token), "user_id": user_id, "expires_at": now + LOGIN_LINK_LENGTH}
+    row = {"token_digest": digest_of_token(token), "user_id": user_id, "expires_at": now + LOGIN_LINK_LENGTH}
     connection.execute(insert(login_links).values(row))
     return token
 
@@ -281,7 +280,7 @@ def use_login_link(connection: Connection, *, token: str, now: datetime) -> User
     spend = (
         update(login_links)
         .where(
-            login_links.c.token_digest == _digest(token),
+            login_links.c.token_digest == digest_of_token(token),
             login_links.c.used_at.is_(None),
             login_links.c.expires_at > now,
         )
@@ -312,7 +311,3 @@ def _user(row: Row[Any]) -> User:
         verified=row.verified_at is not None,
         disabled=row.disabled_at is not None,
     )
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
