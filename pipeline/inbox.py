@@ -34,9 +34,12 @@ __all__ = [
     "Incoming",
     "OutOfSpace",
     "StoreUnavailable",
+    "TooLarge",
     "UnreadableDataset",
     "accept",
 ]
+
+BYTES_PER_MEGABYTE: Final = 1_000_000
 
 FOREIGN: Final = "this study belongs to the institution: only its own staff can add to it"
 
@@ -45,6 +48,10 @@ log = structlog.get_logger(__name__)
 
 class UnreadableDataset(InputError):  # noqa: N818 - says what is the matter
     """The dataset cannot be parsed or identified; it is in quarantine."""
+
+
+class TooLarge(UnreadableDataset):
+    """The dataset is larger than is taken; its first bytes are in quarantine."""
 
 
 class IdentityMismatch(InputError):  # noqa: N818 - says what is the matter
@@ -72,6 +79,7 @@ class Incoming:
         own_studies_only: That person may add only to studies that they uploaded themselves.
         fetched_by: The service by which we fetched it (`C-GET`); empty where it was sent to us unasked.
         sender_is_connected: More may come on the same association.
+        cut_at: So many bytes are taken, and it has more: the file holds the first ones alone; None: it is whole.
     """
 
     path: Path
@@ -86,6 +94,7 @@ class Incoming:
     own_studies_only: bool = False
     fetched_by: str = ""
     sender_is_connected: bool = False
+    cut_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +120,7 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
     """Take an instance in.
 
     Raises:
+        TooLarge: It is not whole; what there is of it is kept in quarantine.
         UnreadableDataset: It cannot be parsed or identified; kept in quarantine.
         IdentityMismatch: It is not what the command said; kept in quarantine.
         ForeignStudy: It belongs to a study that this person may not add to; not kept.
@@ -160,9 +170,12 @@ def identified(incoming: Incoming) -> InstanceHeader:
     """What it is; nothing is kept.
 
     Raises:
+        TooLarge: It is not whole.
         UnreadableDataset: It cannot be parsed or identified.
         IdentityMismatch: It is not what the command said.
     """
+    if incoming.cut_at is not None:
+        raise TooLarge(f"larger than maximum_dataset_megabytes, {incoming.cut_at // BYTES_PER_MEGABYTE} MB")
     try:
         header = read_instance_header(incoming.path)
     except InputError as error:
@@ -178,10 +191,11 @@ def identified(incoming: Incoming) -> InstanceHeader:
 
 
 def _quarantine(connection: Connection, incoming: Incoming, blob: Blob, error: InputError, *, now: datetime) -> None:
-    is_mismatch = isinstance(error, IdentityMismatch)
+    families = ((TooLarge, QuarantineProblem.TOO_LARGE), (IdentityMismatch, QuarantineProblem.IDENTITY_MISMATCH))
+    problem = next((each for family, each in families if isinstance(error, family)), QuarantineProblem.UNREADABLE)
     entry = Quarantined(
         institution_id=incoming.institution_id,
-        problem=QuarantineProblem.IDENTITY_MISMATCH if is_mismatch else QuarantineProblem.UNREADABLE,
+        problem=problem,
         reason=str(error),
         sop_class_uid=incoming.sop_class_uid or "",
         sop_instance_uid=incoming.sop_instance_uid or "",

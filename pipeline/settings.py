@@ -83,6 +83,8 @@ class NodeSettings(BaseSettings):
     """Threads for one reconstruction; 0: cores divided by workers."""
     minimum_free_megabytes: Annotated[int, Field(ge=0)] = 1024
     """Below this the listener answers 0xA700 (out of resources) and takes nothing more."""
+    maximum_dataset_megabytes: Annotated[int, Field(ge=1)] = 2048
+    """A dataset that is larger is refused as it comes in; its first megabyte is kept in quarantine."""
     job_timeout_seconds: Annotated[int, Field(ge=10)] = 600
     """A reconstruction that takes longer is ended, and tried again."""
     job_attempts: Annotated[int, Field(ge=1)] = 3

@@ -1,4 +1,4 @@
-"""What the listener answers about storage commitment: to peers that ask, and to peers that report (PS3.4 Annex J)."""
+"""What is answered about storage commitment: to peers that ask, and to peers that report (PS3.4 Annex J)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import InputError, TransientError
 from pipeline.records import commitment_reports, commitments
-from scp_node.access import Admitted
+from pipeline.records.directory import Peer
 from scp_node.backoff import LONGEST_WAIT, wait
 from scp_node.commitment import REQUEST, Answer, TooManyInstances, answer_of, question_of, reason_in_words
 
@@ -41,9 +41,9 @@ class CommitmentHandlers:
     database: Database
     clock: Clock = utc_now
 
-    def on_action(self, event: evt.Event, admitted: Admitted | None) -> tuple[int, Dataset | None]:
+    def on_action(self, event: evt.Event, peer: Peer | None) -> tuple[int, Dataset | None]:
         """N-ACTION: a peer that sends to us asks whether we keep what it sent."""
-        if admitted is None or not admitted.peer.sends:
+        if peer is None or not peer.sends:
             return NOT_AUTHORIZED, None
         if event.action_type != REQUEST:
             return NO_SUCH_ACTION, None
@@ -52,45 +52,45 @@ class CommitmentHandlers:
             with self.database.begin() as connection:
                 commitment_reports.add(
                     connection,
-                    institution_id=admitted.institution_id,
-                    peer_id=admitted.peer.id,
+                    institution_id=peer.institution_id,
+                    peer_id=peer.id,
                     transaction_uid=transaction_uid,
                     called_ae_title=_called(event),
                     instances=instances,
                     now=self.clock(),
                 )
         except InputError as error:
-            log.warning("commitment_request_refused", calling=admitted.peer.ae_title, reason=str(error))
+            log.warning("commitment_request_refused", calling=peer.ae_title, reason=str(error))
             return (RESOURCE_LIMITATION if isinstance(error, TooManyInstances) else INVALID_ARGUMENT), None
         except TransientError as error:
-            log.warning("commitment_request_failed", calling=admitted.peer.ae_title, reason=str(error))
+            log.warning("commitment_request_failed", calling=peer.ae_title, reason=str(error))
             return RESOURCE_LIMITATION, None
-        log.info("commitment_requested", calling=admitted.peer.ae_title, instances=len(instances))
+        log.info("commitment_requested", calling=peer.ae_title, instances=len(instances))
         return SUCCESS, None
 
-    def on_report(self, event: evt.Event, admitted: Admitted | None) -> tuple[int, Dataset | None]:
-        """N-EVENT-REPORT: a peer that we asked tells what it keeps."""
-        if admitted is None:
+    def on_report(self, event: evt.Event, peer: Peer | None) -> tuple[int, Dataset | None]:
+        """N-EVENT-REPORT: a peer that we asked tells what it keeps, on whichever association (PS3.4 J.3.3)."""
+        if peer is None:
             return NOT_AUTHORIZED, None
         try:
             answer = answer_of(event.event_information)
-            is_known = self._note(answer, admitted)
+            is_known = self._note(answer, peer)
         except InputError as error:
-            log.warning("commitment_report_refused", calling=admitted.peer.ae_title, reason=str(error))
+            log.warning("commitment_report_refused", calling=peer.ae_title, reason=str(error))
             return INVALID_ARGUMENT, None
         except TransientError as error:
-            log.warning("commitment_report_failed", calling=admitted.peer.ae_title, reason=str(error))
+            log.warning("commitment_report_failed", calling=peer.ae_title, reason=str(error))
             return PROCESSING_FAILURE, None
-        facts = {"calling": admitted.peer.ae_title, "kept": len(answer.kept), "not_kept": len(answer.failed)}
+        facts = {"calling": peer.ae_title, "kept": len(answer.kept), "not_kept": len(answer.failed)}
         log.info("commitment_reported" if is_known else "commitment_unknown", **facts)
         return (SUCCESS if is_known else INVALID_ARGUMENT), None
 
-    def _note(self, answer: Answer, admitted: Admitted) -> bool:
+    def _note(self, answer: Answer, peer: Peer) -> bool:
         chance = random.random()  # noqa: S311 - spreads attempts, protects nothing
         with self.database.begin() as connection:
             return commitments.answer(
                 connection,
-                admitted.peer.id,
+                peer.id,
                 answer.transaction_uid,
                 committed=answer.kept,
                 failed={uid: reason_in_words(reason) for uid, reason in answer.failed.items()},

@@ -50,6 +50,7 @@ STORE_MEANINGS: Final = {
     StoreStatus.RECORDS_UNREACHABLE: "The database cannot be reached. Nothing was acknowledged; send again later.",
     StoreStatus.DOES_NOT_MATCH_SOP_CLASS: "Command and dataset name different instances or classes. In quarantine.",
     StoreStatus.CANNOT_UNDERSTAND: "The dataset cannot be parsed. Kept in quarantine.",
+    StoreStatus.TOO_LARGE: "The dataset is larger than `maximum_dataset_megabytes`. Its beginning is in quarantine.",
 }
 REJECT_MEANINGS: Final = {
     Reject.CALLED_AE_TITLE: "No institution answers to the called AE title.",

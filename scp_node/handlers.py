@@ -21,6 +21,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import BonecraftError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, UnreadableDataset, accept
+from pipeline.records.directory import Peer
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.access import Admitted
@@ -29,7 +30,7 @@ from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.connected import ConnectedSenders
 from scp_node.gate import Gate
 from scp_node.incoming import IncomingFile, discard, has_room
-from scp_node.status import StoreStatus, status_of
+from scp_node.status import StoreStatus, refusal, status_of
 from scp_node.waiting import Line
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,7 @@ class Handlers:
         """Answer C-ECHO."""
         return ECHO_SUCCESS
 
-    def on_store(self, event: evt.Event) -> int:
+    def on_store(self, event: evt.Event) -> int | Dataset:
         """Answer C-STORE with the status that fits what became of the dataset."""
         request = cast("C_STORE", event.request)
         facts = {"calling": ae_titles(event)[1], "sop_instance_uid": str(request.AffectedSOPInstanceUID)}
@@ -116,7 +117,7 @@ class Handlers:
         except BonecraftError as error:
             status = status_of(error)
             log.warning("store_failed", status=f"0x{status:04X}", reason=str(error), **facts)
-            return status
+            return refusal(status, str(error))
         except Exception:
             log.exception("store_crashed", **facts)
             return StoreStatus.PROCESSING_FAILURE
@@ -126,11 +127,11 @@ class Handlers:
 
     def on_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
         """Answer a request for storage commitment."""
-        return self._commitment.on_action(event, self.gate.holder(event))
+        return self._commitment.on_action(event, self._peer(event))
 
     def on_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
         """Take the report on a storage commitment that we asked for."""
-        return self._commitment.on_report(event, self.gate.holder(event))
+        return self._commitment.on_report(event, self._peer(event))
 
     def on_released(self, event: evt.Event) -> None:
         """The sender has finished."""
@@ -161,6 +162,10 @@ class Handlers:
             file.close()
             discard(Path(file.name))
 
+    def _peer(self, event: evt.Event) -> Peer | None:
+        admitted = self.gate.holder(event)
+        return admitted.peer if admitted is not None else None
+
     def _accept(self, event: evt.Event, request: C_STORE, admitted: Admitted) -> Accepted:
         if not has_room(self._folder, minimum_free_megabytes=self._minimum_free_megabytes):
             raise OutOfSpace(f"less than {self._minimum_free_megabytes} MB free: add space to the data folder")
@@ -169,6 +174,7 @@ class Handlers:
         incoming = Incoming(
             path=Path(file.name),
             digest=file.digest,
+            cut_at=file.cut_at,
             institution_id=admitted.institution_id,
             calling_ae_title=calling,
             called_ae_title=called,

@@ -18,19 +18,30 @@ from typing import IO, Final
 
 from pynetdicom import _config, dimse_messages
 
+from pipeline.inbox import BYTES_PER_MEGABYTE
+from pipeline.settings import NodeSettings
+
 SUFFIX: Final = ".incoming"
-BYTES_PER_MEGABYTE: Final = 1_000_000
-LOOK_EVERY_BYTES: Final = 32 << 20
+LOOK_EVERY_BYTES: Final = 4 << 20
 """So many bytes of a dataset are written between two looks at the space that is left."""
+HEAD_BYTES: Final = 1 << 20
+"""So much of a dataset that is too large is kept: enough to see what it was."""
 ABANDONED_SECONDS: Final = 600
 """An association that is silent for a tenth of that is closed, so no living one leaves its file alone for so long."""
 
 
 class IncomingFile:
-    """A dataset on its way in. Once a write has failed, the rest of the dataset is dropped and `problem` says why."""
+    """A dataset on its way in.
 
-    def __init__(self, folder: Path, *, minimum_free_megabytes: int = 0) -> None:
+    Attributes:
+        problem: Why a write has failed; the rest of the dataset was dropped.
+        cut_at: So many bytes are taken, and there were more: the file keeps the first `HEAD_BYTES`; None: it is whole.
+    """
+
+    def __init__(self, folder: Path, *, minimum_free_megabytes: int = 0, maximum_bytes: int | None = None) -> None:
         """Create an empty file in `folder`; it stops growing where less than the minimum would be left of the disk."""
+        self._maximum_bytes, self._size = maximum_bytes, 0
+        self.cut_at: int | None = None
         self._folder, self._minimum_free_megabytes = folder, minimum_free_megabytes
         self._unlooked = 0
         self._file: IO[bytes] = NamedTemporaryFile(dir=folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed by close()
@@ -48,13 +59,17 @@ class IncomingFile:
         return self
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of everything that was written, hexadecimal."""
-        return self._hashed.hexdigest()
+    def digest(self) -> str | None:
+        """SHA-256 of everything that was written, hexadecimal; None where not all of it was kept."""
+        return self._hashed.hexdigest() if self.cut_at is None else None
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append `data`, unless a write has failed before."""
-        if self.problem is None:
+        """Append `data`, unless a write has failed before, or there is too much of it."""
+        self._size += len(data)
+        if self._maximum_bytes is not None and self._size > self._maximum_bytes and self.cut_at is None:
+            self.cut_at = self._maximum_bytes
+            self._keep(HEAD_BYTES)
+        if self.problem is None and self.cut_at is None:
             try:
                 self._look_for_room(len(data))
                 self._file.write(data)
@@ -79,8 +94,12 @@ class IncomingFile:
     def _give_up(self, problem: OSError) -> None:
         """What came so far is of no use any more: its space is free again at once."""
         self.problem = problem
+        self._keep(0)
+
+    def _keep(self, size: int) -> None:
         with contextlib.suppress(OSError):
-            self._file.truncate(0)
+            self._file.flush()
+            self._file.truncate(min(size, self._file.tell()))
 
     def flush(self) -> None:
         """Do nothing: the store flushes and syncs the whole file once."""
@@ -97,13 +116,17 @@ class IncomingFile:
             self.problem = self.problem or problem
 
 
-def receive_into(folder: Path, *, minimum_free_megabytes: int = 0) -> None:
-    """Make pynetdicom stream datasets to files in `folder`, while there is more than the minimum left."""
+def receive_into(folder: Path, settings: NodeSettings) -> None:
+    """Make pynetdicom stream datasets to files in `folder`, within the limits of the settings."""
     folder.mkdir(parents=True, exist_ok=True)
     _config.STORE_RECV_CHUNKED_DATASET = True
 
     def create(**_options: object) -> IncomingFile:
-        return IncomingFile(folder, minimum_free_megabytes=minimum_free_megabytes)
+        return IncomingFile(
+            folder,
+            minimum_free_megabytes=settings.minimum_free_megabytes,
+            maximum_bytes=settings.maximum_dataset_megabytes * BYTES_PER_MEGABYTE,
+        )
 
     vars(dimse_messages)["NamedTemporaryFile"] = create
 

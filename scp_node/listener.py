@@ -54,7 +54,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         ConfigurationError: The port cannot be opened, or the TLS files cannot be read.
     """
     folder = settings.data_folder.absolute() / "incoming"
-    receive_into(folder, minimum_free_megabytes=settings.minimum_free_megabytes)
+    receive_into(folder, settings)
     database = open_database(settings)
     handlers = Handlers(
         database=database,

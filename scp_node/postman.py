@@ -36,6 +36,7 @@ from pipeline.records.directory import Peer, first_called_ae_title, get_peer, sl
 from pipeline.store import Store
 from scp_node.backoff import next_attempt, wait
 from scp_node.carriers import Carrier, by_dimse
+from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.dicomweb import web_target_of
 from scp_node.peer import ConnectionProblem, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile
@@ -142,7 +143,14 @@ class Postman:
         if line.peer.dicomweb_url:
             return by_stow(web_target_of(line.peer, line.institution, secrets=self.secrets, tls=self.tls))
         target, asks = target_of(line.peer, self.tls), not line.why_no_commitment
-        return by_dimse(target, calling=line.calling, files=files, asks_commitment=asks)
+        handlers = CommitmentHandlers(database=self.database, clock=self.clock)
+        return by_dimse(
+            target,
+            calling=line.calling,
+            files=files,
+            asks_commitment=asks,
+            on_report=lambda event: handlers.on_report(event, line.peer),
+        )
 
     def _send(self, carrier: Carrier, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
         """Send what waits, and take it out of `waiting`.

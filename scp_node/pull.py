@@ -58,7 +58,15 @@ class Intake:
     address: str
     clock: Clock = utc_now
 
-    def take(self, path: Path, *, by: str, sop_class_uid: str | None = None, uid: str | None = None) -> Accepted:
+    def take(
+        self,
+        path: Path,
+        *,
+        by: str,
+        sop_class_uid: str | None = None,
+        uid: str | None = None,
+        cut_at: int | None = None,
+    ) -> Accepted:
         """Take a file in.
 
         Args:
@@ -66,6 +74,7 @@ class Intake:
             by: The service that brought it.
             sop_class_uid: What the service said it is, where it did.
             uid: The same.
+            cut_at: Where the file is not whole: see `Incoming`.
 
         Raises:
             OutOfSpace: There is no room.
@@ -82,6 +91,7 @@ class Intake:
             sop_class_uid=sop_class_uid,
             sop_instance_uid=uid,
             fetched_by=by,
+            cut_at=cut_at,
         )
         return accept(self.database, self.store, incoming, now=self.clock())
 
@@ -115,7 +125,8 @@ class Intake:
         request = cast("C_STORE", event.request)
         sop_class_uid, uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         try:
-            self.take(Path(received_file(request).name), by="C-GET", sop_class_uid=sop_class_uid, uid=uid)
+            file = received_file(request)
+            self.take(Path(file.name), by="C-GET", sop_class_uid=sop_class_uid, uid=uid, cut_at=file.cut_at)
         except BonecraftError as error:
             log.warning("pulled_not_taken", reason=str(error), sop_instance_uid=uid)
             return status_of(error)

@@ -55,7 +55,7 @@ class Lines:
 
     def open(self) -> None:
         """Have what comes by C-GET written to files of the store's file system, in this process from now on."""
-        receive_into(self.folder, minimum_free_megabytes=self.settings.minimum_free_megabytes)
+        receive_into(self.folder, self.settings)
 
     def to(self, peer: Peer) -> Line:
         """To this peer, as its settings say.

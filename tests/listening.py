@@ -60,8 +60,8 @@ def start_listener(database: Database, peers: None, tmp_path: Path) -> Iterator[
                 **given,
             }
         )
-        folder, store = tmp_path / "incoming", open_store(settings)
-        receive_into(folder, minimum_free_megabytes=settings.minimum_free_megabytes)
+        folder, store = settings.data_folder / "incoming", open_store(settings)
+        receive_into(folder, settings)
         handlers = Handlers(database=database, store=store, folder=folder, settings=settings)
         servers = listener.start_servers(settings, handlers)
         started.append(servers)

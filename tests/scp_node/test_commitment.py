@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
-from pynetdicom import AE
+from pynetdicom import AE, AllStoragePresentationContexts, StorageCommitmentPresentationContexts, evt
+from pynetdicom.association import Association
 from sqlalchemy import func, select, update
 
 from pipeline.records import commitment_reports, proof, tables
 from pipeline.records.commitments import ANSWER_TIME
-from scp_node.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
+from scp_node.commitment import ALL_KEPT, PUSH_MODEL, WELL_KNOWN_INSTANCE
 from scp_node.commitment_handlers import INVALID_ARGUMENT, NOT_AUTHORIZED
 from scp_node.reporter import Reporter
 from tests.factories import make_dx
@@ -93,6 +97,49 @@ def test_a_pacs_that_takes_the_question_but_cannot_call_us_is_a_dead_letter_in_t
     outbox.deliver()
     assert outbox.states() == {"dead"}
     assert "let PACS call BONECRAFT at this node's DICOM port" in outbox.rows()[0]["problem"]
+
+
+class ReportsAtOnce:
+    """An archive that stores everything, and reports on the association that it was asked on, and nowhere else."""
+
+    def __init__(self) -> None:
+        self.answers: list[int] = []
+        self._threads: list[threading.Thread] = []
+
+    def on_action(self, event: evt.Event) -> tuple[int, None]:
+        asked = event.action_information
+        report = threading.Thread(target=self._report, args=(event.assoc, asked))
+        report.start()
+        self._threads.append(report)
+        return 0x0000, None
+
+    def _report(self, association: Association, asked: Dataset) -> None:
+        kept = Dataset()
+        kept.TransactionUID, kept.ReferencedSOPSequence = asked.TransactionUID, asked.ReferencedSOPSequence
+        status, _ = association.send_n_event_report(kept, ALL_KEPT, PUSH_MODEL, WELL_KNOWN_INSTANCE)
+        self.answers.append(status.Status)
+
+    @contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        ae = AE("PACS")
+        for context in (*AllStoragePresentationContexts, *StorageCommitmentPresentationContexts):
+            ae.add_supported_context(context.abstract_syntax)
+        handlers = [(evt.EVT_N_ACTION, self.on_action), (evt.EVT_C_STORE, lambda _: 0x0000)]
+        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        yield
+        for thread in self._threads:
+            thread.join(20)
+        server.shutdown()
+
+
+def test_a_report_on_the_same_association_is_understood(hospital: Hospital, tmp_path: Path) -> None:
+    port, archive_that_reports = free_port(), ReportsAtOnce()
+    outbox = Outbox(hospital, tmp_path / "results", port)
+    with archive_that_reports.listening(port):
+        assert outbox.deliver() == 3
+    assert archive_that_reports.answers == [0x0000]
+    assert outbox.states() == {"delivered"}
+    assert committed(outbox) == 3
 
 
 def test_a_peer_that_offers_no_commitment_has_what_it_stored(outbox: Outbox, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scp_node.incoming import LOOK_EVERY_BYTES, IncomingFile
+from scp_node.incoming import HEAD_BYTES, LOOK_EVERY_BYTES, IncomingFile
 
 MORE_THAN_THERE_IS = 10**12
 PIECE = bytes(LOOK_EVERY_BYTES // 4)
@@ -30,3 +30,14 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
         file.write(piece)
     file.close()
     assert file.digest == sha256(Path(file.name).read_bytes()).hexdigest()
+
+
+def test_of_a_dataset_that_is_too_large_the_beginning_is_kept(tmp_path: Path) -> None:
+    file = IncomingFile(tmp_path, maximum_bytes=3 * HEAD_BYTES)
+    pieces = [bytes([number]) * HEAD_BYTES for number in range(5)]
+    for piece in pieces:
+        file.write(piece)
+    file.close()
+    assert file.cut_at == 3 * HEAD_BYTES
+    assert Path(file.name).read_bytes() == pieces[0]
+    assert (file.problem, file.digest) == (None, None)
