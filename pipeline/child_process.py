@@ -63,14 +63,31 @@ class ChildProcess:
     models_folder: Path | None = None
 
     async def reconstruct(
-        self, paths: Sequence[Path], out: Path, on_progress: Callable[[ProgressLine], Awaitable[None]]
+        self,
+        paths: Sequence[Path],
+        out: Path,
+        on_progress: Callable[[ProgressLine], Awaitable[None]],
+        *,
+        replaced: Sequence[Path] = (),
     ) -> None:
         """Run the child to its end; `out` is complete then.
+
+        Args:
+            paths: The study's radiographs.
+            out: The folder to be made.
+            on_progress: Is told where the work is.
+            replaced: The DICOM files of earlier results that are to be rejected.
 
         Raises:
             ReconstructionFailed: It failed, crashed, took too long, or says that the input is wrong.
         """
-        request = Request(paths=tuple(paths), out=out, threads=self.threads, models_folder=self.models_folder)
+        request = Request(
+            paths=tuple(paths),
+            out=out,
+            threads=self.threads,
+            models_folder=self.models_folder,
+            replaced=tuple(replaced),
+        )
         child = await asyncio.create_subprocess_exec(
             *self.command,
             stdin=asyncio.subprocess.PIPE,

@@ -23,7 +23,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
 
 from pipeline.errors import InputError
-from pipeline.records import associations, fetches, instances, reconstructions, results, rules, studies
+from pipeline.records import associations, fetches, instances, reconstructions, rules, studies
 from pipeline.records.instances import Instance
 from pipeline.records.studies import LockedStudy
 from pipeline.rules import Priority, Rule
@@ -175,21 +175,26 @@ def process_anyway(connection: Connection, study_id: UUID, *, who: str) -> bool:
 
 
 def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
-    """Run a failed or refused reconstruction again, with all its attempts.
+    """Run a reconstruction that has ended again, with all its attempts; what it had made stands until it ends anew.
+
+    Args:
+        connection: Open connection.
+        reconstruction_id: Which; or a study, whose newest is meant.
 
     Returns:
-        False where there is no such reconstruction, or it is queued, running or has succeeded.
+        False where there is no such reconstruction, or it is queued or running, or a newer one took its place.
 
     Raises:
         InputError: Retention has removed an image that it was made from.
     """
-    reconstruction = reconstructions.lock(connection, reconstruction_id)
-    if reconstruction is None or reconstruction.state not in ("failed", "refused"):
+    reconstruction = reconstructions.lock(connection, reconstruction_id) or reconstructions.lock_newest(
+        connection, reconstruction_id
+    )
+    if reconstruction is None or reconstruction.state not in ("failed", "refused", "reconstructed"):
         return False
     _check_that_images_are_kept(connection, reconstruction.study_id)
-    results.discard(connection, reconstruction_id)
     reconstructions.reset(connection, reconstruction)
-    enqueue(connection, reconstruction_id, priority=Priority(reconstruction.priority))
+    enqueue(connection, reconstruction.id, priority=Priority(reconstruction.priority))
     return True
 
 

@@ -24,7 +24,7 @@ from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFai
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import TransientError
-from pipeline.records import blobs, deliveries, instances, ledger, reconstructions, results
+from pipeline.records import blobs, deliveries, instances, ledger, reconstructions, results, supersession
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
@@ -107,14 +107,26 @@ class ReconstructionJob:
             found = reconstructions.lock(connection, reconstruction_id)
             if found is None or found.is_final:
                 return None
-            if reconstructions.newest_id(connection, found.study_id) != found.id:
-                reconstructions.finish(connection, found, "superseded", now=self.now(), problem="")
+            if self._is_overtaken(connection, found):
                 return None
             if found.attempts >= self.attempts:
                 problem, trace = found.problem or LOST_WORKER, found.traceback
-                reconstructions.fail(connection, found, now=self.now(), problem=problem, traceback=trace)
+                self._give_up(connection, found, problem, trace)
                 return None
+            supersession.withdraw(connection, found.study_id)
             return reconstructions.begin(connection, found, now=self.now())
+
+    def _is_overtaken(self, connection: Connection, found: Reconstruction) -> bool:
+        """Whether the study has a newer reconstruction, which then is the one that counts."""
+        if reconstructions.newest_id(connection, found.study_id) == found.id:
+            return False
+        reconstructions.finish(connection, found, "superseded", now=self.now(), problem="")
+        return True
+
+    def _give_up(self, connection: Connection, found: Reconstruction, problem: str, trace: str) -> None:
+        """A dead letter; the study's earlier result stands."""
+        reconstructions.fail(connection, found, now=self.now(), problem=problem, traceback=trace)
+        supersession.reinstate(connection, found.study_id)
 
     async def _reconstruct(self, begun: Reconstruction) -> None:
         async def note(line: ProgressLine) -> None:
@@ -123,16 +135,21 @@ class ReconstructionJob:
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH_PREFIX) as scratch:
             folder = Path(scratch)
-            paths = await to_thread(self._fetch, begun, folder)
-            await self.child.reconstruct(paths, folder / "out", note)
+            paths, replaced = await to_thread(self._fetch, begun, folder)
+            await self.child.reconstruct(paths, folder / "out", note, replaced=replaced)
             await to_thread(self._commit, begun, folder / "out")
 
-    def _fetch(self, begun: Reconstruction, folder: Path) -> list[Path]:
+    def _fetch(self, begun: Reconstruction, folder: Path) -> tuple[list[Path], list[Path]]:
+        """The study's radiographs, and the instances of its earlier result that went out."""
         with self.database.begin() as connection:
-            radiographs = instances.by_ids(connection, begun.instance_ids)
-        paths = [folder / f"{number:02}.dcm" for number, _ in enumerate(radiographs, start=1)]
-        for radiograph, path in zip(radiographs, paths, strict=True):
-            self.store.fetch(radiograph.blob_key, path)
+            radiographs = [each.blob_key for each in instances.by_ids(connection, begun.instance_ids)]
+            replaced = supersession.blob_keys_of_what_went_out(connection, begun.study_id)
+        return self._fetch_all(radiographs, folder, "radiograph"), self._fetch_all(replaced, folder, "replaced")
+
+    def _fetch_all(self, keys: Sequence[str], folder: Path, name: str) -> list[Path]:
+        paths = [folder / f"{name}_{number:02}.dcm" for number, _ in enumerate(keys, start=1)]
+        for key, path in zip(keys, paths, strict=True):
+            self.store.fetch(key, path)
         return paths
 
     def _note(self, reconstruction_id: UUID, line: ProgressLine) -> None:
@@ -147,8 +164,9 @@ class ReconstructionJob:
         files = [self._keep(begun.institution_id, out, described) for described in report.files]
         with self.database.begin() as connection:
             current = reconstructions.lock(connection, begun.id)
-            if current is None or current.is_final:
+            if current is None or current.is_final or self._is_overtaken(connection, current):
                 return
+            results.make_room(connection, begun.id)
             self._hold(connection, begun.institution_id, out, files)
             created = results.add(
                 connection,
@@ -158,10 +176,10 @@ class ReconstructionJob:
                 report=report,
                 files=files,
             )
-            if created is not None:
-                self._enter(connection, begun, report, files)
-            if created is not None and report.status is Status.RECONSTRUCTED:
+            self._enter(connection, begun, report, files)
+            if report.status is Status.RECONSTRUCTED:
                 deliveries.plan(connection, result_set_id=created)
+            supersession.supersede(connection, begun.study_id, by=created, now=self.now())
             sentence = report.refusal.sentence if report.refusal else ""
             reconstructions.finish(connection, current, report.status.value, now=self.now(), problem=sentence)
         log.info("reconstruction_ended", reconstruction=str(begun.id), state=report.status.value)
@@ -216,7 +234,7 @@ class ReconstructionJob:
             if current is None or current.is_final or current.attempts != begun.attempts:
                 return None
             if is_last:
-                reconstructions.fail(connection, current, now=self.now(), problem=problem, traceback=trace)
+                self._give_up(connection, current, problem, trace)
             else:
                 reconstructions.wait_again(connection, current, problem=problem, traceback=trace)
         log.warning("reconstruction_failed", reconstruction=str(begun.id), attempt=begun.attempts, problem=problem)

@@ -54,6 +54,8 @@ class FileKind(StrEnum):
     CONTOUR_PICTURE = "contour-picture"
     STAGE_PICTURE = "stage-picture"
     REPORT_PAGE = "report-page"
+    REJECTION_NOTE = "rejection-note"
+    """A DICOM instance that is no result: it goes where the results went that it rejects, and nowhere else."""
 
     @property
     def is_dicom(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 
 from pipeline.dicom_study import StudyInput, read_study
 from pipeline.dicom_write import MeasuredBone, WriteSettings, write_results
+from pipeline.dicom_write.rejection_note import Replaced, write_rejection_note
 from pipeline.errors import InputError, Refusal
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
 from pipeline.measurement_page import measurement_page
@@ -38,6 +39,18 @@ from pipeline.weights import load_models
 REPORT_FILE: Final = "report.json"
 PAGE_FILE: Final = "report.html"
 
+RECONSTRUCTED_AGAIN: Final = (
+    "These results were replaced: the study was reconstructed again, from other images or by other models. "
+    "The new series say in their descriptions what they replace."
+)
+"""What a rejection note says where new results take the place of the old ones."""
+
+REFUSED: Final = (
+    "These results do not hold: with all images of the study its bones are not reconstructed. "
+    "Nothing takes their place; Bonecraft's viewer says why."
+)
+"""What it says where nothing does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
@@ -48,12 +61,14 @@ class StudyOptions:
         models_folder: Where the models lie; None: those that came with Bonecraft.
         threads: For the networks; 0: all cores.
         write: How the DICOM results are written.
+        replaced: The DICOM files of earlier results of the study that went out and do not hold any more.
     """
 
     typed: tuple[TypedFacts, ...] = ()
     models_folder: Path | None = None
     threads: int = 0
     write: WriteSettings = field(default_factory=WriteSettings)
+    replaced: tuple[Path, ...] = ()
 
 
 def reconstruct_study(
@@ -114,7 +129,7 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
             stages=_with_pictures(journal.stages, pictures),
             warnings=warnings,
             models=models.versions,
-            files=(*stage_picture_files(pictures), _page_file()),
+            files=(*_write_rejection(options, folder, REFUSED), *stage_picture_files(pictures), _page_file()),
             refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence),
         )
     with journal.stage("render", "Drawing the bones and writing meshes") as note:
@@ -134,7 +149,13 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
         measurements=reconstruction.measurements,
         warnings=(*warnings, *reconstruction.warnings),
         models=models.versions,
-        files=(*dicom, *shown.files, *stage_picture_files(pictures), _page_file()),
+        files=(
+            *dicom,
+            *_write_rejection(options, folder, RECONSTRUCTED_AGAIN),
+            *shown.files,
+            *stage_picture_files(pictures),
+            _page_file(),
+        ),
     )
 
 
@@ -148,6 +169,13 @@ def _write_dicom(
 ) -> tuple[ResultFile, ...]:
     """DICOM instances of the source study; none where no radiograph came as DICOM."""
     choices = tuple(choice for typed in options.typed for choice in typed.choices())
+    replaced = Replaced.read(options.replaced)
+    settings = dataclasses.replace(
+        options.write,
+        choices=(*options.write.choices, *choices),
+        replaces=replaced.uids if replaced else (),
+        replaces_made=replaced.made if replaced else "",
+    )
     return write_results(
         frames=tuple(tuple(_measured(surface, reconstruction) for surface in scene.surfaces) for scene in shown.scenes),
         turntables=shown.turntables,
@@ -160,8 +188,19 @@ def _write_dicom(
         out=folder,
         software_version=version("bonecraft"),
         created=datetime.now(UTC),
-        settings=dataclasses.replace(options.write, choices=(*options.write.choices, *choices)),
+        settings=settings,
     )
+
+
+def _write_rejection(options: StudyOptions, folder: Path, because: str) -> tuple[ResultFile, ...]:
+    """A rejection note for the earlier results, where some went out."""
+    replaced = Replaced.read(options.replaced)
+    if replaced is None:
+        return ()
+    note = write_rejection_note(
+        replaced, because=because, out=folder, software_version=version("bonecraft"), created=datetime.now(UTC)
+    )
+    return (note,)
 
 
 def _measured(surface: BoneSurface, reconstruction: Reconstruction) -> MeasuredBone:

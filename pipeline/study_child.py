@@ -41,12 +41,14 @@ class Request:
         out: The folder to write; it does not exist yet.
         threads: For the numerics.
         models_folder: Where the models lie; None: those that came with Bonecraft.
+        replaced: The DICOM files of earlier results that went out and that these take the place of.
     """
 
     paths: tuple[Path, ...]
     out: Path
     threads: int
     models_folder: Path | None
+    replaced: tuple[Path, ...] = ()
 
     def to_json(self) -> str:
         """As one line."""
@@ -62,6 +64,7 @@ class Request:
             out=Path(said["out"]),
             threads=said["threads"],
             models_folder=Path(folder) if folder else None,
+            replaced=tuple(map(Path, said["replaced"])),
         )
 
 
@@ -114,7 +117,7 @@ def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> 
     from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
 
     _keep_pydicom_quiet()
-    options = StudyOptions(models_folder=request.models_folder, threads=request.threads)
+    options = StudyOptions(models_folder=request.models_folder, threads=request.threads, replaced=request.replaced)
     reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
 
 

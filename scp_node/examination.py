@@ -8,7 +8,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final
 
-from pydicom.uid import UID, SecondaryCaptureImageStorage, SurfaceSegmentationStorage
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    EncapsulatedSTLStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SurfaceSegmentationStorage,
+)
 from pynetdicom.association import Association
 
 from pipeline.addresses import resolve
@@ -22,7 +30,19 @@ from scp_node.sending import store_problem
 from scp_node.tls import client_context
 from scp_node.trial_picture import PATIENT_ID, make_test_picture
 
-DELIVERED: Final = (str(SurfaceSegmentationStorage), str(SecondaryCaptureImageStorage))
+DELIVERED: Final = tuple(
+    map(
+        str,
+        (
+            SurfaceSegmentationStorage,
+            SecondaryCaptureImageStorage,
+            MultiFrameTrueColorSecondaryCaptureImageStorage,
+            Comprehensive3DSRStorage,
+            KeyObjectSelectionDocumentStorage,
+            EncapsulatedSTLStorage,
+        ),
+    )
+)
 """SOP classes of our results, written as Explicit VR Little Endian; a peer may take Implicit VR instead."""
 
 SMALL_PDU_BYTES: Final = 16384

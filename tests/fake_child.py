@@ -20,7 +20,23 @@ from pipeline.study_child import Request, run_child
 UNSCALED = ScaleReport(known=False, relative_uncertainty=0.0, provenance="none")
 
 
-def write_result(out: Path, inputs: Sequence[Path]) -> None:
+def note_of(out: Path, replaced: Sequence[Path]) -> tuple[ResultFile, ...]:
+    """What stands for a rejection note, where something is to be rejected."""
+    if not replaced:
+        return ()
+    (out / "note.dcm").write_bytes(b"rejects " + b"".join(sorted(path.read_bytes()[:100] for path in replaced)))
+    note = ResultFile(
+        path="note.dcm",
+        kind=FileKind.REJECTION_NOTE,
+        media_type="application/dicom",
+        title="Rejection",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.59",
+        sop_instance_uid="2.25.9",
+    )
+    return (note,)
+
+
+def write_result(out: Path, inputs: Sequence[Path], replaced: Sequence[Path] = ()) -> None:
     out.mkdir()
     (out / "surface.dcm").write_bytes(b"surface of " + b"".join(sorted(path.read_bytes() for path in inputs))[:1000])
     (out / "femur_R.stl").write_bytes(b"mesh")
@@ -31,30 +47,34 @@ def write_result(out: Path, inputs: Sequence[Path]) -> None:
             media_type="application/dicom",
             title="Right femur",
             sop_class_uid="1.2.840.10008.5.1.4.1.1.66.5",
-            sop_instance_uid="2.25.1",
+            sop_instance_uid=f"2.25.{len(inputs)}{len(replaced)}",
         ),
         ResultFile(path="femur_R.stl", kind=FileKind.MESH, media_type="model/stl", title="Right femur, STL"),
+        *note_of(out, replaced),
     )
     report = Report(status=Status.RECONSTRUCTED, software_version="0", scale=UNSCALED, files=files)
     (out / "report.json").write_text(report.to_json())
 
 
-def write_refusal(out: Path) -> None:
+def write_refusal(out: Path, replaced: Sequence[Path] = ()) -> None:
     out.mkdir()
     refusal = RefusalReport(code=RefusalCode.CHILD, sentence="The growth plates are open.")
-    report = Report(status=Status.REFUSED, software_version="0", scale=UNSCALED, refusal=refusal)
+    report = Report(
+        status=Status.REFUSED, software_version="0", scale=UNSCALED, refusal=refusal, files=note_of(out, replaced)
+    )
     (out / "report.json").write_text(report.to_json())
 
 
-def behave(behaviour: str, folder: Path | None, paths: Sequence[Path], out: Path) -> None:
+def behave(behaviour: str, folder: Path | None, request: Request) -> None:
     """Do what the test wants, counting the attempts in `folder`."""
+    paths, out, replaced = request.paths, request.out, request.replaced
     attempts = 0
     if folder is not None:
         (folder / f"attempt-{os.getpid()}").touch()
         attempts = len(list(folder.glob("attempt-*")))
     match behaviour:
         case "refuse":
-            write_refusal(out)
+            write_refusal(out, replaced)
         case "wrong-input":
             raise InputError("The pixels cannot be decoded.")
         case "fail":
@@ -68,13 +88,13 @@ def behave(behaviour: str, folder: Path | None, paths: Sequence[Path], out: Path
         case "fail-once" if attempts == 1:
             raise RuntimeError("only the first time")
         case _:
-            write_result(out, paths)
+            write_result(out, paths, replaced)
 
 
 def reconstruct(request: Request, tell: Callable[[Progress], None]) -> None:
     os.write(1, b"what a library prints\n")
     tell(Progress(stage="fit", fraction=0.4, sentence="Fitting the shape model."))
-    behave(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None, request.paths, request.out)
+    behave(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None, request)
 
 
 if __name__ == "__main__":

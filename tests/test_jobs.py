@@ -4,16 +4,14 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, text
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import admin, associations, deliveries, reconstructions, results, tables
+from pipeline.records import admin, associations, reconstructions, tables
 from pipeline.records.associations import FORGOTTEN_AFTER, OpenAssociation
 from pipeline.records.studies import lock_due
-from pipeline.results import Report, ScaleReport, Status
 from pipeline.site_values import Subject
 from tests.node_helpers import NOON, Hospital, after
-from tests.test_records import add_result
 
 
 def jobs_in_queue(hospital: Hospital) -> list[str]:
@@ -76,7 +74,7 @@ def test_two_processes_that_settle_at_once_make_one_job(hospital: Hospital) -> N
     assert len(jobs_in_queue(hospital)) == 1
 
 
-def test_only_what_failed_or_was_refused_can_be_run_again(hospital: Hospital) -> None:
+def test_only_what_has_ended_can_be_run_again(hospital: Hospital) -> None:
     hospital.send("AP")
     complete = hospital.send("LATERAL")
     with hospital.database.begin() as connection:
@@ -89,56 +87,6 @@ def test_only_what_failed_or_was_refused_can_be_run_again(hospital: Hospital) ->
         assert not rerun(connection, complete.reconstruction_id)
         assert not rerun(connection, complete.study_id)
     assert hospital.study(complete).state == "queued"
-
-
-def test_a_refused_reconstruction_that_is_run_again_has_its_new_result(hospital: Hospital) -> None:
-    hospital.send("AP")
-    complete = hospital.send("LATERAL")
-
-    def add_result(status: Status) -> UUID | None:
-        scale = ScaleReport(known=False, relative_uncertainty=0.1, provenance="none")
-        with hospital.database.begin() as connection:
-            return results.add(
-                connection,
-                institution_id=hospital.institution_id,
-                study_id=complete.study_id,
-                reconstruction_id=complete.reconstruction_id,
-                report=Report(status=status, software_version="0", scale=scale, files=()),
-                files=[],
-            )
-
-    assert add_result(Status.REFUSED) is not None
-    with hospital.database.begin() as connection:
-        queued = reconstructions.lock(connection, complete.reconstruction_id)
-        reconstructions.finish(connection, queued, "refused", now=after(1), problem="Refused.")
-        assert rerun(connection, complete.reconstruction_id)
-    assert add_result(Status.RECONSTRUCTED) is not None
-    with hospital.database.begin() as connection:
-        [result] = results.history(connection, hospital.scope, complete.study_id)
-    assert result.report.status is Status.RECONSTRUCTED
-
-
-def test_what_was_delivered_of_a_replaced_result_stays_and_the_new_one_is_shown(hospital: Hospital) -> None:
-    hospital.send("AP")
-    complete = hospital.send("LATERAL")
-    with hospital.database.begin() as connection:
-        for title in ("PACS", "ARCHIVE"):
-            peer = {"ae_title": title, "host": "127.0.0.1", "port": 104, "receives": True}
-            connection.execute(insert(tables.peers).values(institution_id=hospital.institution_id, **peer))
-    first = add_result(hospital, complete.study_id, complete.reconstruction_id, title="first")
-    with hospital.database.begin() as connection:
-        assert deliveries.plan(connection, result_set_id=first) == 2
-        one = connection.execute(select(tables.deliveries.c.id).limit(1)).scalar_one()
-        deliveries.mark_delivered(connection, one, now=after(1))
-        refused = reconstructions.lock(connection, complete.reconstruction_id)
-        reconstructions.finish(connection, refused, "refused", now=after(1), problem="Refused.")
-        assert rerun(connection, complete.reconstruction_id)
-    assert add_result(hospital, complete.study_id, complete.reconstruction_id, title="second") is not None
-    with hospital.database.begin() as connection:
-        history = results.history(connection, hospital.scope, complete.study_id)
-        kept = connection.execute(select(tables.deliveries.c.state)).scalars().all()
-    assert [result.files[0].title for result in history] == ["second", "first"]
-    assert kept == ["delivered"]
 
 
 def test_what_had_to_wait_for_the_studys_lock_is_the_newer_input(hospital: Hospital) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.database import Database
 from pipeline.jobs import settle_due
@@ -116,7 +117,8 @@ def test_the_result_of_the_newest_input_is_shown_in_whichever_order_they_were_fi
 def test_a_reconstruction_has_one_result_however_often_it_is_done(pending: Hospital) -> None:
     with pending.database.begin() as connection:
         [study] = list_studies(connection, pending.scope)
-    assert add_result(pending, study.id, study.progress.reconstruction_id) is None
+    with pytest.raises(IntegrityError):
+        add_result(pending, study.id, study.progress.reconstruction_id)
 
 
 def test_a_result_of_an_older_input_leaves_the_studys_state_alone(hospital: Hospital) -> None:

@@ -122,6 +122,9 @@ def sentence(entry: Entry) -> str:
             return f"of reconstruction {facts['reconstruction']}; {facts['size']} bytes, SHA-256 {facts['digest']}"
         case LedgerEvent.REMOVED:
             return f"{facts['reason']}; {facts['size']} bytes, SHA-256 {facts['digest']}"
+        case LedgerEvent.REPLACED:
+            rejected = f"; rejected by {', '.join(facts['rejected_by'])}" if facts["rejected_by"] else ""
+            return f"{facts['reason']}; by {', '.join(facts['replaced_by']) or 'nothing'}{rejected}"
         case _:
             others = (f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name != "peer")
             return f"{facts['peer']}; {', '.join(others)}"

@@ -72,10 +72,12 @@ def _certificates(config: Path | None) -> list[str]:
 
 @rerun_app.command()
 def rerun(reconstruction: Id, config: Config = None) -> None:
-    """Reconstruct a study again that failed or was refused."""
+    """Reconstruct a study again, after a failure or with newer models; the new result replaces the old."""
     with transaction(config) as connection:
         if not jobs.rerun(connection, reconstruction):
-            raise ConfigurationError(f"no failed or refused reconstruction {reconstruction}: see bonecraft status")
+            raise ConfigurationError(
+                f"nothing that has ended and no newer one replaced under {reconstruction}: see bonecraft status"
+            )
     typer.echo(f"{reconstruction} is queued again")
 
 

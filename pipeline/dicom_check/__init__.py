@@ -26,6 +26,7 @@ from pipeline.dicom_check.finding import Check, Finding
 from pipeline.dicom_check.identity import check_identity
 from pipeline.dicom_check.pictures import check_film, check_picture
 from pipeline.dicom_check.references import check_references
+from pipeline.dicom_check.rejection import check_rejection_note, is_rejection_note
 from pipeline.dicom_check.surfaces import check_surface_segmentation
 from pipeline.errors import BonecraftError
 
@@ -60,11 +61,13 @@ def check_instance(dataset: Dataset, *, sources: Sequence[Dataset]) -> tuple[Fin
 
     Args:
         dataset: Any of our results, as read from its file.
-        sources: The headers of all radiographs it was made from.
+        sources: The headers of all radiographs it was made from; a rejection note's may be what it rejects.
 
     Returns:
         The findings; empty when the instance is sound.
     """
+    if is_rejection_note(dataset):
+        return (*check_identity(dataset, sources), *check_rejection_note(dataset))
     check_content = BY_CLASS.get(str(dataset.get("SOPClassUID")))
     if check_content is None:
         return (Finding(check=Check.REQUIRED, sentence="SOPClassUID is none that Bonecraft writes."),)

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
+from pipeline.dicom_write.encoding import encode
 from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.key_objects import KeyProofs
 from pipeline.dicom_write.measurement_report import BoneMeasurementReport
@@ -83,13 +84,6 @@ def write_result_set(
     for draft, content in zip(drafts, encoded, strict=True):
         (folder / draft.name).write_bytes(content)
     return tuple(_result_file(draft, folder.name) for draft in drafts)
-
-
-def encode(dataset: Dataset) -> bytes:
-    """An instance as a DICOM file (PS3.10 7)."""
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _surface_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:

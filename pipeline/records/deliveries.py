@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, any_, or_, select, 
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger, rules
-from pipeline.records.destinations import is_open
+from pipeline.records.destinations import is_its_turn, is_open
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import (
     deliveries,
@@ -106,7 +106,7 @@ def plan_for_study(connection: Connection, study_id: UUID) -> int:
         .join_from(result_sets, reconstructions)
         .where(
             result_sets.c.study_id == study_id,
-            result_sets.c.replaced_at.is_(None),
+            result_sets.c.superseded_by.is_(None),
             reconstructions.c.state == "reconstructed",
         )
         .order_by(reconstructions.c.queued_at.desc())
@@ -150,7 +150,7 @@ def claim_due(
     """
     due = (
         select(deliveries.c.id)
-        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now))
+        .where(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now), is_its_turn())
         .where(true() if peer_id is None else deliveries.c.peer_id == peer_id)
         .order_by(deliveries.c.planned_at, deliveries.c.next_attempt_at)
         .limit(limit)
@@ -190,7 +190,7 @@ def mark_delivered(
     note: str = "",
     awaits_commitment: bool = False,
 ) -> None:
-    """The peer confirmed that it stored it; one that is no longer pending stays as it is.
+    """The peer confirmed that it stored it, also of what was withdrawn meanwhile; others stay as they are.
 
     Args:
         connection: Open connection.
@@ -201,7 +201,8 @@ def mark_delivered(
         awaits_commitment: It counts as delivered only when the peer has committed itself to keep it.
     """
     state = "sent" if awaits_commitment else "delivered"
-    if _update_pending(connection, delivery_id, state=state, delivered_at=now, problem="", note=note):
+    arrived = {"state": state, "delivered_at": now, "problem": "", "note": note}
+    if _update_open(connection, delivery_id, ("pending", "withdrawn"), **arrived):
         said = {**(facts or {}), **({"note": note} if note else {})}
         enter(connection, delivery_id, LedgerEvent.DELIVERED, said, now=now)
 
@@ -265,7 +266,12 @@ def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ..
 
 def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> bool:
     """Whether it still was pending."""
-    is_it = and_(deliveries.c.id == delivery_id, deliveries.c.state == "pending")
+    return _update_open(connection, delivery_id, ("pending",), **values)
+
+
+def _update_open(connection: Connection, delivery_id: UUID, states: Sequence[str], **values: object) -> bool:
+    """Whether it was in one of the states."""
+    is_it = and_(deliveries.c.id == delivery_id, deliveries.c.state.in_(states))
     return connection.execute(update(deliveries).where(is_it).values(**values)).rowcount == 1
 
 

@@ -14,7 +14,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records.tables import deliveries, destinations, peers
+from pipeline.records.tables import deliveries, destinations, peers, result_files
+from pipeline.results import FileKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def with_something_due(
         now: The time.
         also: SQL on `deliveries`: what else makes a delivery due.
     """
-    is_due = and_(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now))
+    is_due = and_(deliveries.c.state == "pending", deliveries.c.next_attempt_at <= now, is_open(now), is_its_turn())
     rows = connection.execute(
         select(deliveries.c.peer_id)
         .where(is_due if also is None else or_(is_due, also))
@@ -62,6 +63,29 @@ def is_open(now: datetime) -> ColumnElement[bool]:
     """SQL: the delivery's peer may be tried."""
     waits = exists().where(destinations.c.peer_id == deliveries.c.peer_id, destinations.c.next_attempt_at > now)
     return ~waits
+
+
+def is_its_turn() -> ColumnElement[bool]:
+    """SQL on `deliveries`: it may go before what else is planned for its peer.
+
+    A rejection note goes last: until the peer has the new results, the earlier ones are all that it has.
+    """
+    own, other, others_file = result_files.alias(), deliveries.alias(), result_files.alias()
+    before_it = (
+        select(other.c.id)
+        .join_from(other, others_file, others_file.c.id == other.c.result_file_id)
+        .join(own, own.c.result_set_id == others_file.c.result_set_id)
+        .where(
+            own.c.id == deliveries.c.result_file_id,
+            own.c.kind == FileKind.REJECTION_NOTE,
+            other.c.peer_id == deliveries.c.peer_id,
+            other.c.id != deliveries.c.id,
+            other.c.state.in_(("pending", "dead")),
+        )
+        .correlate(deliveries)
+        .exists()
+    )
+    return ~before_it
 
 
 def note_unreachable(

@@ -34,11 +34,15 @@ class Verdict:
 
 
 def entries_about(connection: Connection, sop_instance_uid: str) -> tuple[Entry, ...]:
-    """The entries of an instance and of those made from it, or that it was made from, oldest first."""
+    """The entries of an instance, of those made from it or that it was made from, and of what rejects it; in order."""
     own = ledger.c.sop_instance_uid == sop_instance_uid
     linked = [
         select(func.jsonb_array_elements_text(ledger.c.facts[key])).where(own, ledger.c.event == str(event))
-        for key, event in (("results", LedgerEvent.USED), ("sources", LedgerEvent.RESULT))
+        for key, event in (
+            ("results", LedgerEvent.USED),
+            ("sources", LedgerEvent.RESULT),
+            ("rejected_by", LedgerEvent.REPLACED),
+        )
     ]
     uids = connection.execute(union_all(select(literal(sop_instance_uid)), *linked)).scalars().all()
     chosen = entries().where(ledger.c.sop_instance_uid.in_(uids)).order_by(ledger.c.recorded_at, ledger.c.id)

@@ -102,6 +102,12 @@ def lock(connection: Connection, reconstruction_id: UUID) -> Reconstruction | No
     return found[0] if found else None
 
 
+def lock_newest(connection: Connection, study_id: UUID) -> Reconstruction | None:
+    """The study's newest reconstruction, locked; None where it has none."""
+    rows = of_study(connection, study_id)
+    return lock(connection, rows[0].id) if rows else None
+
+
 def of_study(connection: Connection, study_id: UUID) -> tuple[Reconstruction, ...]:
     """A study's reconstructions, the newest first."""
     newest_first = reconstructions.c.queued_at.desc()

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
-from pipeline.records.tables import deliveries, reconstructions, result_files, result_sets
+from pipeline.records.tables import reconstructions, result_files, result_sets
 from pipeline.results import FileKind, Report, ResultFile
 
 
@@ -55,12 +55,13 @@ class ResultFileRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultSet:
-    """What one reconstruction produced."""
+    """What one reconstruction produced; `superseded_by` is the study's result that took its place."""
 
     id: UUID
     study_id: UUID
     reconstruction_id: UUID
     created_at: datetime
+    superseded_by: UUID | None
     report: Report
     files: tuple[ResultFileRow, ...]
 
@@ -73,43 +74,24 @@ def add(
     reconstruction_id: UUID,
     report: Report,
     files: Sequence[StoredFile],
-) -> UUID | None:
-    """Remember a result set with its files; None where the reconstruction has one already (the job ran twice)."""
+) -> UUID:
+    """Remember a result set with its files; a reconstruction has one that is not replaced."""
     owner = {"institution_id": institution_id}
-    created: UUID | None = connection.execute(
+    created: UUID = connection.execute(
         insert(result_sets)
         .values(**owner, study_id=study_id, reconstruction_id=reconstruction_id, report=json.loads(report.to_json()))
-        .on_conflict_do_nothing()
         .returning(result_sets.c.id)
-    ).scalar()
-    if created is not None and files:
+    ).scalar_one()
+    if files:
         rows = [{**owner, "result_set_id": created, **_columns(file)} for file in files]
         connection.execute(insert(result_files), rows)
     return created
 
 
-def discard(connection: Connection, reconstruction_id: UUID) -> None:
-    """Make room for another result of a reconstruction.
-
-    What was not delivered yet never will be. What was stays, marked as replaced, because a PACS has it. The files
-    remain in the store: its blobs are named by their content and may belong to others, too.
-    """
-    replaced = select(result_sets.c.id).where(
-        result_sets.c.reconstruction_id == reconstruction_id, result_sets.c.replaced_at.is_(None)
-    )
-    ids = connection.execute(replaced).scalars().all()
-    files = select(result_files.c.id).where(result_files.c.result_set_id.in_(ids))
-    undelivered = deliveries.c.state.in_(("pending", "not-accepted", "dead", "left-out"))
-    connection.execute(delete(deliveries).where(deliveries.c.result_file_id.in_(files), undelivered))
-    connection.execute(update(result_sets).where(result_sets.c.id.in_(ids)).values(replaced_at=func.now()))
-    has_left = exists().where(deliveries.c.result_file_id == result_files.c.id)
-    unseen = [set_id for set_id in ids if not _any(connection, result_files.c.result_set_id == set_id, has_left)]
-    connection.execute(delete(result_files).where(result_files.c.result_set_id.in_(unseen)))
-    connection.execute(delete(result_sets).where(result_sets.c.id.in_(unseen)))
-
-
-def _any(connection: Connection, *conditions: Any) -> bool:  # noqa: ANN401 - SQL expressions
-    return connection.execute(select(result_files.c.id).where(*conditions).limit(1)).one_or_none() is not None
+def make_room(connection: Connection, reconstruction_id: UUID) -> None:
+    """A reconstruction that was run again is about to have another result: the one it had is kept as replaced."""
+    had = and_(result_sets.c.reconstruction_id == reconstruction_id, result_sets.c.replaced_at.is_(None))
+    connection.execute(update(result_sets).where(had).values(replaced_at=func.now()))
 
 
 def latest(connection: Connection, scope: StudyScope, study_id: UUID) -> ResultSet | None:
@@ -135,6 +117,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
             study_id=row.study_id,
             reconstruction_id=row.reconstruction_id,
             created_at=row.created_at,
+            superseded_by=row.superseded_by,
             report=Report.from_json(json.dumps(row.report)),
             files=_files(connection, result_files.c.result_set_id == row.id),
         )
