@@ -19,12 +19,14 @@ from pynetdicom.presentation import PresentationContext
 
 from pipeline.errors import InputError
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, contexts_for
-from scp_node.peer import Target, open_association
+from scp_node.peer import ANSWER_SECONDS, Target, open_association
 
 FILES_PER_ASSOCIATION: Final = 60
 """Each file needs two presentation contexts at the most, and an association has 128 (PS3.8 9.3.2.2)."""
 
 SUCCESS: Final = 0x0000
+SLOWEST_BYTES_PER_SECOND: Final = 50_000
+"""On a line slower than this an object may never arrive: so long its answer is waited for."""
 WARNINGS: Final = range(0xB000, 0xC000)
 """Stored, but changed or not checked: PS3.4 Table B.2-1, Bxxx."""
 
@@ -116,6 +118,7 @@ def store(association: Association, file: OutgoingFile, target: Target) -> Outco
     if not association.is_established:
         problem = f"{target} closed the association before this file's turn"
         return Outcome(file=file, fate=Fate.NOT_TRIED, problem=problem)
+    association.dimse_timeout = answer_seconds(file.path.stat().st_size)
     accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
     if (file.sop_class_uid, file.transfer_syntax_uid) in accepted:
         return _outcome(association.send_c_store(file.path), file, target)
@@ -123,6 +126,11 @@ def store(association: Association, file: OutgoingFile, target: Target) -> Outco
         outcome = _outcome(association.send_c_store(dcmread(file.path)), file, target)
         return replace(outcome, transfer_syntax_uid=IMPLICIT_LITTLE)
     return Outcome(file=file, fate=Fate.NOT_ACCEPTED, problem=_not_accepted(file, accepted, target))
+
+
+def answer_seconds(size: int) -> float:
+    """How long the answer to a file of so many bytes may take: pynetdicom counts from before the first one leaves."""
+    return ANSWER_SECONDS + size / SLOWEST_BYTES_PER_SECOND
 
 
 def _outcome(answer: Dataset, file: OutgoingFile, target: Target) -> Outcome:

@@ -152,13 +152,13 @@ class RunningNode:
         with psycopg.connect(url, row_factory=dict_row) as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def wait_until(self, condition: Callable[[], bool], *, seconds: float = 180) -> None:
+    def wait_until(self, condition: Callable[[], bool], *, seconds: float = 180, pause: float = 0.1) -> None:
         """Until the condition holds; PostgreSQL may be away meanwhile."""
         give_up = time.monotonic() + seconds
         while not _holds(condition):
             if time.monotonic() > give_up or self.process.poll() is not None:
                 pytest.fail(f"waited in vain:\n{self.log.read_text()[-6000:]}")
-            time.sleep(0.1)
+            time.sleep(pause)
 
 
 @contextmanager

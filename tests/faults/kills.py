@@ -24,8 +24,9 @@ from tests.faults.stage import Stage, seconds_until, staged
 from tests.node_process import RunningNode
 from tests.processes import children_of, command_of, connections
 
-BYTES_PER_SECOND = 300_000.0
-"""Slow lines, from the modalities and to the archive, so that there is much time to be hit in."""
+FROM_MODALITIES = 300_000.0
+TO_PACS = 2_000_000.0
+"""Bytes per second and connection: slow lines, so that there is much time to be hit in."""
 STEERED = 0.85
 """The share of kills that wait for something to hit; the others come whenever."""
 AIM_SECONDS = 6.0
@@ -111,9 +112,9 @@ VICTIMS = (
 
 def kill_at_random(count: int, *, seed: int, say: Say) -> list[Row]:
     """So many kills, one after the other without waiting for the last one's recovery; a row for each program."""
-    with staged(seed=seed, bytes_per_second=BYTES_PER_SECOND) as stage:
+    with staged(seed=seed, bytes_per_second=TO_PACS) as stage:
         with (
-            line_to(stage.node.dicom_port, bytes_per_second=BYTES_PER_SECOND) as line,
+            line_to(stage.node.dicom_port, bytes_per_second=FROM_MODALITIES) as line,
             stage.senders(mix=LOAD, called=Called(port=line.port)) as senders,
             ThreadPoolExecutor() as watchers,
         ):
@@ -179,7 +180,7 @@ def _busy(stage: Stage, victims: Sequence[Victim], seconds: float) -> Victim | N
         for victim in victims:
             if victim.busy_with(stage):
                 return victim
-        time.sleep(0.005)
+        time.sleep(0.02)
     return None
 
 

@@ -56,7 +56,7 @@ class Stage:
     def settle(self) -> float:
         """Wait until everything is reconstructed and has been sent; gives the seconds that took."""
         begin = time.monotonic()
-        self.node.wait_until(lambda: self.node.query(UNSETTLED) == [{"count": 0}], seconds=SETTLE_SECONDS)
+        self.node.wait_until(lambda: self.node.query(UNSETTLED) == [{"count": 0}], seconds=SETTLE_SECONDS, pause=1)
         return time.monotonic() - begin
 
     def reckon(self, senders: Senders, *, title: str = PACS) -> Account:
