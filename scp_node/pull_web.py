@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote
 
 import requests
 import structlog
 from pydicom.dataset import Dataset
 
 from pipeline.errors import InputError
-from scp_node.dicomweb import TIMEOUTS, WebRefusal, WebTarget, check, explained, open_client, open_session
+from scp_node.dicomweb import TIMEOUTS, WebRefusal, WebTarget, check, explained, open_session
 from scp_node.pull import Intake
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, answers, study_of, text
 from scp_node.retrieve import OnProgress, Order
@@ -38,33 +40,53 @@ class WebArchive:
             "StudyDate": question.study_date,
         }
         filters = {keyword: value for keyword, value in asked.items() if value}
-        fields = ["StudyDescription", "ModalitiesInStudy", "PatientName"]
-        with open_client(self.target) as client:
-            found = [
-                study_of(_dataset(each)) for each in client.search_for_studies(search_filters=filters, fields=fields)
-            ]
+        fields = ("StudyDescription", "ModalitiesInStudy", "PatientName")
+        with open_session(self.target) as session:
+            found = [study_of(each) for each in self._search(session, "studies", filters, fields)]
         return tuple(study for study in found if answers(study, question))
 
     def images(self, study_instance_uid: str, wanted: Wanted) -> tuple[FoundImage, ...]:
         """By QIDO-RS."""
-        found = []
-        with open_client(self.target) as client:
-            for plain in client.search_for_series(study_instance_uid, fields=["BodyPartExamined"]):
-                series = _dataset(plain)
-                uid, modality = text(series, "SeriesInstanceUID"), text(series, "Modality")
-                if wanted.takes(modality=modality, series_instance_uid=uid):
-                    found += [
-                        FoundImage(
-                            study_instance_uid=study_instance_uid,
-                            series_instance_uid=uid,
-                            sop_instance_uid=text(image, "SOPInstanceUID"),
-                            sop_class_uid=text(image, "SOPClassUID"),
-                            modality=modality,
-                            body_part=text(series, "BodyPartExamined").upper(),
-                        )
-                        for image in map(_dataset, client.search_for_instances(study_instance_uid, uid))
-                    ]
-        return tuple(found)
+        with open_session(self.target) as session:
+            return tuple(self._images(session, study_instance_uid, wanted))
+
+    def _images(self, session: requests.Session, study_instance_uid: str, wanted: Wanted) -> Iterator[FoundImage]:
+        study = f"studies/{study_instance_uid}"
+        for series in self._search(session, f"{study}/series", {}, ("BodyPartExamined",)):
+            uid, modality = text(series, "SeriesInstanceUID"), text(series, "Modality")
+            if not wanted.takes(modality=modality, series_instance_uid=uid):
+                continue
+            for image in self._search(session, f"{study}/series/{uid}/instances", {}, ()):
+                yield FoundImage(
+                    study_instance_uid=study_instance_uid,
+                    series_instance_uid=uid,
+                    sop_instance_uid=text(image, "SOPInstanceUID"),
+                    sop_class_uid=text(image, "SOPClassUID"),
+                    modality=modality,
+                    body_part=text(series, "BodyPartExamined").upper(),
+                )
+
+    def _search(
+        self, session: requests.Session, path: str, filters: Mapping[str, str], fields: Sequence[str]
+    ) -> list[Dataset]:
+        """One search.
+
+        Raises:
+            ConnectionProblem: The archive cannot be reached.
+            WebRefusal: It does not answer the search.
+        """
+        query = "&".join([*(f"{name}={_plain(value)}" for name, value in filters.items()), *map(_include, fields)])
+        with explained(self.target):
+            answer = session.get(
+                f"{self.target.url}/{path}?{query}",
+                headers={"accept": "application/dicom+json"},
+                timeout=TIMEOUTS,
+                allow_redirects=False,
+            )
+            check(answer, self.target)
+            if answer.status_code == HTTPStatus.NO_CONTENT:
+                return []
+            return [Dataset.from_json(each) for each in answer.json()]
 
     def fetch(self, orders: Sequence[Order], intake: Intake, on_progress: OnProgress) -> None:
         """By WADO-RS, image by image; one that cannot be read lies in quarantine, and holds nothing up."""
@@ -113,6 +135,14 @@ def only_part(body: bytes) -> bytes | None:
     return content[:end]
 
 
-def _dataset(plain: Mapping[str, Any]) -> Dataset:
-    """DICOM JSON as a dataset (PS3.18 F.2)."""
-    return Dataset.from_json(dict(plain))
+def _plain(value: str) -> str:
+    """A value to be matched, with `?`, which matches any character, for what RFC 3986 would have escaped.
+
+    Orthanc's plugin compares escaped characters as they are (1.10), so a PatientID with a space is never found; whose
+    the answers are is looked at anyway.
+    """
+    return "".join(each if quote(each, safe="") == each else "?" for each in value)
+
+
+def _include(keyword: str) -> str:
+    return f"includefield={keyword}"

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
 from sqlalchemy import insert, select
 
@@ -20,6 +22,7 @@ from scp_node.peer import ConnectionProblem, Target
 from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_command import chosen
 from scp_node.pull_lines import Line, Lines, named_peer
+from scp_node.pull_web import only_part
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
@@ -167,6 +170,43 @@ def test_an_archive_that_cannot_reach_us_is_told_what_it_must_know(node: Node, t
         uid = give(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, "nobody listens")
         with pytest.raises(ConnectionProblem, match="must know 'BONECRAFT' with this machine's address and port 11112"):
             pull_study(node.add_peer("DCMQRSCP", port, sends=True), uid)
+
+
+class TestByDicomWeb:
+    """A peer with a DICOMweb service is asked by QIDO-RS and WADO-RS."""
+
+    @pytest.fixture
+    def line(self, node: Node, orthanc: OrthancPeer) -> Line:
+        return node.add_peer("ORTHANC", free_port(), dicomweb_url=orthanc.dicomweb_url)
+
+    def test_a_study_is_found_and_its_very_bytes_come(
+        self, node: Node, line: Line, orthanc: OrthancPeer, tmp_path: Path
+    ) -> None:
+        uid = give(at(orthanc), tmp_path, "by dicomweb")
+        (study,) = line.archive.studies(StudyQuestion(patient_id="ID by dicomweb"))
+        assert (study.study_instance_uid, study.modalities) == (uid, ("DX",))
+        assert pull_study(line, uid) == (2, 0, 2)
+        assert {facts["fetched_by"] for facts in node.received()} == {"WADO-RS"}
+        found = httpx.post(
+            f"{orthanc.url}/tools/find", json={"Level": "Instance", "Query": {"StudyInstanceUID": uid}}
+        ).json()
+        files = [httpx.get(f"{orthanc.url}/instances/{each}/file").content for each in found]
+        assert {row["digest"] for row in node.instances("by dicomweb")} == {sha256(file).hexdigest() for file in files}
+
+    def test_what_is_not_there_and_who_is_away_are_told_apart(self, node: Node, line: Line) -> None:
+        assert line.archive.studies(StudyQuestion(study_instance_uid="1.2.3.4.5")) == ()
+        away = node.add_peer("AWAY", 104, dicomweb_url=f"http://127.0.0.1:{free_port()}/dicom-web")
+        with pytest.raises(ConnectionProblem, match="nothing listens at"):
+            away.archive.studies(StudyQuestion(study_instance_uid="1.2.3.4.5"))
+
+
+def test_a_multipart_message_is_taken_apart_to_the_byte() -> None:
+    content = b"DICM\r\n--not the boundary\r\n\r\n"
+    message = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--"
+    assert only_part(message) == content
+    assert only_part(b"<html></html>") is None
+    assert only_part(message.replace(b"application/dicom", b"text/html")) is None
+    assert only_part(message.removesuffix(b"\r\n--b--")) is None, "a message that broke off"
 
 
 def test_studies_are_found_by_patient_and_by_order_and_never_by_wildcards(
