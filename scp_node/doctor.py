@@ -11,7 +11,7 @@ import json
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -32,10 +32,12 @@ from pipeline.finding import Finding, ill, well
 from pipeline.records.directory import Peer, every_peer, first_called_ae_title
 from pipeline.records.rejected import list_rejected
 from pipeline.settings import NodeSettings, load_settings
+from scp_node.commitment import Instance
 from scp_node.contexts import EXPLICIT_LITTLE, VERIFICATION, contexts_for
-from scp_node.examination import examine
+from scp_node.examination import Commitment, examine
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands, target_of
 from scp_node.pull_checks import check_pulling, source_sections
+from scp_node.round_trip import try_commitment
 from scp_node.tls import TlsFiles
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen on all
@@ -102,10 +104,27 @@ def _sections(
 def _check_peer(settings: NodeSettings, examined: Examined, *, store: bool) -> Iterator[Finding]:
     if examined.peer is not None:
         yield from _check_what_is_set(settings, examined.peer)
-    yield from examine(examined.target, calling=examined.calling, store=store)
+    with ExitStack() as open_things:
+        trial = _commitment_trial(settings, examined, open_things)
+        yield from examine(examined.target, calling=examined.calling, store=store, try_commitment=trial)
     if examined.peer is not None and examined.peer.asked_for != "nothing":
         institution = examined.name.partition("/")[0]
         yield from check_pulling(settings, examined.peer, institution=institution, calling=examined.calling)
+
+
+def _commitment_trial(settings: NodeSettings, examined: Examined, open_things: ExitStack) -> Commitment | None:
+    """How a storage commitment is tried with a peer of the node's own; None where it is not to be asked for any."""
+    peer = examined.peer
+    if peer is None or peer.commitment == "never" or not peer.receives:
+        return None
+    database = open_things.enter_context(closing(open_database(settings)))
+
+    def try_it(instance: Instance, is_there: bool) -> Finding:
+        return try_commitment(
+            database, peer, examined.target, calling=examined.calling, instance=instance, is_there=is_there
+        )
+
+    return try_it
 
 
 def _examined(settings: NodeSettings, given: argparse.Namespace) -> list[Examined]:

@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
-from pydicom.uid import (
-    UID,
-    Comprehensive3DSRStorage,
-    EncapsulatedSTLStorage,
-    KeyObjectSelectionDocumentStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
-    SurfaceSegmentationStorage,
-)
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, generate_uid
 from pynetdicom.association import Association
 
 from pipeline.addresses import resolve
 from pipeline.certificates import Certificate, Validity, read_der
 from pipeline.errors import ConfigurationError
 from pipeline.finding import Finding, ill, well
-from scp_node.commitment import PUSH_MODEL, is_accepted
+from pipeline.result_classes import SOP_CLASSES
+from scp_node.commitment import PUSH_MODEL, Instance, is_accepted
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands
 from scp_node.sending import store_problem
 from scp_node.tls import client_context
 from scp_node.trial_picture import PATIENT_ID, make_test_picture
 
-DELIVERED: Final = tuple(
-    map(
-        str,
-        (
-            SurfaceSegmentationStorage,
-            SecondaryCaptureImageStorage,
-            MultiFrameTrueColorSecondaryCaptureImageStorage,
-            Comprehensive3DSRStorage,
-            KeyObjectSelectionDocumentStorage,
-            EncapsulatedSTLStorage,
-        ),
-    )
-)
+DELIVERED: Final = tuple(dict.fromkeys(map(str, SOP_CLASSES.values())))
 """SOP classes of our results, written as Explicit VR Little Endian; a peer may take Implicit VR instead."""
 
 SMALL_PDU_BYTES: Final = 16384
 """What most programs take by default; with less, sending is slow."""
 
 
-def examine(target: Target, *, calling: str, store: bool) -> Iterator[Finding]:
+Commitment: TypeAlias = Callable[[Instance, bool], Finding]
+"""Asks the peer to keep an instance, which was stored there or not, and judges what it reports."""
+
+
+def examine(
+    target: Target, *, calling: str, store: bool, try_commitment: Commitment | None = None
+) -> Iterator[Finding]:
     """Look at everything that delivery to a peer needs.
 
     Args:
         target: The peer.
         calling: The AE title that we call it as.
         store: Leave a test picture there.
+        try_commitment: How a storage commitment is tried; None: it is not, as nobody would hear the report.
     """
     addresses = sorted(str(address) for address in resolve(target.host))
     if not addresses:
@@ -73,7 +62,7 @@ def examine(target: Target, *, calling: str, store: bool) -> Iterator[Finding]:
                 secured = shake_hands(connection, target, client_context(target.tls))
                 yield from _look_at_tls(open_sockets.enter_context(secured), target)
         looking_at = "association"
-        yield from _look_at_association(target, calling, store=store)
+        yield from _look_at_association(target, calling, store=store, try_commitment=try_commitment)
     except ConnectionProblem as problem:
         yield ill("AE titles" if problem.is_rejection else looking_at, str(problem))
     except ConfigurationError as error:
@@ -95,7 +84,9 @@ def _look_at_certificate(certificate: Certificate, target: Target, now: datetime
     return ill("certificate", f"the one of {target.host} expires on {until}, in {days} days: renew it there")
 
 
-def _look_at_association(target: Target, calling: str, *, store: bool) -> Iterator[Finding]:
+def _look_at_association(
+    target: Target, calling: str, *, store: bool, try_commitment: Commitment | None
+) -> Iterator[Finding]:
     syntaxes = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
     wanted = [(sop_class, syntax) for sop_class in (VERIFICATION, *DELIVERED, PUSH_MODEL) for syntax in syntaxes]
     with open_association(target, calling=calling, contexts=contexts_for(wanted)) as association:
@@ -103,9 +94,16 @@ def _look_at_association(target: Target, calling: str, *, store: bool) -> Iterat
         yield _look_at_pdu(association)
         yield from (_look_at_class(association, sop_class, target) for sop_class in DELIVERED)
         yield _look_at_commitment(association)
+        offers_commitment = is_accepted(association)
         yield _look_at_echo(association, target)
-        if store:
-            yield _look_at_store(association, target)
+        picture = make_test_picture()
+        stored = _look_at_store(association, target, picture) if store else None
+        if stored is not None:
+            yield stored
+    if try_commitment is not None and offers_commitment:
+        is_there = stored is not None and stored.ok
+        uid = str(picture.SOPInstanceUID) if is_there else generate_uid(prefix=None)
+        yield try_commitment((str(picture.SOPClassUID), uid), is_there)
 
 
 def _look_at_pdu(association: Association) -> Finding:
@@ -149,8 +147,7 @@ def _look_at_echo(association: Association, target: Target) -> Finding:
     return ill("C-ECHO", f"{target} took the association but not C-ECHO ({said}): allow C-ECHO there")
 
 
-def _look_at_store(association: Association, target: Target) -> Finding:
-    picture = make_test_picture()
+def _look_at_store(association: Association, target: Target, picture: Dataset) -> Finding:
     if not any(str(each.abstract_syntax) == picture.SOPClassUID for each in association.accepted_contexts):
         return ill("C-STORE", "no test picture was sent: it does not take Secondary Capture Image Storage, see above")
     answer = association.send_c_store(picture)

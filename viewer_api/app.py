@@ -24,6 +24,7 @@ from viewer_api.routes import (
     rules,
     sessions,
     studies,
+    upkeep,
     uploads,
     users,
 )
@@ -40,6 +41,7 @@ ROUTERS = (
     users.router,
     about.router,
     metrics.router,
+    upkeep.router,
 )
 
 

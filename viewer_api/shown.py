@@ -12,7 +12,7 @@ from uuid import UUID
 from pipeline.records.instances import Instance
 from pipeline.records.results import ResultFileRow, ResultSet
 from pipeline.records.studies import Study
-from pipeline.records.viewing import DeliveryLine
+from pipeline.records.viewing import DeliveryLine, Removals
 from pipeline.results import FileKind, Report
 
 
@@ -102,6 +102,7 @@ class ShownStudyPage:
     result: ShownResult | None
     history: tuple[ShownHistoryEntry, ...]
     deliveries: tuple[DeliveryLine, ...]
+    removed: Removals
 
 
 def progress_of(study: Study) -> ShownProgress:

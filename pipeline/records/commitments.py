@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from pipeline.records import deliveries as outbox
 from pipeline.records.destinations import is_open
@@ -82,7 +82,7 @@ def claim(connection: Connection, peer_id: UUID, *, now: datetime) -> Ask | None
         return None
     overdue = [row.commitment_id for row in rows if row.commitment_id is not None]
     connection.execute(update(commitments).where(commitments.c.id.in_(overdue)).values(state="overdue"))
-    transaction_uid = f"2.25.{uuid4().int}"
+    transaction_uid = _new_transaction()
     asked = {
         "peer_id": peer_id,
         "transaction_uid": transaction_uid,
@@ -135,7 +135,8 @@ def answer(
         False where we never asked that peer this.
     """
     asked = and_(commitments.c.peer_id == peer_id, commitments.c.transaction_uid == transaction_uid)
-    known = connection.execute(update(commitments).where(asked).values(state="answered", answered_at=now))
+    said = {"state": "answered", "answered_at": now, "kept": len(committed), "not_kept": len(failed)}
+    known = connection.execute(update(commitments).where(asked).values(**said))
     if known.rowcount == 0:
         return False
     named = {"transaction": transaction_uid}
@@ -160,6 +161,52 @@ def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, our_
         _change(connection, row.id, state="dead", problem=problem)
         outbox.enter(connection, row.id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
     return len(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A commitment that is asked for to see whether its report comes; no delivery waits for it.
+
+    Attributes:
+        id: Of the commitment.
+        transaction_uid: TransactionUID, by which the peer answers.
+        is_answered: Whether its report has come.
+        kept: Of how many instances the peer said that it keeps them.
+    """
+
+    id: UUID
+    transaction_uid: str
+    is_answered: bool = False
+    kept: int = 0
+
+
+def begin_trial(connection: Connection, peer_id: UUID, *, now: datetime) -> Trial:
+    """Begin to ask a peer; commit before asking, as it may answer at once."""
+    transaction_uid = _new_transaction()
+    whose = select(peers.c.institution_id).where(peers.c.id == peer_id).scalar_subquery()
+    asked = {"peer_id": peer_id, "transaction_uid": transaction_uid, "asked_at": now, "answer_due_at": now}
+    created: UUID = connection.execute(
+        insert(commitments).values(institution_id=whose, **asked).returning(commitments.c.id)
+    ).scalar_one()
+    return Trial(id=created, transaction_uid=transaction_uid)
+
+
+def get_trial(connection: Connection, trial_id: UUID) -> Trial | None:
+    """How it stands."""
+    row = connection.execute(select(commitments).where(commitments.c.id == trial_id)).one_or_none()
+    if row is None:
+        return None
+    is_answered = row.state == "answered"
+    return Trial(id=row.id, transaction_uid=row.transaction_uid, is_answered=is_answered, kept=row.kept or 0)
+
+
+def end_trial(connection: Connection, trial_id: UUID) -> None:
+    """A report that comes later is one that nobody asked for."""
+    connection.execute(delete(commitments).where(commitments.c.id == trial_id))
+
+
+def _new_transaction() -> str:
+    return f"2.25.{uuid4().int}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -417,6 +417,8 @@ commitments = Table(
     _when("asked_at", now=True),
     _when("answer_due_at"),
     _when("answered_at", nullable=True),
+    Column("kept", Integer),
+    Column("not_kept", Integer),
     _one_of("state", COMMITMENT_STATES),
 )
 """Storage commitments that we asked a peer for; `deliveries` say of what."""

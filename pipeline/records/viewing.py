@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from pipeline.records.directory import Peer, as_peer
 from pipeline.records.studies import StudyScope, in_scope
-from pipeline.records.tables import deliveries, institutions, peers, result_files, result_sets
+from pipeline.records.tables import deliveries, instances, institutions, peers, result_files, result_sets, studies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,14 @@ class DeliveryLine:
     state: str
     problem: str
     note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removals:
+    """What of a study was removed, and when; None: nothing."""
+
+    images_at: datetime | None
+    results_at: datetime | None
 
 
 def institution_choices(connection: Connection) -> tuple[InstitutionChoice, ...]:
@@ -77,4 +86,13 @@ def _lines(connection: Connection, query: Select[Any]) -> tuple[DeliveryLine, ..
     return tuple(
         DeliveryLine(title=row.title, peer=row.ae_title, state=row.state, problem=row.problem, note=row.note)
         for row in connection.execute(query)
+    )
+
+
+def removals_of(connection: Connection, study_id: UUID) -> Removals:
+    """What of a study was removed, because it had been kept long enough."""
+    images = select(func.max(instances.c.removed_at)).where(instances.c.study_id == study_id)
+    results = select(studies.c.results_removed_at).where(studies.c.id == study_id)
+    return Removals(
+        images_at=connection.execute(images).scalar_one(), results_at=connection.execute(results).scalar_one()
     )

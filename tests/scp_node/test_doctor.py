@@ -1,10 +1,11 @@
 """`bonecraft doctor` names what is wrong between the node and an Orthanc in one line, as the documentation shows it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.checkup import check_node
 from pipeline.database import Database
 from pipeline.records import tables
+from pipeline.result_classes import SOP_CLASSES
 from pipeline.settings import NodeSettings
 from scp_node.examination import DELIVERED
 from scp_node.trial_picture import make_test_picture
+from tests.dicom_write.example import write
 from tests.listening import RunningListener
 from tests.peers import OrthancPeer, free_port, running_orthanc
 
@@ -31,6 +34,7 @@ Doctor = Callable[..., subprocess.CompletedProcess[str]]
 def doctor(running: RunningListener, database_url: str, tmp_path: Path) -> Doctor:
     """Runs the command, for the node of the running listener."""
     settings = {
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "BONECRAFT_DATABASE_URL": database_url,
         "BONECRAFT_DATA_FOLDER": str(tmp_path),
         "BONECRAFT_DICOM_HOST": "127.0.0.1",
@@ -190,6 +194,43 @@ def test_a_model_that_is_not_the_one_of_the_manifest_is_named(database_url: str,
     settings = NodeSettings(data_folder=tmp_path, database_url=database_url, models_folder=tmp_path)
     (model,) = [each for each in check_node(settings) if each.check == "model gate"]
     assert "missing or not the one of the manifest: restore it here" in model.sentence
+
+
+@pytest.fixture
+def known_orthanc(database: Database, running: RunningListener, tmp_path: Path) -> Iterator[OrthancPeer]:
+    """An Orthanc that is the node's peer PACS and knows where the node listens."""
+    with running_orthanc(tmp_path, ae_title="PACS") as peer:
+        with database.begin() as connection:
+            here = {"host": peer.host, "port": peer.dicom_port, "receives": True}
+            connection.execute(update(tables.peers).where(tables.peers.c.ae_title == "PACS").values(**here))
+        peer.add_modality("bonecraft", ae_title="BONECRAFT", port=running.port)
+        yield peer
+
+
+def commitment(done: subprocess.CompletedProcess[str]) -> dict:
+    """What was found in the round trip, the last word on commitments."""
+    return [each for each in json.loads(done.stdout) if each["check"] == "commitment"][-1]
+
+
+def test_a_commitment_and_its_report_are_tried(doctor: Doctor, known_orthanc: OrthancPeer, database: Database) -> None:
+    for words, said in (((), "its report came in"), (("--store",), "it keeps the test picture, its report came in")):
+        found = commitment(doctor("PACS", *words, "--json"))
+        assert found["ok"]
+        assert said in found["sentence"]
+    with database.begin() as connection:
+        assert connection.execute(tables.commitments.select()).all() == []
+
+
+def test_a_peer_that_takes_the_question_but_never_reports_is_told(doctor: Doctor, known_orthanc: OrthancPeer) -> None:
+    httpx.delete(f"{known_orthanc.url}/modalities/bonecraft").raise_for_status()
+    found = commitment(doctor("PACS", "--json"))
+    assert not found["ok"], found
+    assert "let it know 'BONECRAFT' with this machine's address and DICOM port" in found["sentence"]
+
+
+def test_results_are_of_the_classes_that_are_examined(tmp_path: Path) -> None:
+    written = write(tmp_path)
+    assert {file.kind: file.sop_class_uid for file in written} == SOP_CLASSES
 
 
 def test_the_test_picture_is_a_whole_secondary_capture(

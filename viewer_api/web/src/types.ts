@@ -159,6 +159,7 @@ export interface Study {
   result: Result | null;
   history: { id: string; created_at: string; status: string }[];
   deliveries: Delivery[];
+  removed: { images_at: string | null; results_at: string | null };
 }
 
 export interface PictureFacts {
@@ -246,6 +247,29 @@ export interface Rules {
   peers: string[];
   kinds: string[];
   priorities: string[];
+}
+
+export interface Retention {
+  entry: string;
+  days: number; // 0: for ever
+  going: number;
+  going_bytes: number;
+  held_back: string[];
+}
+
+export interface Quarantined {
+  id: string;
+  received_at: string;
+  sender: string;
+  problem: string;
+  reason: string;
+  size: number;
+}
+
+export interface Upkeep {
+  silent: string[];
+  retention: Retention[];
+  quarantine: Quarantined[];
 }
 
 export interface Check {

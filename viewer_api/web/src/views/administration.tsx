@@ -4,6 +4,7 @@ import { Changes } from "../administration/changes";
 import { Peers } from "../administration/peers";
 import { People } from "../administration/people";
 import { RulesOfStudies } from "../administration/rules";
+import { UpkeepOfNode } from "../administration/upkeep";
 import { WaitsOfStudies } from "../administration/waits";
 import { Notice } from "../components/notice";
 import { useLoaded, useTitle } from "../hooks";
@@ -29,6 +30,7 @@ export function AdministrationView() {
       <WaitsOfStudies waits={{ quiet_seconds, maximum_wait_seconds, waits }} changed={changed} />
       <Peers peers={settings.peers} changed={changed} />
       <RulesOfStudies round={round} changed={changed} />
+      <UpkeepOfNode round={round} changed={changed} />
       <People round={round} changed={changed} />
       <Changes changes={settings.changes} changed={changed} />
     </div>

@@ -14,7 +14,7 @@ import { commonSide } from "../maths/anatomy";
 import { useProgress } from "../progress";
 import { useSession } from "../session";
 import type { Progress, RadiographReport, Report, ResultFile, Study } from "../types";
-import { boneOf, colourOf, dayOf, isOnItsWay, personOf, sideOf, viewOf, waitOf } from "../words";
+import { boneOf, colourOf, dayOf, isOnItsWay, momentOf, personOf, sideOf, viewOf, waitOf } from "../words";
 import { NotFoundView } from "./notfound";
 
 const PARTS = ["Measurements", "Pictures", "Downloads", "How it was made"] as const;
@@ -220,6 +220,16 @@ function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> 
   return new Set([...names].filter((each) => each !== name));
 }
 
+// Gone for good, as their time was over; no error.
+function Removed({ study: { radiographs, result, removed } }: { study: Study }) {
+  const gone = [
+    radiographs.length === 0 && removed.images_at && `The radiographs were removed on ${momentOf(removed.images_at)}`,
+    !result && removed.results_at && `The result was removed on ${momentOf(removed.results_at)}`,
+  ].filter(Boolean);
+  if (gone.length === 0) return null;
+  return <Notice kind="info">{gone.join(". ")}: they were kept for as long as this institution keeps them.</Notice>;
+}
+
 interface WorkplaceProps {
   study: Study;
   progress: Progress;
@@ -244,6 +254,7 @@ function Workplace({ study, progress, changed }: WorkplaceProps) {
   return (
     <>
       <StateOfThings id={study.study.id} progress={progress} changed={changed} />
+      <Removed study={study} />
       {reconstructed && !report.scale.known && (
         <div class="mb-3">
           <Notice kind="warn">
