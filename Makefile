@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest faults faults-full eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest faults faults-full gallery showcase-ohif eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -72,6 +72,12 @@ faults: setup .setup/dev peers ## What breaks around a node, and what is lost by
 
 faults-full: setup .setup/dev peers ## The same with 1,000 kills (hours)
 	@$(BIN)/python -m tests.faults.matrix --full $(ARGS)
+
+gallery: setup .setup/dev ## What comes back of a study, as pictures: docs/gallery.md; ARGS='"Title=FOLDER: credit" ...'
+	@$(BIN)/python -m tests.showcase.gallery $(ARGS)
+
+showcase-ohif: setup .setup/dev ## Photograph the results in OHIF, fetched from npm: ARGS="--out FOLDER"
+	@$(BIN)/python -m tests.showcase.ohif $(ARGS)
 
 eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net FOLD=ONNX ...]"
 	@$(BIN)/python -m models.training.evaluate $(ARGS)
