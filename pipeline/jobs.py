@@ -107,7 +107,10 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime, is_bein
         rules.leave_out(connection, study.id, because)
         log.info("study_left_out", study=str(study.id), by=because)
         return None
-    return _queue(connection, study, radiographs, how_urgent(ruled, images).choice)
+    created = _queue(connection, study, radiographs, how_urgent(ruled, images).choice)
+    if created is not None:
+        log.info("study_ready", study=str(study.id), reconstruction=str(created), views=len(radiographs))
+    return created
 
 
 def _why_left_out(
@@ -138,7 +141,6 @@ def _queue(
         return None
     enqueue(connection, created, priority=priority)
     studies.set_state(connection, study.id, "queued")
-    log.info("study_ready", study=str(study.id), reconstruction=str(created), views=len(radiographs), priority=priority)
     return created
 
 

@@ -177,7 +177,8 @@ def alternatives(patterns: Iterable[str]) -> str:
 
 def kinds_in_words(kinds: Iterable[str]) -> str:
     """What a peer gets, in a sentence."""
-    return " and ".join(kinds) or "nothing"
+    named = tuple(kinds)
+    return "everything" if named in (KINDS, (ALL,)) else " and ".join(named) or "nothing"
 
 
 def _conditions(rule: Rule) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from pipeline.site_values import PeerValue, Subject
 from tests.factories import make_dx, save, stable_uid
 from tests.node_helpers import Hospital
 
+ROOT = Path(__file__).parents[1]
 NO_HIPS = ("add", "--name", "no-hips", "--sentence", "Another department does hips.", "--when", "body-part=H?P*")
 LEAVE_OUT = ("--leave-out",)
 HIP_STUDY = stable_uid("a study", "study")
@@ -192,3 +196,32 @@ def test_a_study_that_was_left_out_is_processed_by_hand(command, hospital: Hospi
     assert "no rule left a study out" in command("left-out")
     with pytest.raises(ConfigurationError, match="no rule leaves a study"):
         command("process", str(accepted.study_id))
+
+
+def film(folder: Path, body_part: str) -> Path:
+    """A film whose sender names the body part in BodyPartExamined alone."""
+    dataset = make_dx(study=body_part)
+    del dataset.AnatomicRegionSequence
+    dataset.BodyPartExamined = body_part
+    return save(dataset, folder / f"{body_part.lower()}.dcm")
+
+
+def transcript() -> Iterator[tuple[list[str], list[str]]]:
+    """The commands of the page's section about rules, each with what it answers."""
+    section = (ROOT / "docs/administrators.md").read_text().partition("\n## Rules\n")[2]
+    (block,) = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    for each in block.removeprefix("$ ").replace("\\\n", "").split("\n$ "):
+        command, *answer = each.rstrip("\n").split("\n")
+        yield shlex.split(command), answer
+
+
+def test_the_page_shows_what_the_commands_say(command, hospital: Hospital, pacs, tmp_path: Path, monkeypatch):
+    with hospital.database.begin() as connection:
+        peer = PeerValue(host="127.0.0.1", port=105, receives=True)
+        admin.change(connection, Subject.of_peer("demo", "RESEARCH"), peer, who="admin", source="web")
+    monkeypatch.chdir(tmp_path)
+    for body_part in ("FOOT", "HIP"):
+        hospital.send_file(film(tmp_path, body_part), now=datetime.now(UTC))
+    for (bonecraft, verb, *arguments), answer in transcript():
+        assert (bonecraft, verb) == ("bonecraft", "rules")
+        assert command(*arguments, given="y\n").splitlines() == answer

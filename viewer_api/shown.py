@@ -27,6 +27,7 @@ class ShownProgress:
     problem: str = ""
     waits_for: str = ""
     wait_until: datetime | None = None
+    priority: str = "routine"
 
     @property
     def has_arrived(self) -> bool:
@@ -118,6 +119,7 @@ def progress_of(study: Study) -> ShownProgress:
         fraction=progress.percent,
         sentence=progress.sentence,
         problem=progress.problem,
+        priority=progress.priority,
     )
 
 

@@ -128,6 +128,11 @@ def show_change(change: Change | None, subject: Subject) -> None:
         Console().print(f"{subject} is set so already; nothing changed", highlight=False, markup=False)
         return
     show_difference(f"{verb(change)} {change.subject}", change.before, change.after)
+    show_way_back(change)
+
+
+def show_way_back(change: Change) -> None:
+    """How to undo it."""
     back = f"recorded as change {change.id}; take it back with: bonecraft changes undo {change.id}"
     Console().print(Text(back, style="dim"), soft_wrap=True)
 

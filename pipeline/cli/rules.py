@@ -22,15 +22,15 @@ from pipeline.cli.administration import (
     DryRun,
     OneInstitution,
     local_time,
-    show_change,
     show_difference,
+    show_way_back,
     transaction,
     who,
 )
 from pipeline.cli.rules_options import Name, Process, Send, Sentence, Urgency, When, Without, entry_of, said_by
 from pipeline.cli.rules_trial import the_institution, try_rules
 from pipeline.errors import ConfigurationError
-from pipeline.records import admin
+from pipeline.records import admin, deliveries
 from pipeline.records import rules as records
 from pipeline.records.viewing import InstitutionChoice
 from pipeline.rules import Rule
@@ -191,6 +191,20 @@ def process_studies(
             typer.echo(f"{study} is queued")
 
 
+@rules.command("send")
+def send_results(
+    study: Annotated[str, typer.Argument(help="StudyInstanceUID.")],
+    to: Annotated[str, typer.Option(metavar="AE", help="Who gets them.")],
+    config: Config = None,
+) -> None:
+    """Send a peer the results of a study that a rule kept from it."""
+    with transaction(config) as connection:
+        sent = deliveries.send_left_out(connection, study, to, now=datetime.now(UTC))
+    if not sent:
+        raise ConfigurationError(f"no rule kept a result of study {study} from {to}")
+    typer.echo(f"{sent} results will be sent to {to}")
+
+
 rules.command("test")(try_rules)
 
 
@@ -213,7 +227,8 @@ def _carry_out(
         if _edited(connection, subject, edit) != (before, after):
             raise ConfigurationError(f"{subject} was changed by somebody else meanwhile: look again")
         change = admin.change(connection, subject, after, who=who(), source=SOURCE)
-    show_change(change, subject)
+    if change is not None:
+        show_way_back(change)
 
 
 def _edited(connection: Connection, subject: Subject, edit: Edit) -> tuple[RulesValue | None, RulesValue | None]:

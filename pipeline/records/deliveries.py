@@ -244,6 +244,19 @@ def resend_failed(connection: Connection, peer_ae_title: str, *, now: datetime) 
     return _resend(connection, failed, now=now)
 
 
+def send_left_out(connection: Connection, study_instance_uid: str, peer_ae_title: str, *, now: datetime) -> int:
+    """Send a peer what a rule kept from it of a study's present result; gives how much that is."""
+    files = (
+        select(result_files.c.id)
+        .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
+        .join(studies, studies.c.id == result_sets.c.study_id)
+        .where(studies.c.study_instance_uid == study_instance_uid, result_sets.c.superseded_by.is_(None))
+    )
+    titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
+    kept = and_(deliveries.c.result_file_id.in_(files), deliveries.c.peer_id.in_(titled))
+    return _resend(connection, and_(kept, deliveries.c.state == "left-out"), now=now)
+
+
 def _resend(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> int:
     times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
     again = {"state": "pending", "attempts": 0, "problem": "", "note": "", "commitment_id": None, **times}

@@ -61,6 +61,7 @@ class Progress:
         sentence: What is being done.
         problem: Why it was refused or failed, for people.
         attempts: How often it was begun.
+        priority: One of `PRIORITIES`.
     """
 
     reconstruction_id: UUID
@@ -70,6 +71,7 @@ class Progress:
     sentence: str
     problem: str
     attempts: int
+    priority: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +286,7 @@ def _select_studies() -> Any:  # noqa: ANN401 - a SELECT of many columns has no 
     columns: Sequence[Any] = (
         newest.c.id.label("reconstruction_id"),
         newest.c.state.label("reconstruction_state"),
-        *(newest.c[name] for name in ("stage", "fraction", "progress_sentence", "problem", "attempts")),
+        *(newest.c[name] for name in ("stage", "fraction", "progress_sentence", "problem", "attempts", "priority")),
     )
     joined = studies.outerjoin(newest, newest.c.study_id == studies.c.id)
     return select(studies, radiographs.label("radiographs"), *columns).select_from(joined)
@@ -301,6 +303,7 @@ def _study(row: Row[Any]) -> Study:
             sentence=row.progress_sentence,
             problem=row.problem,
             attempts=row.attempts,
+            priority=row.priority,
         )
     return Study(
         id=row.id,

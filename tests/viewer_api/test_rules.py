@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.records import admin
 from pipeline.records.users import Role
-from pipeline.rules import Rule
+from pipeline.rules import Priority, Rule
 from pipeline.site_values import RulesValue, Subject
 from tests.node_helpers import Hospital
 from tests.viewer_api.people import Person
@@ -41,6 +41,17 @@ class TestAStudyThatWasLeftOut:
         stranger: Person = people(Role.ADMIN, institution="other")
         assert stranger.post(f"{left_out}/process").status_code == 404
         assert people(Role.ADMIN).get(left_out).json()["study"]["state"] == "left-out"
+
+
+def test_a_study_says_how_urgent_it_is(people, hospital: Hospital):
+    urgent = Rule(name="urgent", body_part=("HIP",), priority=Priority.STAT)
+    with hospital.database.begin() as connection:
+        value = RulesValue(rules=(urgent,))
+        admin.change(connection, Subject.of_rules("demo"), value, who="admin", source="command line")
+    hospital.send("AP")
+    complete = hospital.send("LATERAL")
+    study = people(Role.RADIOLOGIST).get(f"/api/studies/{complete.study_id}").json()["study"]
+    assert (study["state"], study["priority"]) == ("queued", "stat")
 
 
 RULES = "/api/administration/rules"

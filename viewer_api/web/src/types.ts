@@ -29,6 +29,7 @@ export interface Progress {
   problem: string;
   waits_for: string; // while it is receiving
   wait_until: string | null;
+  priority: "stat" | "high" | "routine" | "low";
 }
 
 export interface StudySummary extends Progress {

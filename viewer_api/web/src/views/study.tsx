@@ -28,7 +28,8 @@ function Heading({ study, progress }: { study: Study; progress: Progress }) {
       <span class="text-sm text-soft">{patient_id}</span>
       <span class="text-sm text-soft">{[study_description, dayOf(study_date)].filter(Boolean).join(" · ")}</span>
       {accession_number && <span class="text-sm text-faint">Acc. {accession_number}</span>}
-      <span class="ml-auto">
+      <span class="ml-auto flex gap-3">
+        {progress.priority !== "routine" && <span class="text-sm text-warn uppercase">{progress.priority}</span>}
         <Badge state={progress.state} />
       </span>
     </div>
