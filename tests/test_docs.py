@@ -80,8 +80,8 @@ def options_of(words):
     assert words[0] in COMMANDS, f"there is no `bonecraft {words[0]}`"
     module, _, attribute = COMMANDS[words[0]][0].partition(":")
     command = typer.main.get_command(getattr(import_module(module), attribute or "app"))
-    if hasattr(command, "commands"):
-        verbs = words[1].split("|") if len(words) > 1 else []
+    if hasattr(command, "commands") and len(words) > 1 and not words[1].startswith("--"):
+        verbs = words[1].split("|")
         assert set(verbs) <= set(command.commands), f"bonecraft {words[0]} has no {words[1]}"
         command = command.commands[verbs[0]]
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}

@@ -142,7 +142,7 @@ class TestWriting:
             ({}, "the rule decides nothing"),
             ({"process": False, "priority": "stat"}, "a study that is left out has no priority"),
             ({"process": True, "minimum_age_years": 20, "maximum_age_years": 10}, "nobody is at least 20"),
-            ({"send": {"PACS": ["surfaces"]}}, "'surfaces' is no kind of result; there are secondary-capture"),
+            ({"send": {"PACS": ["surfaces"]}}, "'surfaces' is no kind of result; there are "),
             ({"process": True, "name": "No Feet"}, "name: 'No Feet' may hold a-z, 0-9 and inner hyphens"),
             ({"process": True, "bodypart": ["HIP"]}, "bodypart"),
         ],

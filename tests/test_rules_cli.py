@@ -16,10 +16,11 @@ from pipeline.cli.admin_changes import changes
 from pipeline.cli.rules import rules
 from pipeline.cli.status import app as status
 from pipeline.errors import BonecraftError, ConfigurationError
-from pipeline.records import admin
+from pipeline.records import admin, deliveries
 from pipeline.site_values import PeerValue, Subject
 from tests.factories import make_dx, save, stable_uid
 from tests.node_helpers import Hospital
+from tests.test_records import add_result
 
 ROOT = Path(__file__).parents[1]
 NO_HIPS = ("add", "--name", "no-hips", "--sentence", "Another department does hips.", "--when", "body-part=H?P*")
@@ -196,6 +197,20 @@ def test_a_study_that_was_left_out_is_processed_by_hand(command, hospital: Hospi
     assert "no rule left a study out" in command("left-out")
     with pytest.raises(ConfigurationError, match="no rule leaves a study"):
         command("process", str(accepted.study_id))
+
+
+def test_what_a_rule_kept_from_a_peer_is_sent_by_hand(command, hospital: Hospital, pacs):
+    command("add", "--name", "quiet", "--send", "PACS=nothing", "--yes")
+    complete = send_hip(hospital)
+    result_set = add_result(hospital, complete.study_id, complete.reconstruction_id)
+    with hospital.database.begin() as connection:
+        assert deliveries.plan(connection, result_set_id=result_set) == 0
+        assert deliveries.claim_due(connection, now=datetime.now(UTC)) == ()
+    assert "1 results will be sent to PACS" in command("send", HIP_STUDY, "--to", "PACS")
+    with hospital.database.begin() as connection:
+        assert len(deliveries.claim_due(connection, now=datetime.now(UTC))) == 1
+    with pytest.raises(ConfigurationError, match="no rule kept a result of study"):
+        command("send", HIP_STUDY, "--to", "PACS")
 
 
 def film(folder: Path, body_part: str) -> Path:
