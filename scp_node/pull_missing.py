@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from pipeline.errors import ConfigurationError, InputError, TransientError
+from pipeline.errors import BonecraftError, ConfigurationError, InputError, TransientError
 from pipeline.records import fetches
 from pipeline.records.directory import get_peer
 from pipeline.records.fetches import Candidate, DueFetch
@@ -23,6 +23,7 @@ from pipeline.records.instances import Instance, radiographs_of
 from pipeline.regions import REGION_OF
 from pipeline.settling import ReceivedView, missing_views
 from scp_node.backoff import wait
+from scp_node.peer import ConnectionProblem
 from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_lines import Line, Lines
 from scp_node.query import FoundStudy, StudyQuestion, Wanted
@@ -74,7 +75,7 @@ class Fetcher:
             line = self.lines.to(peer)
             came, study_uid = self._prior(line, due) if due.purpose == fetches.PRIOR else self._missing(line, due)
         except (TransientError, ConfigurationError, InputError) as problem:
-            self._note_failure(peer_id, due, str(problem))
+            self._note_failure(peer_id, due, problem)
             return 1
         self._note(due, came=came, study_uid=study_uid)
         return 1
@@ -88,7 +89,7 @@ class Fetcher:
         """The newest earlier study of the patient that shows the same; gives how many images came, and its UID."""
         for study in self._earlier_studies(line, due):
             plan = self._same_parts(look(line.archive, line.intake, study.study_instance_uid, WANTED), due)
-            if plan.had:
+            if plan.had and study.study_instance_uid != due.fetched_study_uid:
                 break  # it is here, as whatever it came
             if plan.images:
                 with self.lines.database.begin() as connection:
@@ -128,13 +129,19 @@ class Fetcher:
                 fetches.mark_nothing(connection, due.id, again=again, now=now)
         log.info("asked_for", what=due.purpose, study=str(due.study_id), images=came)
 
-    def _note_failure(self, peer_id: UUID, due: DueFetch, problem: str) -> None:
+    def _note_failure(self, peer_id: UUID, due: DueFetch, problem: BonecraftError) -> None:
+        """Ask again, unless that cannot help; who could not be reached is left alone for as long with everything."""
         now, chance = self.lines.clock(), random.random()  # noqa: S311 - spreads attempts, protects nothing
+        is_over = isinstance(problem, InputError) or now - due.planned_at > PATIENCE
         again = now + wait(due.attempts, longest=LONGEST_WAIT, chance=chance)
-        is_over = now - due.planned_at > PATIENCE
         with self.lines.database.begin() as connection:
-            fetches.mark_failed(connection, peer_id, due.id, problem=problem, again=None if is_over else again, now=now)
-        log.warning("not_asked_for", what=due.purpose, study=str(due.study_id), problem=problem)
+            if is_over:
+                fetches.give_up(connection, due.id, problem=str(problem), now=now)
+            else:
+                fetches.mark_failed(connection, due.id, problem=str(problem), again=again)
+            if isinstance(problem, ConnectionProblem):
+                fetches.postpone(connection, peer_id, until=again)
+        log.warning("not_asked_for", what=due.purpose, study=str(due.study_id), problem=str(problem))
 
 
 def _plan_one(connection: Connection, candidate: Candidate, *, now: datetime) -> bool:

@@ -11,7 +11,7 @@ from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, TransientError
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from scp_node.peer import ConnectionProblem, Target, open_association
 
@@ -37,6 +37,10 @@ SUCCESS: Final = 0x0000
 
 WILDCARDS: Final = frozenset("*?\\")
 """They would match more than was meant: PS3.4 C.2.2.2."""
+
+
+class ArchiveProblem(TransientError):  # noqa: N818 - says what is the matter
+    """An archive answered, but not with what was asked for; the message says what to change where."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,8 @@ def find_studies(target: Target, question: StudyQuestion, *, calling: str) -> tu
     """The studies that an archive has, of exactly what was asked for.
 
     Raises:
-        ConnectionProblem: It could not be asked, or did not answer.
+        ConnectionProblem: It could not be reached.
+        ArchiveProblem: It did not answer.
     """
     keys = {
         "StudyInstanceUID": question.study_instance_uid,
@@ -137,7 +142,8 @@ def find_images(target: Target, study_instance_uid: str, wanted: Wanted, *, call
     """The images of a study that an archive has and that are wanted.
 
     Raises:
-        ConnectionProblem: It could not be asked, or did not answer.
+        ConnectionProblem: It could not be reached.
+        ArchiveProblem: It did not answer.
     """
     with open_association(target, calling=calling, contexts=[find_context()]) as association:
         return tuple(_images(association, target, study_instance_uid, wanted))
@@ -184,7 +190,8 @@ def _find(association: Association, target: Target, level: str, matched: Mapping
     """All answers to one question: `KEYS` of the level, with the values that are to be matched.
 
     Raises:
-        ConnectionProblem: There is no whole answer.
+        ConnectionProblem: The association broke.
+        ArchiveProblem: There is no whole answer.
     """
     question = Dataset()
     question.QueryRetrieveLevel = level
@@ -201,9 +208,9 @@ def _find(association: Association, target: Target, level: str, matched: Mapping
     except RuntimeError as error:  # pynetdicom's word for: the association is not established any more
         raise ConnectionProblem(f"{target} hung up while it was searched: see its log") from error
     except ValueError as error:  # pynetdicom's word for: no accepted presentation context
-        raise ConnectionProblem(f"{target} does not offer C-FIND (Study Root): enable that there") from error
+        raise ArchiveProblem(f"{target} does not offer C-FIND (Study Root): enable that there") from error
     if status != SUCCESS:
-        raise ConnectionProblem(_why_not_found(status, target))
+        raise ArchiveProblem(_why_not_found(status, target))
     return found
 
 

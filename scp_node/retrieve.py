@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext
 
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES, contexts_for
 from scp_node.peer import ConnectionProblem, Target, open_association
-from scp_node.query import PENDING, SUCCESS, FoundImage
+from scp_node.query import PENDING, SUCCESS, ArchiveProblem, FoundImage
 
 STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -88,7 +88,8 @@ class Retrieval:
         """Have the images sent; what came is for the caller to see in the records.
 
         Raises:
-            ConnectionProblem: The archive could not be asked, offers no way, or failed.
+            ConnectionProblem: The archive could not be reached.
+            ArchiveProblem: It offers no way, or failed.
         """
         classes = sorted({image.sop_class_uid for order in orders for image in order.images} - {""})
         contexts = proposed(classes or USUAL_CLASSES)
@@ -98,12 +99,12 @@ class Retrieval:
         ) as association:
             ways = _ways(association)
             if not ways:
-                raise ConnectionProblem(f"{self.target} offers neither C-GET nor C-MOVE: enable one of them there")
+                raise ArchiveProblem(f"{self.target} offers neither C-GET nor C-MOVE: enable one of them there")
             self._all(association, orders, by_get=STUDY_ROOT_GET in ways)
 
     def _all(self, association: Association, orders: Sequence[Order], *, by_get: bool) -> None:
         if not by_get and not self.may_send:
-            raise ConnectionProblem(
+            raise ArchiveProblem(
                 f"{self.target} offers no C-GET, and may not send here: bonecraft peers set … --sends --allow-from "
                 "ITS_ADDRESS, so that C-MOVE can bring its images"
             )
@@ -118,7 +119,8 @@ class Retrieval:
         """One C-GET or C-MOVE to its end.
 
         Raises:
-            ConnectionProblem: It failed, or the association broke.
+            ConnectionProblem: The association broke.
+            ArchiveProblem: It failed.
         """
         status = None
         try:
@@ -134,7 +136,7 @@ class Retrieval:
         except RuntimeError as error:  # pynetdicom's word for: the association is not established any more
             raise ConnectionProblem(f"{self.target} hung up while it sent images: see its log") from error
         if status not in (SUCCESS, SOME_FAILED):
-            raise ConnectionProblem(self._why_not(status, "C-GET" if by_get else "C-MOVE"))
+            raise ArchiveProblem(self._why_not(status, "C-GET" if by_get else "C-MOVE"))
 
     def _why_not(self, status: int | None, service: str) -> str:
         """A status of C-GET or C-MOVE in words: PS3.4 Tables C.4-2 and C.4-3."""

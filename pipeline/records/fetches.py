@@ -50,6 +50,7 @@ class DueFetch:
         purpose: `missing-views` or `prior`.
         attempts: How often it was tried, with this time.
         planned_at: Since when it is wanted.
+        fetched_study_uid: The earlier study that was begun to be fetched; empty where none was.
         study_instance_uid: Of that study.
         patient_id: Its patient; empty where nobody said.
         patient_name: The same.
@@ -62,6 +63,7 @@ class DueFetch:
     purpose: str
     attempts: int
     planned_at: datetime
+    fetched_study_uid: str
     study_instance_uid: str
     patient_id: str
     patient_name: str
@@ -120,7 +122,7 @@ def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...
         .where(
             peers.c.asked_for != "nothing",
             studies.c.uploaded_by.is_(None),
-            studies.c.state != "out-of-scope",
+            studies.c.state.not_in(("out-of-scope", "left-out")),
             studies.c.last_received_at.between(now - ASK_FOR, now - ASK_AFTER),
             ~is_asked,
             ~was_fetched,
@@ -170,14 +172,14 @@ def peers_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
 
 def claim_due(connection: Connection, peer_id: UUID, *, now: datetime, lease: timedelta) -> DueFetch | None:
     """The next thing to ask a peer for; nobody else gets it until the lease ends."""
-    columns = (fetches.c[name] for name in ("id", "institution_id", "study_id", "purpose", "attempts", "planned_at"))
+    names = ("id", "institution_id", "study_id", "purpose", "attempts", "planned_at", "fetched_study_uid")
     of_study = (studies.c[name] for name in ("study_instance_uid", "patient_id", "patient_name", "study_date"))
     row = (
         connection.execute(
-            select(*columns, *of_study)
+            select(*(fetches.c[name] for name in names), *of_study)
             .join_from(fetches, studies)
             .where(fetches.c.peer_id == peer_id, _is_due(now))
-            .order_by(fetches.c.planned_at)
+            .order_by(fetches.c.attempts, fetches.c.planned_at)
             .limit(1)
             .with_for_update(of=fetches, skip_locked=True)
         )
@@ -210,16 +212,20 @@ def mark_nothing(connection: Connection, fetch_id: UUID, *, again: datetime | No
         _change(connection, fetch_id, state="nothing", finished_at=now, problem="")
 
 
-def mark_failed(
-    connection: Connection, peer_id: UUID, fetch_id: UUID, *, problem: str, again: datetime | None, now: datetime
-) -> None:
-    """It went wrong; whatever the peer is to be asked for waits as long, or this is given up (`again` is None)."""
-    if again is None:
-        _change(connection, fetch_id, state="given-up", problem=problem, finished_at=now)
-        return
-    _change(connection, fetch_id, problem=problem)
-    waiting = and_(fetches.c.peer_id == peer_id, fetches.c.state == "pending")
-    connection.execute(update(fetches).where(waiting).values(next_attempt_at=again))
+def mark_failed(connection: Connection, fetch_id: UUID, *, problem: str, again: datetime) -> None:
+    """It went wrong, and is tried again."""
+    _change(connection, fetch_id, problem=problem, next_attempt_at=again)
+
+
+def give_up(connection: Connection, fetch_id: UUID, *, problem: str, now: datetime) -> None:
+    """It went wrong, and is not tried again."""
+    _change(connection, fetch_id, state="given-up", problem=problem, finished_at=now)
+
+
+def postpone(connection: Connection, peer_id: UUID, *, until: datetime) -> None:
+    """The peer could not be reached: nothing is asked of it before that time."""
+    waiting = and_(fetches.c.peer_id == peer_id, fetches.c.state == "pending", fetches.c.next_attempt_at < until)
+    connection.execute(update(fetches).where(waiting).values(next_attempt_at=until))
 
 
 def lines(connection: Connection, *, last: int) -> tuple[FetchLine, ...]:

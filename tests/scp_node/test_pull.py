@@ -23,7 +23,7 @@ from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_command import chosen
 from scp_node.pull_lines import Line, Lines, named_peer
 from scp_node.pull_web import only_part
-from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted
+from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
 from tests.listening import RunningListener
@@ -155,7 +155,7 @@ class TestByMove:
         with node.database.begin() as connection:
             connection.execute(tables.peers.update().values(sends=False))
             line = node.lines.to(named_peer(connection, "DCMQRSCP"))
-        with pytest.raises(ConnectionProblem, match="bonecraft peers set … --sends"):
+        with pytest.raises(ArchiveProblem, match="bonecraft peers set … --sends"):
             pull_study(line, uid)
 
 
@@ -168,7 +168,7 @@ def test_a_study_comes_from_dcmqrscp_by_c_get(node: Node, tmp_path: Path) -> Non
 def test_an_archive_that_cannot_reach_us_is_told_what_it_must_know(node: Node, tmp_path: Path) -> None:
     with running_dcmqrscp(tmp_path, "--disable-get", node_port=free_port()) as port:
         uid = give(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, "nobody listens")
-        with pytest.raises(ConnectionProblem, match="must know 'BONECRAFT' with this machine's address and port 11112"):
+        with pytest.raises(ArchiveProblem, match="must know 'BONECRAFT' with this machine's address and port 11112"):
             pull_study(node.add_peer("DCMQRSCP", port, sends=True), uid)
 
 

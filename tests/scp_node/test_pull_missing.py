@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from pipeline import jobs
 from pipeline.records import fetches, tables
@@ -16,9 +16,10 @@ from scp_node.peer import Target
 from scp_node.pull_lines import Lines
 from scp_node.pull_missing import ASK_AGAIN, PATIENCE, Fetcher, same_name
 from scp_node.sending import OutgoingFile, send_files
-from tests.factories import make_dx, save
+from tests.factories import make_dx, save, stable_uid
 from tests.node_helpers import NOON, Hospital, after
 from tests.peers import OrthancPeer, free_port
+from tests.scp_node.archives import running_dcmqrscp
 
 SOON = after(15)
 
@@ -73,8 +74,11 @@ def node(hospital: Hospital, tmp_path: Path) -> Node:
 
 
 def give(orthanc: OrthancPeer, folder: Path, *datasets: Dataset) -> None:
+    give_to(Target(ae_title=orthanc.ae_title, host=orthanc.host, port=orthanc.dicom_port), folder, *datasets)
+
+
+def give_to(target: Target, folder: Path, *datasets: Dataset) -> None:
     files = [OutgoingFile.read(save(each, folder / f"{number}.dcm")) for number, each in enumerate(datasets)]
-    target = Target(ae_title=orthanc.ae_title, host=orthanc.host, port=orthanc.dicom_port)
     assert all(not outcome.problem for outcome in send_files(files, target, calling="BONECRAFT"))
 
 
@@ -141,6 +145,17 @@ class TestMissingViews:
         assert node.ask() == 1
         assert ("missing-views", "fetched", 1) in node.fetches()
 
+    def test_what_an_archive_does_not_give_keeps_nothing_else_waiting(self, node: Node, tmp_path: Path) -> None:
+        """It knows C-MOVE only, and may not send here."""
+        with running_dcmqrscp(tmp_path, "--disable-get", node_port=free_port()) as port:
+            node.add_peer(port, ae_title="DCMQRSCP")
+            for study in ("first", "second"):
+                give_to(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, view(study, "LATERAL"))
+                node.take(view(study))
+            assert node.ask() == 2
+        with node.hospital.database.begin() as connection:
+            assert all("bonecraft peers set" in line.problem for line in fetches.lines(connection, last=10))
+
     def test_what_could_not_be_asked_for_a_day_is_given_up(self, node: Node) -> None:
         node.add_peer(free_port())
         node.take(view("given up"))
@@ -179,6 +194,20 @@ class TestPriors:
         assert node.at(after(120)).ask() == 0, "a prior of the prior is asked for"
         with node.hospital.database.begin() as connection:
             assert jobs.process_anyway(connection, row.id, who="radiologist@example.org")
+
+    def test_what_is_missing_of_an_earlier_study_that_was_begun_comes_later(
+        self, node: Node, orthanc: OrthancPeer, tmp_path: Path
+    ) -> None:
+        node.add_peer(orthanc.dicom_port, asked_for="priors")
+        give(orthanc, tmp_path, *(view("begun", each, date="20251001") for each in ("AP", "LATERAL")))
+        node.take(view("begun"))
+        node.fetcher.plan()
+        with node.hospital.database.begin() as connection:
+            began = stable_uid("begun 20251001", "study")
+            connection.execute(update(tables.fetches).values(fetched_study_uid=began))
+        node.take(view("begun", date="20251001"))
+        node.ask()
+        assert ("prior", "fetched", 1) in node.fetches()
 
     def test_an_earlier_study_that_is_here_is_not_fetched(
         self, node: Node, orthanc: OrthancPeer, tmp_path: Path
