@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from pipeline.certificates import Validity, key_fits, read_certificates
 from pipeline.clock import Clock, utc_now
+from pipeline.clock_discipline import is_kept_in_step
 from pipeline.database import Database, open_database
 from pipeline.errors import BonecraftError, ConfigurationError
 from pipeline.finding import Finding, ill, well
@@ -31,6 +32,7 @@ CLOCKS_APART: Final = timedelta(seconds=5)
 def check_node(settings: NodeSettings, *, clock: Clock = utc_now) -> Iterator[Finding]:
     """Everything that can be seen without the network."""
     yield from _check_database(settings, clock)
+    yield from _check_clock()
     yield _check_disk(settings)
     yield from _check_models(settings)
     yield from _check_certificates(settings, clock())
@@ -65,6 +67,16 @@ def _look_into(database: Database, clock: Clock) -> Iterator[Finding]:
     for sender in silent:
         off = f"bonecraft peers set --institution {sender.institution} --ae-title {sender.peer} --no-silence-alarm"
         yield ill("silence", f"{sender.sentence}: see whether it works; if it rests, {off}")
+
+
+def _check_clock() -> Iterator[Finding]:
+    """Whether this machine's clock follows the world's; nothing where the system does not say."""
+    in_step = is_kept_in_step()
+    if in_step:
+        yield well("NTP", "this machine's clock is kept in step")
+    elif in_step is not None:
+        by = "let chrony or systemd-timesyncd run here, or on the machine that this container runs on"
+        yield ill("NTP", f"nothing keeps this machine's clock in step: {by}")
 
 
 def _check_queue(seen: Snapshot, now: datetime) -> Iterator[Finding]:

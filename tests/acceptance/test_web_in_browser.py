@@ -20,8 +20,9 @@ from sqlalchemy import update
 
 from pipeline.database import Database
 from pipeline.dicom_read import read_radiograph
+from pipeline.inbox import Incoming, UnreadableDataset, accept
 from pipeline.records import admin, reconstructions
-from pipeline.records.tables import result_sets
+from pipeline.records.tables import instances, result_sets
 from pipeline.records.users import Role, create_login_link, find_user
 from pipeline.results import SHAPE_ONLY
 from pipeline.site_values import PeerValue, Subject
@@ -373,7 +374,7 @@ def test_an_administrator_changes_an_ae_title_and_undoes_it(log_in: Opener, data
     titles = page.get_by_label("Modalities call the node as")
     expect(titles).to_have_value("BONECRAFT")
     titles.fill("BONECRAFT, BONES2")
-    page.get_by_role("button", name="Show the change").click()
+    page.get_by_role("button", name="Show the change").first.click()
     expect(page.locator(".difference").first).to_contain_text('+ called_ae_titles = ["BONECRAFT", "BONES2"]')
     keep(page, "administration-difference")
     page.get_by_role("button", name="Apply").click()
@@ -424,6 +425,42 @@ def test_an_administrator_makes_a_rule_and_a_radiologist_overrides_it(log_in: Op
     change = page.get_by_role("listitem").filter(has_text="rules demo").first
     change.get_by_role("button", name="Undo").click()
     expect(rules).to_contain_text("No rules: every study is processed")
+
+
+def test_an_administrator_sets_how_long_what_is_kept_and_clears_the_quarantine(
+    log_in: Opener, database: Database, web_store: Store, institution_id, tmp_path: Path
+):
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(b"no DICOM at all")
+    incoming = Incoming(path=broken, institution_id=institution_id, calling_ae_title="CR1", called_ae_title="BONECRAFT")
+    with pytest.raises(UnreadableDataset):
+        accept(database, web_store, incoming, now=datetime.now(UTC))
+    page = log_in(Role.ADMIN)
+    page.goto("/administration")
+    kept = page.locator("section").filter(has=page.get_by_role("heading", name="How long what is kept"))
+    kept.get_by_label("Images").fill("90")
+    kept.get_by_role("button", name="Show the change").click()
+    expect(kept.locator(".difference")).to_contain_text("+ keep_images_days = 90")
+    kept.get_by_role("button", name="Apply").click()
+    expect(kept).to_contain_text("Nothing goes now.")
+    quarantine = page.locator("section").filter(has=page.get_by_role("heading", name="Quarantine"))
+    expect(quarantine.get_by_role("row")).to_contain_text("CR1")
+    keep(page, "administration-upkeep")
+    quarantine.get_by_role("button", name="Take in again").click()
+    expect(quarantine.get_by_role("alert")).to_be_visible()
+    page.on("dialog", lambda dialog: dialog.accept())
+    quarantine.get_by_role("button", name="Remove").click()
+    expect(quarantine).to_contain_text("Everything that was received could be taken in.")
+
+
+def test_a_study_whose_radiographs_were_removed_says_so(log_in: Opener, example: ExampleStudy, database: Database):
+    with database.begin() as connection:
+        connection.execute(update(instances).values(removed_at=datetime(2026, 1, 2, 12, 0, tzinfo=UTC)))
+    page = log_in(Role.RADIOLOGIST)
+    page.goto(f"/studies/{example.study_id}")
+    expect(page.get_by_text("The radiographs were removed on")).to_be_visible()
+    expect(page.get_by_role("tab", name="Measurements")).to_be_visible()
+    keep(page, "study-without-radiographs")
 
 
 def test_a_wrong_ae_title_is_refused_with_the_reason(log_in: Opener):
