@@ -1,13 +1,16 @@
 """For the doctor: a storage commitment asked of a peer, and its report awaited at this node's listener.
 
-The listener holds the port, so it is the one that hears the report; it tells through the database.
+The listener holds the port, so it is the one that hears the report where the peer calls; it tells through the database.
 """
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
+
+from pynetdicom import evt
 
 from pipeline.clock import utc_now
 from pipeline.database import Database
@@ -15,7 +18,8 @@ from pipeline.finding import Finding, ill, well
 from pipeline.records import commitments
 from pipeline.records.commitments import Trial
 from pipeline.records.directory import Peer
-from scp_node.commitment import Instance, ask, context
+from scp_node.commitment import Instance, answer_of, ask, context, reason_in_words
+from scp_node.commitment_handlers import INVALID_ARGUMENT, SUCCESS
 from scp_node.peer import ConnectionProblem, Target, open_association
 
 REPORT_SECONDS: Final = 30
@@ -39,7 +43,8 @@ def try_commitment(
     with database.begin() as connection:
         trial = commitments.begin_trial(connection, peer.id, now=utc_now())
     try:
-        with open_association(target, calling=calling, contexts=[context()]) as association:
+        listening = [(evt.EVT_N_EVENT_REPORT, lambda event: _hear(database, peer, event))]
+        with open_association(target, calling=calling, contexts=[context()], handlers=listening) as association:
             started = time.monotonic()
             if reason := ask(association, target, trial.transaction_uid, [instance]):
                 return ill("commitment", f"{reason}; or set commitment = never for this peer here")
@@ -51,6 +56,22 @@ def try_commitment(
     finally:
         with database.begin() as connection:
             commitments.end_trial(connection, trial.id)
+
+
+def _hear(database: Database, peer: Peer, event: evt.Event) -> tuple[int, None]:
+    """What the peer reports on the association that it was asked on; what it reports on its own, the listener hears."""
+    answer = answer_of(event.event_information)
+    with database.begin() as connection:
+        is_known = commitments.answer(
+            connection,
+            peer.id,
+            answer.transaction_uid,
+            committed=answer.kept,
+            failed={uid: reason_in_words(reason) for uid, reason in answer.failed.items()},
+            now=utc_now(),
+            wait=lambda _attempts: timedelta(),
+        )
+    return (SUCCESS if is_known else INVALID_ARGUMENT), None
 
 
 def _await(database: Database, trial_id: UUID) -> Trial | None:
@@ -71,7 +92,7 @@ def _judge(answered: Trial | None, seconds: float, target: Target, calling: str,
             "commitment",
             f"{target} took the question, but its report did not come in {REPORT_SECONDS} s: {_introduce(calling)}",
         )
-    came = f"its report came in {seconds:.1f} s on an association of its own"
+    came = f"its report came in {seconds:.1f} s"
     if is_there and not answered.kept:
         return ill("commitment", f"{target} does not keep what it has just stored, by its own report: see its log")
     return well("commitment", f"it keeps the test picture, {came}" if is_there else came)
