@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest faults faults-full gallery showcase-ohif eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest bench-associations faults faults-full gallery showcase-ohif eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -66,6 +66,9 @@ bench-pipeline: setup .setup/dev ## Time and memory of a reconstruction, per sta
 
 bench-ingest: setup .setup/dev ## Durable ingest beside dcmtk's storescp and Orthanc
 	@$(BIN)/python -m tests.benchmarks.ingest $(ARGS)
+
+bench-associations: setup .setup/dev ## What open associations cost the listener
+	@$(BIN)/python -m tests.benchmarks.associations $(ARGS)
 
 faults: setup .setup/dev peers ## What breaks around a node, and what is lost by it (nothing): writes docs/reliability.md
 	@$(BIN)/python -m tests.faults.matrix $(ARGS)

@@ -20,7 +20,7 @@ from pipeline.database import Database, open_url
 from pipeline.embedded_postgres import EmbeddedPostgres
 from pipeline.migrations import upgrade
 from pipeline.records import admin, tables
-from pipeline.site_values import ANYWHERE, InstitutionValue, PeerValue, Subject
+from pipeline.site_values import ANYWHERE, MOST_ASSOCIATIONS, InstitutionValue, PeerValue, Subject
 from tests.peers import free_port, running_orthanc
 
 START_SECONDS = 30
@@ -36,11 +36,19 @@ class Counter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Receiver:
-    """Where to send, and how many instances have arrived for good."""
+    """Where to send, and how many instances have arrived for good.
+
+    Attributes:
+        called: Its AE title.
+        port: Where it listens on loopback.
+        arrived: Counts.
+        pid: Its process, where that is one.
+    """
 
     called: str
     port: int
     arrived: Counter
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,15 +97,17 @@ def node(folder: Path) -> Iterator[Receiver]:
             "BONECRAFT_DICOM_HOST": "127.0.0.1",
             "BONECRAFT_DICOM_PORT": str(port),
         }
-        with _process([sys.executable, "-m", "scp_node.listener"], folder / "listener.log", port, environment):
-            yield Receiver(called="BONECRAFT", port=port, arrived=RowsIn(database))
+        command = [sys.executable, "-m", "scp_node.listener"]
+        with _process(command, folder / "listener.log", port, environment) as process:
+            yield Receiver(called="BONECRAFT", port=port, arrived=RowsIn(database), pid=process.pid)
     finally:
         database.close()
         postgres.stop()
 
 
 def _admit_everybody(database: Database) -> None:
-    peer = PeerValue(host="127.0.0.1", port=104, allow_from=ANYWHERE, sends=True)
+    limits = {"allow_from": ANYWHERE, "maximum_associations": MOST_ASSOCIATIONS}
+    peer = PeerValue.model_validate({"host": "127.0.0.1", "port": 104, "sends": True, **limits})
     values = {
         Subject.of_institution("bench"): InstitutionValue(name="Benchmark", called_ae_titles=("BONECRAFT",)),
         Subject.of_peer("bench", SENDER): peer,
@@ -138,12 +148,14 @@ def orthanc(folder: Path) -> Iterator[Receiver]:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, port: int, environment: dict[str, str]) -> Iterator[None]:
+def _process(
+    command: list[str], log: Path, port: int, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait_for(process, port, log)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(START_SECONDS)

@@ -216,7 +216,10 @@ def test_a_request_that_comes_drop_by_drop_has_an_end(
     wait_until(lambda: running.connections == 0)
 
 
-def test_a_pdu_longer_than_any_is_not_read(running: RunningListener, knocks: Callable) -> None:
+def test_a_pdu_longer_than_any_is_not_read(
+    running: RunningListener, knocks: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REQUEST_SECONDS", 600)
     visitor = knocks(running.port)
     visitor.say(struct.pack(">BBL", 1, 0, reception.LONGEST_PDU + 1))
     assert visitor.hear()[:1] == ABORTED
