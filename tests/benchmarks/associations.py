@@ -75,11 +75,11 @@ def main() -> None:
 
 
 def _row(receiver: Receiver, count: int, films: Iterator[Path], *, seconds: float) -> list[str]:
-    assert receiver.pid is not None
+    assert receiver.node is not None
     with open_associations(receiver, count):
-        before = Cost.of(receiver.pid)
+        before = Cost.of(receiver.node.pid)
         time.sleep(seconds)
-        after = Cost.of(receiver.pid)
+        after = Cost.of(receiver.node.pid)
         stored = median(seconds_to_store(receiver, next(films)) for _ in range(ROUNDS))
     share = (after.processor_seconds - before.processor_seconds) / seconds
     figures = (f"{100 * share:.1f}", f"{after.resident_bytes / 1e6:.0f}", str(after.threads), str(after.descriptors))

@@ -50,22 +50,23 @@ def main() -> None:
         folder = Path(name)
         files = write_files(folder / "files", options.files)
         megabytes = sum(path.stat().st_size for path in files) / MEGABYTE
-        speeds = {
-            receiver: [
-                median(megabytes / seconds_to_send(start, folder, files, count) for _ in range(options.rounds))
-                for count in ASSOCIATIONS
-            ]
-            for receiver, start in RECEIVERS.items()
-        }
-    ours = next(iter(speeds.values()))
+        runs = [
+            {(receiver, count): _sent(start, folder, files, count) for receiver, start in RECEIVERS.items()}
+            for _ in range(options.rounds)
+            for count in ASSOCIATIONS
+        ]
+    sent = {each: [run[each] for run in runs if each in run] for run in runs for each in run}
     publish(
         "ingest",
         columns=["receiver", *(f"MB/s, {n} assoc." for n in ASSOCIATIONS), *(f"ratio, {n}" for n in ASSOCIATIONS)],
-        rows=[_row(receiver, theirs, ours) for receiver, theirs in speeds.items()],
+        rows=[_row(receiver, sent) for receiver in RECEIVERS],
         remarks=[
-            f"{len(files)} CR files of {megabytes / len(files):.0f} MB, over 1 and over 4 associations at a time; "
-            f"median of {options.rounds} round(s). Sender: dcmtk storescu. A ratio is Bonecraft's speed over theirs.",
+            f"{len(files)} CR files of {megabytes / len(files):.0f} MB, over 1 and over 4 associations at a time, sent "
+            f"by dcmtk storescu. Medians of {options.rounds} round(s), in each of which everybody had a turn; a ratio "
+            "is the median of Bonecraft's speed over theirs in the same round.",
             "Sender, receiver and database share the machine. Only Bonecraft answers Success after fsync and commit.",
+            f"Bonecraft's listener took {max(most for run in sent.values() for _, most in run):.0f} MB of memory at "
+            "the most (limit 250 MB).",
         ],
         write=options.write,
     )
@@ -80,9 +81,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _row(receiver: str, theirs: Sequence[float], ours: Sequence[float]) -> list[str]:
-    ratios = [f"{mine / other:.2f}" for mine, other in zip(ours, theirs, strict=True)]
-    return [receiver, *(f"{speed:.0f}" for speed in theirs), *ratios]
+Sent = dict[tuple[str, int], list[tuple[float, float]]]
+
+
+def _row(receiver: str, sent: Sent) -> list[str]:
+    ours = next(iter(RECEIVERS))
+    speeds = [median(speed for speed, _ in sent[receiver, count]) for count in ASSOCIATIONS]
+    ratios = [
+        median(mine / theirs for (mine, _), (theirs, _) in zip(sent[ours, count], sent[receiver, count], strict=True))
+        for count in ASSOCIATIONS
+    ]
+    return [receiver, *(f"{speed:.0f}" for speed in speeds), *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 def write_files(folder: Path, count: int) -> list[Path]:
@@ -116,8 +125,8 @@ def _radiograph(pixels: np.ndarray, *, study: str, series: str) -> Dataset:
     return dataset
 
 
-def seconds_to_send(start: Start, folder: Path, files: Sequence[Path], associations: int) -> float:
-    """Wall-clock seconds until everything is acknowledged.
+def _sent(start: Start, folder: Path, files: Sequence[Path], associations: int) -> tuple[float, float]:
+    """MB/s until everything is acknowledged, and the most MB of memory that the node took (0: another receiver).
 
     Raises:
         SystemExit: Not everything arrived.
@@ -132,11 +141,12 @@ def seconds_to_send(start: Start, folder: Path, files: Sequence[Path], associati
             statuses = [sender.wait() for sender in senders]
             seconds = time.perf_counter() - began
             arrived = receiver.arrived.count()
+            memory = receiver.node.most_resident_megabytes if receiver.node else 0.0
     finally:
         shutil.rmtree(place)
     if any(statuses) or arrived != len(files):
         raise SystemExit(f"{receiver.called} took {arrived} of {len(files)} files; storescu ended with {statuses}")
-    return seconds
+    return sum(path.stat().st_size for path in files) / MEGABYTE / seconds, memory
 
 
 def _sender(receiver: Receiver, files: Sequence[Path]) -> subprocess.Popen[bytes]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
-from sqlalchemy import func, select
 
-from pipeline.database import Database, open_url
-from pipeline.embedded_postgres import EmbeddedPostgres
-from pipeline.migrations import upgrade
-from pipeline.records import admin, tables
-from pipeline.site_values import ANYWHERE, MOST_ASSOCIATIONS, InstitutionValue, PeerValue, Subject
+from tests.listener_process import NODE_AE_TITLE, ListenerProcess, listener_process
 from tests.peers import free_port, running_orthanc
+from tests.scp_node.senders import takes_connections
 
 START_SECONDS = 30
 BIG_PDU = "131072"
@@ -42,13 +36,13 @@ class Receiver:
         called: Its AE title.
         port: Where it listens on loopback.
         arrived: Counts.
-        pid: Its process, where that is one.
+        node: The node's listener; None: another receiver.
     """
 
     called: str
     port: int
     arrived: Counter
-    pid: int | None = None
+    node: ListenerProcess | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +59,10 @@ class FilesIn:
 class RowsIn:
     """The instances that the node has committed."""
 
-    database: Database
+    listener: ListenerProcess
 
     def count(self) -> int:
-        with self.database.begin() as connection:
-            return int(connection.execute(select(func.count()).select_from(tables.instances)).scalar_one())
+        return self.listener.instances
 
 
 @dataclass(frozen=True)
@@ -85,36 +78,8 @@ class InstancesOf:
 @contextmanager
 def node(folder: Path) -> Iterator[Receiver]:
     """The listener as `bonecraft serve` runs it, with an embedded PostgreSQL; nothing reconstructs meanwhile."""
-    postgres = EmbeddedPostgres(folder)
-    database = open_url(postgres.start())
-    port = free_port()
-    try:
-        upgrade(database.engine)
-        _admit_everybody(database)
-        environment = os.environ | {
-            "BONECRAFT_DATA_FOLDER": str(folder),
-            "BONECRAFT_DATABASE_URL": database.url,
-            "BONECRAFT_DICOM_HOST": "127.0.0.1",
-            "BONECRAFT_DICOM_PORT": str(port),
-        }
-        command = [sys.executable, "-m", "scp_node.listener"]
-        with _process(command, folder / "listener.log", port, environment) as process:
-            yield Receiver(called="BONECRAFT", port=port, arrived=RowsIn(database), pid=process.pid)
-    finally:
-        database.close()
-        postgres.stop()
-
-
-def _admit_everybody(database: Database) -> None:
-    limits = {"allow_from": ANYWHERE, "maximum_associations": MOST_ASSOCIATIONS}
-    peer = PeerValue.model_validate({"host": "127.0.0.1", "port": 104, "sends": True, **limits})
-    values = {
-        Subject.of_institution("bench"): InstitutionValue(name="Benchmark", called_ae_titles=("BONECRAFT",)),
-        Subject.of_peer("bench", SENDER): peer,
-    }
-    with database.begin() as connection:
-        for subject, value in values.items():
-            admin.change(connection, subject, value, who="benchmark", source="command line")
+    with listener_process(folder, sender=SENDER) as listener:
+        yield Receiver(called=NODE_AE_TITLE, port=listener.port, arrived=RowsIn(listener), node=listener)
 
 
 @contextmanager
@@ -148,14 +113,12 @@ def orthanc(folder: Path) -> Iterator[Receiver]:
 
 
 @contextmanager
-def _process(
-    command: list[str], log: Path, port: int, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], log: Path, port: int, environment: dict[str, str]) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait_for(process, port, log)
-        yield process
+        yield
     finally:
         process.terminate()
         process.wait(START_SECONDS)
@@ -163,12 +126,7 @@ def _process(
 
 def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     give_up = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise SystemExit(f"{process.args} did not start:\n{log.read_text(errors='replace')[-2000:]}") from None
-            time.sleep(0.1)
-        else:
-            return
+    while not takes_connections(port):
+        if process.poll() is not None or time.monotonic() > give_up:
+            raise SystemExit(f"{process.args} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
