@@ -119,7 +119,7 @@ def _calm(listener: ListenerProcess) -> Footprint:
     give_up = time.monotonic() + CALM_SECONDS
     fewest, quiet = listener.threads, 0
     while quiet < CALM_LOOKS and time.monotonic() < give_up:
-        time.sleep(0.5)
+        time.sleep(0.25)
         quiet = 0 if listener.threads < fewest else quiet + 1
         fewest = min(fewest, listener.threads)
     return Footprint(megabytes=listener.resident_megabytes, threads=listener.threads, descriptors=listener.descriptors)

@@ -6,7 +6,7 @@ from tests.fuzz.run import fuzzed_listener, problems_of, send_sound_file
 from tests.fuzz.seeds import ENCODINGS
 from tests.peers import debian_program
 
-CASES = 250
+CASES = 150
 
 
 def test_whatever_is_sent_is_answered_or_closed_and_leaves_nothing_behind() -> None:
