@@ -77,6 +77,10 @@ class NodeSettings(BaseSettings):
     metrics_token: str = ""
     """Whoever shows it as a bearer token gets the metrics at `/metrics`; empty: nobody does."""
 
+    dicomweb_origins: tuple[str, ...] = ()
+    """Where web viewers come from that may read from this node's DICOMweb door with a token, as a browser names it:
+    `["https://viewer.example.org"]`. None: in a browser only viewers that are served at the node's own address."""
+
     workers: Annotated[int, Field(ge=1)] = 1
     """How many studies are reconstructed at a time."""
     threads_per_worker: Annotated[int, Field(ge=0)] = 0

@@ -39,6 +39,7 @@ from scp_node.peer import ConnectionProblem, Target, connect, open_association, 
 from scp_node.pull_checks import check_pulling, source_sections
 from scp_node.round_trip import try_commitment
 from scp_node.tls import TlsFiles
+from scp_node.web_examination import examine_service
 
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where we listen on all
 RECENT: Final = timedelta(hours=24)
@@ -104,12 +105,20 @@ def _sections(
 def _check_peer(settings: NodeSettings, examined: Examined, *, store: bool) -> Iterator[Finding]:
     if examined.peer is not None:
         yield from _check_what_is_set(settings, examined.peer)
-    with ExitStack() as open_things:
-        trial = _commitment_trial(settings, examined, open_things)
-        yield from examine(examined.target, calling=examined.calling, store=store, try_commitment=trial)
+    if examined.peer is not None and examined.peer.dicomweb_url:
+        institution = examined.name.partition("/")[0]
+        yield from examine_service(examined.peer, institution, settings, store=store)
+    else:
+        yield from _check_by_dimse(settings, examined, store=store)
     if examined.peer is not None and examined.peer.asked_for != "nothing":
         institution = examined.name.partition("/")[0]
         yield from check_pulling(settings, examined.peer, institution=institution, calling=examined.calling)
+
+
+def _check_by_dimse(settings: NodeSettings, examined: Examined, *, store: bool) -> Iterator[Finding]:
+    with ExitStack() as open_things:
+        trial = _commitment_trial(settings, examined, open_things)
+        yield from examine(examined.target, calling=examined.calling, store=store, try_commitment=trial)
 
 
 def _commitment_trial(settings: NodeSettings, examined: Examined, open_things: ExitStack) -> Commitment | None:

@@ -60,7 +60,7 @@ def examine(
             looking_at = "TLS"
             if target.tls is not None:
                 secured = shake_hands(connection, target, client_context(target.tls))
-                yield from _look_at_tls(open_sockets.enter_context(secured), target)
+                yield from look_at_tls(open_sockets.enter_context(secured), target)
         looking_at = "association"
         yield from _look_at_association(target, calling, store=store, try_commitment=try_commitment)
     except ConnectionProblem as problem:
@@ -69,7 +69,8 @@ def examine(
         yield ill("certificate", str(error))
 
 
-def _look_at_tls(secured: ssl.SSLSocket, target: Target) -> Iterator[Finding]:
+def look_at_tls(secured: ssl.SSLSocket, target: Target) -> Iterator[Finding]:
+    """The version of TLS, and how long the peer's certificate is valid."""
     yield well("TLS", f"{secured.version()}, and the certificate of {target.host} is of a trusted CA")
     encoded = secured.getpeercert(binary_form=True)
     if encoded is not None:

@@ -58,5 +58,5 @@ def create_app(settings: NodeSettings, database: Database, store: Store, *, cloc
         app.include_router(router)
     add_page(app)
     add_problem_handlers(app)
-    app.add_middleware(Guards, origin=settings.origin)
+    app.add_middleware(Guards, origin=settings.origin, dicomweb_origins=settings.dicomweb_origins)
     return app

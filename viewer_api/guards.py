@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEGABYTE: Final = 1 << 20
@@ -15,6 +16,12 @@ LARGEST_REQUEST: Final = MEGABYTE
 LARGEST_UPLOAD: Final = 512 * MEGABYTE
 UPLOAD_PATHS: Final = ("/api/uploads", "/dicom-web/studies")
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+
+PREFLIGHT_HEADERS: Final = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, accept, content-type",
+    "access-control-max-age": "600",
+}
 
 SECURITY_HEADERS: Final = {
     "content-security-policy": "; ".join(
@@ -41,9 +48,10 @@ SECURITY_HEADERS: Final = {
 class Guards:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, origin: str) -> None:
+    def __init__(self, app: ASGIApp, *, origin: str, dicomweb_origins: Sequence[str] = ()) -> None:
         self._app = app
         self._origin = origin
+        self._dicomweb_origins = dicomweb_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403 or 413."""
@@ -52,13 +60,40 @@ class Guards:
             return
         headers = Headers(scope=scope)
         guarded = _with_security_headers(send, scope["path"])
+        viewer = self._viewer_elsewhere(scope["path"], headers)
+        if viewer:
+            guarded = _readable_for(viewer, guarded)
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers=PREFLIGHT_HEADERS)(scope, receive, guarded)
+                return
         limit = LARGEST_UPLOAD if scope["path"].startswith(UPLOAD_PATHS) else LARGEST_REQUEST
-        if scope["method"] not in SAFE_METHODS and not _comes_from_this_page(headers, self._origin):
+        is_ours = bool(viewer) or scope["method"] in SAFE_METHODS or _comes_from_this_page(headers, self._origin)
+        if not is_ours:
             await _refuse(403, "The request came from another site.")(scope, receive, guarded)
         elif _declared_length(headers) > limit:
             await _refuse(413, _too_large(limit))(scope, receive, guarded)
         else:
             await self._app(scope, _limited(receive, limit), guarded)
+
+    def _viewer_elsewhere(self, path: str, headers: Headers) -> str:
+        """The origin of another site that may use the DICOMweb door; empty: it comes from none."""
+        origin = headers.get("origin", "")
+        return origin if path.startswith("/dicom-web/") and origin in self._dicomweb_origins else ""
+
+
+def _readable_for(origin: str, send: Send) -> Send:
+    """CORS, without cookies: such a viewer shows a token."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["access-control-allow-origin"] = origin
+            headers["access-control-expose-headers"] = "warning"
+            headers["cross-origin-resource-policy"] = "cross-origin"
+            headers.add_vary_header("origin")
+        await send(message)
+
+    return sending
 
 
 def _comes_from_this_page(headers: Headers, origin: str) -> bool:

@@ -82,7 +82,9 @@ def _remove_images(connection: Connection, study_id: UUID, *, reason: str, now: 
     """The rows stay, marked: the same images may come again, and what was made of them stays known."""
     is_here = (instances.c.study_id == study_id, instances.c.removed_at.is_(None))
     columns = (instances.c[name] for name in ("institution_id", "sop_instance_uid", "blob_key", "size"))
-    gone = connection.execute(update(instances).where(*is_here).values(removed_at=now).returning(*columns)).all()
+    gone = connection.execute(
+        update(instances).where(*is_here).values(removed_at=now, attributes=None).returning(*columns)
+    ).all()
     _tell(connection, gone, reason=reason, now=now)
     blobs.release(connection, [row.blob_key for row in gone])
     _forget_if_nothing_is_left(connection, study_id)

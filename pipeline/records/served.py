@@ -203,6 +203,7 @@ def _served(scope: StudyScope) -> Subquery:
         select(instances.c.id, literal(value=False).label("is_result"), *(instances.c[n] for n in _COLUMNS), *of_study)
         .join_from(instances, studies)
         .where(scope.condition, instances.c.role == "radiograph", ~instances.c.superseded)
+        .where(instances.c.removed_at.is_(None))
     )
     newest_first = func.row_number().over(
         partition_by=result_sets.c.study_id, order_by=reconstructions.c.queued_at.desc()

@@ -155,6 +155,41 @@ def test_a_known_peer_is_called_by_its_name_and_its_own_calls_are_looked_at(
     assert {each["about"] for each in findings} == {"this node", "its listener", "demo/PACS"}
 
 
+def add_service(database: Database, institution_id: object, url: str, **facts: object) -> None:
+    peer = {"ae_title": "WEBPACS", "host": "127.0.0.1", "port": 104, "receives": True, "dicomweb_url": url, **facts}
+    with database.begin() as connection:
+        connection.execute(insert(tables.peers).values(institution_id=institution_id, **peer))
+
+
+def test_a_peer_with_a_dicomweb_service_is_examined_there(
+    doctor: Doctor, database: Database, institution_id: object, orthanc: OrthancPeer
+) -> None:
+    add_service(database, institution_id, orthanc.dicomweb_url)
+    done = doctor("WEBPACS", "--store")
+    assert "QIDO-RS       a search for studies was answered" in done.stdout
+    assert "STOW-RS       a test picture was stored: HTTP 200, read back the same" in done.stdout
+    assert "deletion      the test picture was deleted again" in done.stdout
+    assert fixes(done) == []
+
+
+def test_what_bars_the_way_to_a_dicomweb_service_is_one_line(
+    doctor: Doctor, database: Database, institution_id: object, orthanc: OrthancPeer, tmp_path: Path
+) -> None:
+    login = {"dicomweb_user": "bonecraft", "dicomweb_password_file": "password"}
+    add_service(database, institution_id, orthanc.url + "/wrong", **login)
+    [missing] = fixes(doctor("WEBPACS"))
+    assert "credentials" in missing
+    assert "put the file 'password' there" in missing
+    secret = tmp_path / "peer-secrets" / "demo" / "password"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("a secret\n")
+    done = doctor("WEBPACS")
+    [path] = fixes(done)
+    assert path.startswith("FIX QIDO-RS")
+    assert "check the path of dicomweb_url here" in path
+    assert "a secret" not in done.stdout
+
+
 def test_the_doctors_own_call_is_no_rejected_attempt(doctor: Doctor, database: Database) -> None:
     assert "answers at 127.0.0.1" in doctor().stdout
     with database.begin() as connection:

@@ -14,13 +14,14 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from requests import HTTPError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from pipeline.clock import utc_now
 from pipeline.database import Database
 from pipeline.dicom_json import tag_of
 from pipeline.records import admin, tables, tokens
 from pipeline.records.users import Role
+from pipeline.settings import NodeSettings
 from pipeline.site_values import Subject
 from pipeline.store import Store
 from tests.factories import make_dx, save, stable_uid
@@ -29,6 +30,7 @@ from tests.peers import free_port, running_orthanc
 from tests.scp_node.test_postman import Outbox
 from tests.viewer_api.fixtures import PeopleMaker
 from tests.viewer_api.people import Person
+from viewer_api.app import create_app
 
 SURFACE = "1.2.840.10008.5.1.4.1.1.66.5"
 JSON = {"accept": "application/dicom+json"}
@@ -102,32 +104,34 @@ def test_a_study_is_found_with_its_radiographs_and_results(door: Door) -> None:
     assert in_series != []
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
-        ({"PatientID": "ID a study"}, 1),
-        ({"00100020": "ID*"}, 1),
-        ({"PatientID": "id*"}, 0),
-        ({"PatientName": "sample^*"}, 1),
-        ({"PatientName": "%"}, 0),
-        ({"StudyDate": "20260101-20260131"}, 1),
-        ({"StudyDate": "-20251231"}, 0),
-        ({"StudyDate": "20260102-"}, 1),
-        ({"StudyTime": "1015"}, 1),
-        ({"StudyTime": "1016-"}, 0),
-        ({"AccessionNumber": "A?"}, 1),
-        ({"ModalitiesInStudy": "SEG"}, 1),
-        ({"ModalitiesInStudy": "CT,MR"}, 0),
-        ({"StudyInstanceUID": "1.2.3,1.2.4"}, 0),
-        ({"ReferringPhysicianName": "Referring*"}, 1),
-        ({"limit": "0"}, 0),
-        ({"offset": "1"}, 0),
-    ],
+QUERIES = (
+    ({"PatientID": "ID a study"}, 1),
+    ({"00100020": "ID*"}, 1),
+    ({"PatientID": "id*"}, 0),
+    ({"PatientName": "sample^*"}, 1),
+    ({"PatientName": "%"}, 0),
+    ({"StudyDate": "20260101-20260131"}, 1),
+    ({"StudyDate": "-20251231"}, 0),
+    ({"StudyDate": "20260102-"}, 1),
+    ({"StudyTime": "1015"}, 1),
+    ({"StudyTime": "1016-"}, 0),
+    ({"AccessionNumber": "A?"}, 1),
+    ({"ModalitiesInStudy": "SEG"}, 1),
+    ({"ModalitiesInStudy": "CT,MR"}, 0),
+    ({"StudyInstanceUID": "1.2.3,1.2.4"}, 0),
+    ({"ReferringPhysicianName": "Referring*"}, 1),
+    ({"limit": "0"}, 0),
+    ({"offset": "1"}, 0),
 )
-def test_studies_are_searched_by_attributes(door: Door, query: dict[str, str], count: int) -> None:
-    answer = httpx.get(f"{door.url}/studies", params=query, headers={"authorization": f"Bearer {door.token()}", **JSON})
-    assert answer.status_code == (200 if count else 204)
-    assert len(answer.json() if count else []) == count
+
+
+def test_studies_are_searched_by_attributes(door: Door) -> None:
+    headers = {"authorization": f"Bearer {door.token()}", **JSON}
+    with httpx.Client(headers=headers) as client:
+        for query, count in QUERIES:
+            answer = client.get(f"{door.url}/studies", params=query)
+            assert answer.status_code == (200 if count else 204), query
+            assert len(answer.json() if count else []) == count, query
 
 
 def test_what_cannot_be_searched_for_is_said_without_repeating_it(door: Door) -> None:
@@ -317,3 +321,30 @@ def test_orthanc_stores_to_us_and_reads_from_us(door: Door, tmp_path: Path) -> N
     assert {hashlib.sha256(file).hexdigest() for file in files} >= {
         digest for uid, digest in door.digests().items() if uid != dcmread(BytesIO(file)).SOPInstanceUID
     }
+
+
+def test_a_viewer_of_another_site_is_let_in_where_it_is_named(
+    hospital: Hospital, visit, web_settings: NodeSettings, web_store: Store, tmp_path: Path
+) -> None:
+    named = web_settings.model_copy(update={"dicomweb_origins": ("https://viewer.example.org",)})
+    url = f"{visit(create_app(named, hospital.database, web_store)).client.base_url}".rstrip("/")
+    door = Door(url=f"{url}/dicom-web", database=hospital.database)
+    hospital.send("AP")
+    token, elsewhere = door.token(), {"origin": "https://elsewhere.example.org"}
+    viewer = {"origin": "https://viewer.example.org", "sec-fetch-site": "cross-site"}
+    asked = httpx.options(f"{door.url}/studies", headers={**viewer, "access-control-request-method": "GET"})
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, viewer["origin"])
+    assert "authorization" in asked.headers["access-control-allow-headers"]
+    found = door.get("/studies", token, **viewer)
+    assert (found.status_code, found.headers["access-control-allow-origin"]) == (200, viewer["origin"])
+    assert "access-control-allow-credentials" not in found.headers, "cookies stay where they are"
+    assert "access-control-allow-origin" not in door.get("/studies", token, **elsewhere).headers
+    assert "access-control-allow-origin" not in httpx.get(f"{url}/api/session", headers=viewer).headers
+
+
+def test_a_removed_radiograph_is_served_no_more(door: Door) -> None:
+    token = door.token()
+    assert len(door.get("/instances?Modality=DX", token).json()) == 2
+    with door.database.begin() as connection:
+        connection.execute(update(tables.instances).values(removed_at=utc_now(), attributes=None))
+    assert door.get("/instances?Modality=DX", token).status_code == 204
