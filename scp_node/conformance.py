@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from pipeline.settings import NodeSettings, load_settings
 from scp_node.access import Reject
 from scp_node.backoff import LONGEST_WAIT
 from scp_node.commitment import PUSH_MODEL
+from scp_node.conformance_web import web_overview, web_services
 from scp_node.contexts import (
     EXPLICIT_LITTLE,
     IMPLEMENTATION_CLASS_UID,
@@ -33,6 +34,7 @@ from scp_node.contexts import (
 )
 from scp_node.examination import DELIVERED
 from scp_node.listener import SILENCE_SECONDS, accepted_by_listener
+from scp_node.markdown import table
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
 from scp_node.query import KEYS, STUDY_ROOT_FIND
@@ -101,7 +103,8 @@ def _overview() -> Iterator[str]:
         (f"The other {len(STORAGE_CLASSES) - len(DELIVERED)} storage classes of 4.2.1.3", "No", "Yes"),
         *((UID(each).name, "Yes", "No") for each in RETRIEVAL),
     ]
-    yield from _table(("Network service", "SCU", "SCP"), rows)
+    yield from table(("Network service", "SCU", "SCP"), rows)
+    yield from web_overview()
 
 
 def _introduction() -> Iterator[str]:
@@ -132,6 +135,7 @@ def _networking(settings: NodeSettings) -> Iterator[str]:
     yield from _listener(settings)
     yield from _delivery(settings)
     yield from _retrieval()
+    yield from web_services()
     yield from _interfaces(settings)
 
 
@@ -153,11 +157,11 @@ def _listener(settings: NodeSettings) -> Iterator[str]:
         ("Association request awaited for", f"{REQUEST_SECONDS} s"),
         ("Silence borne", f"{SILENCE_SECONDS} s"),
     )
-    yield from _table(("Item", "Value"), rows)
+    yield from table(("Item", "Value"), rows)
     yield "An association is rejected with (result, source, reason of PS3.8 Table 9-21):"
     yield ""
     rejects = ((str(reject.value), REJECT_MEANINGS[reject]) for reject in Reject)
-    yield from _table(("Answer", "Meaning"), rejects)
+    yield from table(("Answer", "Meaning"), rejects)
     yield "##### 4.2.1.3 SOP Classes"
     yield ""
     yield "Where several transfer syntaxes are offered in one presentation context, the first of this table is taken:"
@@ -165,11 +169,11 @@ def _listener(settings: NodeSettings) -> Iterator[str]:
     yield from _syntax_table(TRANSFER_SYNTAXES)
     yield "They are accepted for each of these storage classes, the other classes with the first two only:"
     yield ""
-    yield from _table(("SOP class", "UID"), ((UID(each).name, each) for each in _accepted()))
+    yield from table(("SOP class", "UID"), ((UID(each).name, each) for each in _accepted()))
     yield "C-STORE is answered with:"
     yield ""
     statuses = ((f"0x{status:04X}", STORE_MEANINGS[status]) for status in StoreStatus)
-    yield from _table(("Status", "Meaning"), statuses)
+    yield from table(("Status", "Meaning"), statuses)
 
 
 def _delivery(settings: NodeSettings) -> Iterator[str]:
@@ -181,11 +185,11 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
         ("Answer awaited for", f"{ANSWER_SECONDS} s"),
         ("Files in one association", f"{CLAIMED_AT_ONCE} at the most"),
     )
-    yield from _table(("Item", "Value"), rows)
+    yield from table(("Item", "Value"), rows)
     yield "Proposed, each syntax in a presentation context of its own:"
     yield ""
     syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
-    yield from _table(
+    yield from table(
         ("SOP class", "UID", "Transfer syntaxes"),
         ((UID(each).name, each, syntaxes) for each in REQUESTED),
     )
@@ -209,12 +213,12 @@ def _retrieval() -> Iterator[str]:
     )
     yield ""
     syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
-    yield from _table(
+    yield from table(
         ("SOP class", "UID", "Transfer syntaxes"), ((UID(each).name, each, syntaxes) for each in RETRIEVAL)
     )
     yield "Keys of C-FIND, those in italics to be matched and the others to be returned:"
     yield ""
-    yield from _table(("Level", "Keys"), ((level, ", ".join(_keys(level))) for level in KEYS))
+    yield from table(("Level", "Keys"), ((level, ", ".join(_keys(level))) for level in KEYS))
     yield (
         "Images are had by C-GET where the peer accepts that, else by C-MOVE to the listener, under the AE title we"
         " call from: a series at once, or image by image where a part of it is here. For C-GET the role of the one"
@@ -222,7 +226,7 @@ def _retrieval() -> Iterator[str]:
         " syntax of 4.2.1.3 in a presentation context of its own. Where it does not say, the classes are:"
     )
     yield ""
-    yield from _table(("SOP class", "UID"), ((UID(each).name, each) for each in USUAL_CLASSES))
+    yield from table(("SOP class", "UID"), ((UID(each).name, each) for each in USUAL_CLASSES))
     yield "What comes by C-GET is answered with the statuses of 4.2.1.3."
     yield ""
 
@@ -250,7 +254,7 @@ def _interfaces(settings: NodeSettings) -> Iterator[str]:
         ("AE titles", "each institution's own; `bonecraft institutions list` shows them"),
         ("Peers", "AE title, host, port, and the addresses that each may call from; `bonecraft peers list`"),
     )
-    yield from _table(("Item", "Value"), rows)
+    yield from table(("Item", "Value"), rows)
 
 
 def _media() -> Iterator[str]:
@@ -291,15 +295,7 @@ def _accepted() -> list[str]:
 
 
 def _syntax_table(syntaxes: Sequence[str]) -> Iterator[str]:
-    yield from _table(("Transfer syntax", "UID"), ((UID(each).name, each) for each in syntaxes))
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heading)} |"
-    yield f"|{'---|' * len(heading)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
+    yield from table(("Transfer syntax", "UID"), ((UID(each).name, each) for each in syntaxes))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 from pipeline.clock import utc_now
 from pipeline.database import Database
 from pipeline.dicom_json import tag_of
+from pipeline.dicomweb_services import ROOT, SERVICES
 from pipeline.records import admin, tables, tokens
 from pipeline.records.users import Role
 from pipeline.settings import NodeSettings
@@ -30,6 +31,7 @@ from tests.peers import free_port, running_orthanc
 from tests.scp_node.test_postman import Outbox
 from tests.viewer_api.fixtures import PeopleMaker
 from tests.viewer_api.people import Person
+from viewer_api import dicomweb
 from viewer_api.app import create_app
 
 SURFACE = "1.2.840.10008.5.1.4.1.1.66.5"
@@ -85,6 +87,12 @@ def study_uid() -> str:
 
 def values(found: list[dict], keyword: str) -> list[object]:
     return [each[tag_of(keyword)].get("Value", [""])[0] for each in found]
+
+
+def test_the_door_offers_what_the_conformance_statement_says() -> None:
+    routes = [route for router in dicomweb.ROUTERS for route in router.routes]
+    offered = {(method, route.path.replace(":path", "")) for route in routes for method in route.methods}
+    assert offered == {(each.method, ROOT + each.resource) for each in SERVICES}
 
 
 def test_a_study_is_found_with_its_radiographs_and_results(door: Door) -> None:

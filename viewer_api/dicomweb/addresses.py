@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import Request
 
-ROOT: Final = "/dicom-web"
+from pipeline.dicomweb_services import ROOT
 
 
 def base_of(request: Request) -> str:

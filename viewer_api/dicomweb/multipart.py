@@ -13,11 +13,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette import status
 from starlette.responses import StreamingResponse
 
+from pipeline.dicomweb_services import DICOM
+
 Part = tuple[str, Iterable[bytes]]
 """Content-Type and content."""
 
 MOST_PARTS: Final = 1000
-DICOM: Final = "application/dicom"
 
 
 def answer(parts: Iterable[Part], *, media_type: str) -> StreamingResponse:

@@ -13,22 +13,18 @@ from starlette.responses import JSONResponse, Response
 from pipeline.dicom_json import as_json, value_at
 from pipeline.dicom_pixels import stored_frame
 from pipeline.dicom_read import read_stored
+from pipeline.dicomweb_services import BYTES, DICOM, DICOM_JSON, INSTANCE, PICTURES, ROOT, SERIES, STUDY
 from pipeline.records import served
 from pipeline.records.served import Served
 from pipeline.store import Store
 from viewer_api.deps import WebDep, not_found
 from viewer_api.dicomweb.accepting import ANYTHING, accepted, choose
 from viewer_api.dicomweb.access import ReaderDep
-from viewer_api.dicomweb.addresses import ROOT, base_of
+from viewer_api.dicomweb.addresses import base_of
 from viewer_api.dicomweb.attributes import read_new
-from viewer_api.dicomweb.multipart import DICOM, Part, answer
-from viewer_api.dicomweb.searching import MEDIA_TYPE
+from viewer_api.dicomweb.multipart import Part, answer
 from viewer_api.pictures import rendered as picture_of_frame
 
-STUDY: Final = "/studies/{study}"
-SERIES: Final = STUDY + "/series/{series}"
-INSTANCE: Final = SERIES + "/instances/{instance}"
-BYTES: Final = "application/octet-stream"
 LITTLE_ENDIAN: Final = ("", "*", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 """Transfer syntaxes that uncompressed frames can be asked for in."""
 PIXEL_DATA: Final = "7FE00010"
@@ -84,9 +80,9 @@ def _part(store: Store, each: Served, syntaxes: set[str]) -> Part:
 @router.get(INSTANCE + "/metadata")
 def metadata(request: Request, web: WebDep, found: Found) -> Response:
     """The datasets without their bulk data."""
-    choose(request, MEDIA_TYPE, "application/json")
+    choose(request, DICOM_JSON, "application/json")
     base = base_of(request)
-    return JSONResponse([_metadata(web.store, each, base) for each in found], media_type=MEDIA_TYPE)
+    return JSONResponse([_metadata(web.store, each, base) for each in found], media_type=DICOM_JSON)
 
 
 def _metadata(store: Store, each: Served, base: str) -> dict[str, object]:
@@ -128,7 +124,7 @@ def frames(request: Request, web: WebDep, found: Found, numbers: str) -> Respons
 @router.get(INSTANCE + "/frames/{numbers}/rendered")
 def rendered(request: Request, web: WebDep, found: Found, numbers: str = "1") -> Response:
     """A picture for a screen: windowed as in the viewer, of at most 2048 pixels."""
-    media_type = choose(request, "image/jpeg", "image/png")
+    media_type = choose(request, *PICTURES)
     [number, *more] = _numbers(numbers)
     if more:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "Ask for one frame at a time.")

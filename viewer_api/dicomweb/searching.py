@@ -11,16 +11,16 @@ from starlette import status
 from starlette.responses import JSONResponse, Response
 
 from pipeline.dicom_json import INSTANCE_KEYWORDS, SEARCHED, SERIES_KEYWORDS, STUDY_KEYWORDS, Json, tag_of
+from pipeline.dicomweb_services import DICOM_JSON, ROOT
 from pipeline.records import served
 from pipeline.records.served import MODALITY, Level, Match, Served
 from viewer_api.deps import Web, WebDep
 from viewer_api.dicomweb.access import ReaderDep
-from viewer_api.dicomweb.addresses import ROOT, base_of
+from viewer_api.dicomweb.addresses import base_of
 from viewer_api.dicomweb.attributes import read_new
 
 router = APIRouter(prefix=ROOT)
 
-MEDIA_TYPE: Final = "application/dicom+json"
 MOST: Final = 1000
 """So many at the most in one answer; `offset` leads on."""
 NO_ATTRIBUTES: Final = ("limit", "offset", "fuzzymatching", "includefield", "accept")
@@ -81,7 +81,7 @@ def _search(request: Request, web: Web, client: ReaderDep, level: Level, **path:
     )
     if not answer:
         return Response(status_code=status.HTTP_204_NO_CONTENT, headers=headers)
-    return JSONResponse(answer, media_type=MEDIA_TYPE, headers=headers)
+    return JSONResponse(answer, media_type=DICOM_JSON, headers=headers)
 
 
 def _warnings(said: Mapping[str, bool]) -> dict[str, str]:

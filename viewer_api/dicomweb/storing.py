@@ -18,13 +18,13 @@ from starlette.responses import JSONResponse, Response
 
 from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_json import Json, tag_of
+from pipeline.dicomweb_services import DICOM_JSON, ROOT
 from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, Incoming, OutOfSpace, UnreadableDataset, accept
 from viewer_api.deps import Web, WebDep
 from viewer_api.dicomweb.access import Client, StorerDep
-from viewer_api.dicomweb.addresses import ROOT, base_of
+from viewer_api.dicomweb.addresses import base_of
 from viewer_api.dicomweb.multipart import save_parts
-from viewer_api.dicomweb.searching import MEDIA_TYPE
 from viewer_api.scratch import scratch_folder
 
 router = APIRouter(prefix=ROOT)
@@ -122,7 +122,7 @@ def _told(fates: Sequence[Fate], base: str) -> Response:
         plain |= _element("FailedSOPSequence", "SQ", *(_failed(fate) for fate in failed))
     some = status.HTTP_202_ACCEPTED if failed else status.HTTP_200_OK
     code = some if stored else status.HTTP_409_CONFLICT
-    return JSONResponse(dict(sorted(plain.items())), status_code=code, media_type=MEDIA_TYPE)
+    return JSONResponse(dict(sorted(plain.items())), status_code=code, media_type=DICOM_JSON)
 
 
 def _stored(fate: Fate, base: str) -> Json:
