@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
+import requests
 from pydicom.dataset import Dataset
 
 from pipeline.addresses import resolve
@@ -15,7 +17,7 @@ from pipeline.finding import Finding, ill, well
 from pipeline.peer_secrets import PeerSecrets
 from pipeline.records.directory import Peer
 from pipeline.settings import NodeSettings
-from scp_node.dicomweb import WebRefusal, WebTarget, open_client, ping, web_target_of
+from scp_node.dicomweb import TIMEOUTS, WebRefusal, WebTarget, check, explained, open_session, ping, web_target_of
 from scp_node.examination import look_at_tls
 from scp_node.peer import ConnectionProblem, Target, connect, shake_hands
 from scp_node.sending import OutgoingFile
@@ -91,9 +93,34 @@ def _look_at_store(target: WebTarget) -> Iterator[Finding]:
 
 def _look_at_deletion(target: WebTarget, picture: Dataset) -> Finding:
     """DICOMweb itself has no deletion; many archives have it nevertheless."""
+    study = str(picture.StudyInstanceUID)
+    with open_session(target) as session:
+        for delete in (_delete_by_dicomweb, _delete_by_orthanc):
+            try:
+                with explained(target):
+                    delete(session, target, study)
+            except (WebRefusal, ConnectionProblem):
+                continue
+            return well("deletion", "the test picture was deleted again")
+    return well("deletion", f"is not offered: remove the test picture there, patient {PATIENT_ID}")
+
+
+def _delete_by_dicomweb(session: requests.Session, target: WebTarget, study: str) -> None:
+    check(session.delete(f"{target.url}/studies/{study}", timeout=TIMEOUTS), target)
+
+
+def _delete_by_orthanc(session: requests.Session, target: WebTarget, study: str) -> None:
+    """By the REST API that an Orthanc has beside its DICOMweb root; where it is none, the lookup already fails.
+
+    Raises:
+        ValueError: The answer is none of Orthanc's.
+    """
+    root = target.url.rpartition("/")[0]
+    found = session.post(f"{root}/tools/lookup", data=study, timeout=TIMEOUTS)
+    check(found, target)
     try:
-        with open_client(target) as client:
-            client.delete_study(picture.StudyInstanceUID)
-    except (WebRefusal, ConnectionProblem):
-        return well("deletion", f"is not offered: remove the test picture there, patient {PATIENT_ID}")
-    return well("deletion", "the test picture was deleted again")
+        [match] = found.json()
+        its_name = quote(str(match["ID"]), safe="")
+    except (KeyError, TypeError) as error:
+        raise ValueError("no answer of Orthanc's") from error
+    check(session.delete(f"{root}/studies/{its_name}", timeout=TIMEOUTS), target)
