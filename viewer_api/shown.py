@@ -12,7 +12,7 @@ from uuid import UUID
 from pipeline.records.instances import Instance
 from pipeline.records.results import ResultFileRow, ResultSet
 from pipeline.records.studies import Study
-from pipeline.records.viewing import DeliveryLine, Removals
+from pipeline.records.viewing import DeliveryLine, EarlierStudy, Removals
 from pipeline.results import FileKind, Report
 
 
@@ -104,6 +104,7 @@ class ShownStudyPage:
     history: tuple[ShownHistoryEntry, ...]
     deliveries: tuple[DeliveryLine, ...]
     removed: Removals
+    earlier: tuple[EarlierStudy, ...]
 
 
 def progress_of(study: Study) -> ShownProgress:

@@ -11,7 +11,16 @@ from sqlalchemy import Connection, Select, func, select
 
 from pipeline.records.directory import Peer, as_peer
 from pipeline.records.studies import StudyScope, in_scope
-from pipeline.records.tables import deliveries, instances, institutions, peers, result_files, result_sets, studies
+from pipeline.records.tables import (
+    deliveries,
+    fetches,
+    instances,
+    institutions,
+    peers,
+    result_files,
+    result_sets,
+    studies,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,14 @@ class Removals:
 
     images_at: datetime | None
     results_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierStudy:
+    """A study that was fetched to compare another one with; its date as DICOM writes it."""
+
+    id: UUID
+    study_date: str
 
 
 def institution_choices(connection: Connection) -> tuple[InstitutionChoice, ...]:
@@ -96,3 +113,18 @@ def removals_of(connection: Connection, study_id: UUID) -> Removals:
     return Removals(
         images_at=connection.execute(images).scalar_one(), results_at=connection.execute(results).scalar_one()
     )
+
+
+def earlier_studies(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[EarlierStudy, ...]:
+    """The studies of the scope that were fetched to compare this one with, the newest first."""
+    fetched = (fetches.c.fetched_study_uid == studies.c.study_instance_uid) & (
+        fetches.c.institution_id == studies.c.institution_id
+    )
+    rows = connection.execute(
+        select(studies.c.id, studies.c.study_date)
+        .join_from(fetches, studies, fetched)
+        .where(fetches.c.study_id == study_id, scope.condition)
+        .distinct()
+        .order_by(studies.c.study_date.desc())
+    )
+    return tuple(EarlierStudy(**row) for row in rows.mappings())

@@ -2,12 +2,14 @@
 
 import io
 import json
+from uuid import UUID
 
 import pytest
 from PIL import Image
+from sqlalchemy import insert
 
 from pipeline.database import Database
-from pipeline.records import reconstructions
+from pipeline.records import reconstructions, tables
 from pipeline.records.users import Role
 from pipeline.results import SHAPE_ONLY, Report
 from pipeline.store import Store
@@ -125,3 +127,25 @@ def test_a_wrong_address_is_a_page_that_says_so(radiologist: Person):
     assert radiologist.get("/no-such-page").status_code == 404
     answer = radiologist.get("/api/no-such-thing")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+
+
+def test_an_earlier_study_that_was_fetched_to_compare_with_is_named(
+    radiologist: Person, database: Database, example: ExampleStudy, institution_id: UUID
+):
+    earlier = {"study_instance_uid": "1.2.3", "study_date": "20251001", "state": "left-out"}
+    with database.begin() as connection:
+        study_id = connection.execute(
+            insert(tables.studies).values(institution_id=institution_id, **earlier).returning(tables.studies.c.id)
+        ).scalar_one()
+        peer_id = connection.execute(
+            insert(tables.peers)
+            .values(institution_id=institution_id, ae_title="PACS", host="127.0.0.1", port=104)
+            .returning(tables.peers.c.id)
+        ).scalar_one()
+        fetched = {"purpose": "prior", "state": "fetched", "fetched_study_uid": "1.2.3"}
+        whose = {"institution_id": institution_id, "study_id": example.study_id, "peer_id": peer_id}
+        times = {"planned_at": NOON, "next_attempt_at": NOON}
+        connection.execute(insert(tables.fetches).values(**fetched, **whose, **times))
+    shown = radiologist.get(f"/api/studies/{example.study_id}").json()
+    assert shown["earlier"] == [{"id": str(study_id), "study_date": "20251001"}]
+    assert radiologist.get(f"/api/studies/{study_id}").json()["earlier"] == []

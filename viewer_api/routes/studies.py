@@ -19,7 +19,7 @@ from starlette.responses import StreamingResponse
 from pipeline import jobs
 from pipeline.records import instances, results, studies
 from pipeline.records.users import User
-from pipeline.records.viewing import deliveries_of, removals_of
+from pipeline.records.viewing import deliveries_of, earlier_studies, removals_of
 from viewer_api.deps import UploaderDep, ViewerDep, Web, WebDep, visible_study
 from viewer_api.permissions import visible_studies
 from viewer_api.shown import (
@@ -83,6 +83,7 @@ def get_study(study_id: UUID, web: WebDep, user: ViewerDep) -> ShownStudyPage:
             history=tuple(map(shown_history_entry, history)),
             deliveries=deliveries_of(connection, scope, study_id),
             removed=removals_of(connection, study_id),
+            earlier=earlier_studies(connection, scope, study_id),
         )
 
 

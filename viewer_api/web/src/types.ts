@@ -161,6 +161,7 @@ export interface Study {
   history: { id: string; created_at: string; status: string }[];
   deliveries: Delivery[];
   removed: { images_at: string | null; results_at: string | null };
+  earlier: { id: string; study_date: string }[];
 }
 
 export interface PictureFacts {

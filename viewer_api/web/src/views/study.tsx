@@ -28,6 +28,11 @@ function Heading({ study, progress }: { study: Study; progress: Progress }) {
       <span class="text-sm text-soft">{patient_id}</span>
       <span class="text-sm text-soft">{[study_description, dayOf(study_date)].filter(Boolean).join(" · ")}</span>
       {accession_number && <span class="text-sm text-faint">Acc. {accession_number}</span>}
+      {study.earlier.map((each) => (
+        <a key={each.id} class="link text-sm" href={`/studies/${each.id}`}>
+          Earlier study: {dayOf(each.study_date)}
+        </a>
+      ))}
       <span class="ml-auto flex gap-3">
         {progress.priority !== "routine" && <span class="text-sm text-warn uppercase">{progress.priority}</span>}
         <Badge state={progress.state} />
