@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Select, func, select
 
 from pipeline.certificates import node_certificates
 from pipeline.errors import ConfigurationError
-from pipeline.records import associations, ledger
+from pipeline.records import associations, ledger, sources
 from pipeline.records.arrivals import silent_senders
 from pipeline.records.tables import (
     arrivals,
     deliveries,
     destinations,
+    fetches,
     institutions,
     ledger_unsealed,
     open_associations,
@@ -75,6 +76,7 @@ def _metrics(connection: Connection, settings: NodeSettings, now: datetime) -> I
     yield from _reception(connection, now)
     yield from _work(connection, now)
     yield from _deliveries(connection)
+    yield from _fetching(connection)
     yield _metric("sender_silent", "Senders that are silent though they usually are not.", _ones(silent))
     number, _ = ledger.head(connection)
     yield _metric("ledger_sealed_entries", "The ledger is sealed up to this entry.", _single(number))
@@ -145,6 +147,18 @@ def _machine(settings: NodeSettings, now: datetime) -> Iterator[Metric]:
         left = []
     days = [(labels, seconds / SECONDS_PER_DAY) for labels, seconds in left]
     yield _metric("certificate_days_left", "Days until the node's certificates expire.", days)
+
+
+def _fetching(connection: Connection) -> Iterator[Metric]:
+    asked = _by(fetches.c.state, value=func.count())
+    yield _metric("fetches", "What peers were asked for, by its state.", _read(connection, asked, "state"))
+    known = [({"institution": each.institution, "source": each.name}, each) for each in sources.lines(connection)]
+    taken = [(labels, float(each.taken)) for labels, each in known]
+    yield _metric("source_images_total", "Images that were taken from a source.", taken, kind="counter")
+    read = [(labels, float(each.last_change or 0)) for labels, each in known]
+    yield _metric("source_last_change", "The last change of a source's feed that was read.", read)
+    away = [(labels, float(bool(each.problem))) for labels, each in known]
+    yield _metric("source_away", "Sources that cannot be read.", away)
 
 
 def _metric(name: str, meaning: str, samples: Iterable[Sample], *, kind: str = "gauge") -> Metric:

@@ -12,8 +12,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import InputError
 from pipeline.peer_secrets import PeerSecrets
-from pipeline.records import fetches
-from pipeline.records.directory import Peer, every_peer, first_called_ae_title
+from pipeline.records.directory import Peer, every_peer, first_called_ae_title, slug_of
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.dicomweb import web_target_of
@@ -66,7 +65,7 @@ class Lines:
         """
         with self.database.begin() as connection:
             calling = first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE
-            institution = fetches.institution_slug(connection, peer.institution_id)
+            institution = slug_of(connection, peer.institution_id)
         intake = Intake(
             database=self.database,
             store=self.store,

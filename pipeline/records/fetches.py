@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, union, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from pipeline.records.tables import fetches, instances, institutions, peers, result_files, studies
+from pipeline.records.tables import fetches, instances, peers, result_files, studies
 
 MISSING_VIEWS: Final = "missing-views"
 PRIOR: Final = "prior"
@@ -249,18 +249,6 @@ def was_fetched_as_prior(connection: Connection, study_id: UUID) -> bool:
         studies.c.id == study_id,
     )
     return bool(connection.execute(select(exists().where(is_it))).scalar_one())
-
-
-def count_by_state(connection: Connection) -> dict[str, int]:
-    """How many there are of each of `FETCH_STATES`."""
-    rows = connection.execute(select(fetches.c.state, func.count()).group_by(fetches.c.state))
-    return {state: int(count) for state, count in rows}
-
-
-def institution_slug(connection: Connection, institution_id: UUID) -> str:
-    """The short name of the institution."""
-    found: str = connection.execute(select(institutions.c.slug).where(institutions.c.id == institution_id)).scalar_one()
-    return found
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

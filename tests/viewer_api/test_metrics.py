@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.database import Database
-from pipeline.records import deliveries, destinations, ledger, tables
+from pipeline.records import deliveries, destinations, ledger, sources, tables
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from tests.node_helpers import Hospital
@@ -90,3 +90,22 @@ def test_no_patient_is_named(monitor: httpx.Client, ward: Ward) -> None:
     text = monitor.get("/metrics", headers=TOKEN).text
     assert "Sample" not in text
     assert "ID a study" not in text
+
+
+def test_what_is_fetched_is_counted_and_how_far_sources_were_read(
+    monitor: httpx.Client, ward: Ward, hospital: Hospital
+) -> None:
+    now = datetime.now(UTC)
+    with hospital.database.begin() as connection:
+        source = {"institution_id": hospital.institution_id, "name": "archive", "url": "http://archive"}
+        created = insert(tables.sources).values(**source).returning(tables.sources.c.id)
+        source_id = connection.execute(created).scalar_one()
+        minute = timedelta(minutes=1)
+        sources.claim(connection, source_id, now=now, lease=minute)
+        sources.note_position(connection, source_id, change=12, mark="", taken=3, now=now, lease=minute)
+        sources.note_failed(connection, source_id, problem="away", now=now, wait=lambda _: minute)
+    found = read(monitor)
+    labels = '{institution="demo",source="archive"}'
+    assert found[f"bonecraft_source_images_total{labels}"] == 3
+    assert found[f"bonecraft_source_last_change{labels}"] == 12
+    assert found[f"bonecraft_source_away{labels}"] == 1
