@@ -65,7 +65,9 @@ def test_the_same_image_again_is_a_success_and_changes_nothing(
     file = save(make_dx(), tmp_path / "ap.dcm")
     assert storescu(dcmtk, running.port, file, file).returncode == 0
     assert storescu(dcmtk, running.port, file).returncode == 0
-    assert len(rows(database, "instances")) == 1
+    (instance,) = rows(database, "instances")
+    assert len(running.store.read(instance["blob_key"])) == instance["size"]
+    assert list(running.incoming.iterdir()) == []
 
 
 def test_what_is_no_radiograph_is_stored_and_marked_out_of_scope(
