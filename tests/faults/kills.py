@@ -7,7 +7,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from random import Random
@@ -18,7 +19,7 @@ import psycopg
 from pipeline.embedded_postgres import EmbeddedPostgresNotRunning
 from tests.faults.line import line_to
 from tests.faults.modalities import Called, Mix
-from tests.faults.reckoning import Account
+from tests.faults.reckoning import Account, Head, head_of, not_led_through
 from tests.faults.row import Row, Say
 from tests.faults.stage import Stage, seconds_until, staged
 from tests.node_process import RunningNode
@@ -37,6 +38,8 @@ WHENEVER_SECONDS = 0.3
 BACKEND_SHARE = 0.3
 """Of the kills of PostgreSQL: one of its backends, which makes it drop all connections and recover."""
 POSTGRES = "PostgreSQL"
+AWAY = (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError)
+"""What whoever asks the database hears while it is down."""
 ROLES = ("listener", "worker", "delivery")
 LOAD = Mix(seconds_between_films=30, seconds_between_pictures=12, pause=0.8)
 
@@ -110,28 +113,52 @@ VICTIMS = (
 """Those that are busy seldom come first."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rampage:
+    """All that was killed.
+
+    Attributes:
+        kills: One after the other.
+        heads: The ends of the ledger's chain that were seen between them.
+        seconds_without_database: After each kill of PostgreSQL.
+    """
+
+    kills: Sequence[Kill]
+    heads: Sequence[Head]
+    seconds_without_database: Sequence[float]
+
+
 def kill_at_random(count: int, *, seed: int, say: Say) -> list[Row]:
     """So many kills, one after the other without waiting for the last one's recovery; a row for each program."""
     with staged(seed=seed, bytes_per_second=TO_PACS) as stage:
         with (
             line_to(stage.node.dicom_port, bytes_per_second=FROM_MODALITIES) as line,
             stage.senders(mix=LOAD, called=Called(port=line.port)) as senders,
-            ThreadPoolExecutor() as watchers,
         ):
-            kills: list[Kill] = []
-            watched: list[Future[float]] = []
-            for kill in islice(_strikes(stage, Random(seed)), count):
-                kills.append(kill)
-                if kill.program == POSTGRES:
-                    watched.append(watchers.submit(_seconds_without_database, stage.node))
-                say(f"kill {len(kills)} of {count}: {kill.program}, in the middle of {kill.hit or 'nothing'}")
+            rampage = _rampage(stage, count, Random(seed), say)
         say("all killed; waiting until everything is reconstructed and sent")
         settled = stage.settle()
         account = stage.reckon(senders)
-        seconds = {name: _seconds_until_ready(stage.node, kills, name) for name in ROLES}
-    seconds[POSTGRES] = [one.result() for one in watched]
-    rows = [_row_of(name, kills, seconds[name]) for name in seconds]
-    return [*rows, _row_of_all(kills, account, settled)]
+        account = replace(account, lost=(*account.lost, *not_led_through(stage.node, rampage.heads)))
+        seconds = {name: _seconds_until_ready(stage.node, rampage.kills, name) for name in ROLES}
+    seconds[POSTGRES] = list(rampage.seconds_without_database)
+    rows = [_row_of(name, rampage.kills, seconds[name]) for name in seconds]
+    return [*rows, _row_of_all(rampage.kills, account, settled)]
+
+
+def _rampage(stage: Stage, count: int, chance: Random, say: Say) -> Rampage:
+    kills: list[Kill] = []
+    heads: list[Head] = []
+    with ThreadPoolExecutor() as watchers:
+        watched: list[Future[float]] = []
+        for kill in islice(_strikes(stage, chance), count):
+            kills.append(kill)
+            say(f"kill {len(kills)} of {count}: {kill.program}, in the middle of {kill.hit or 'nothing'}")
+            if kill.program == POSTGRES:
+                watched.append(watchers.submit(_seconds_without_database, stage.node))
+            with suppress(*AWAY):
+                heads.append(head_of(stage.node))
+    return Rampage(kills=kills, heads=heads, seconds_without_database=[one.result() for one in watched])
 
 
 def _row_of(program: str, kills: Sequence[Kill], seconds: Sequence[float]) -> Row:
@@ -202,7 +229,7 @@ def _seconds_without_database(node: RunningNode) -> float:
     def answers() -> bool:
         try:
             return bool(node.query("SELECT 1"))
-        except (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError):
+        except AWAY:
             return False
 
     return seconds_until(answers)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.results import markdown, measured, replace_section, show
 from tests.faults.certificates import let_certificates_expire
 from tests.faults.clock import step_the_clock
@@ -42,7 +44,7 @@ def main() -> None:
     traced = trace_order()
     rows: list[Row] = []
     for name in options.only:
-        rows += _scenarios(options.kills)[name](seed=options.seed, say=partial(_say, began))
+        rows += _played(name, partial(_scenarios(options.kills)[name], seed=options.seed, say=partial(_say, began)))
     minutes = (time.monotonic() - began) / 60
     remarks = _remarks(rows, seed=options.seed, minutes=minutes)
     show(COLUMNS, [row.cells for row in rows], [*remarks, _order_in_words(traced)])
@@ -77,6 +79,14 @@ def _scenarios(kills: int) -> dict[str, Scenario]:
     }
 
 
+def _played(name: str, scenario: Callable[[], list[Row]]) -> list[Row]:
+    """Its rows; where it does not end well that is a row, too, and the others still have their turn."""
+    try:
+        return scenario()
+    except (SystemExit, pytest.fail.Exception) as end:
+        return [Row(fault=name, broken=str(end).partition("\n")[0])]
+
+
 def _say(began: float, words: str) -> None:
     sys.stderr.write(f"{time.monotonic() - began:7.0f} s  {words}\n")
 
@@ -107,6 +117,8 @@ def _order_for_page(traced: Traced) -> str:
 
 def _wrong(row: Row) -> list[str]:
     """What must not be, in words."""
+    if row.broken:
+        return [f"{row.fault}: {row.broken}"]
     if row.account is None:
         return []
     found = [*row.account.lost, *row.account.duplicated]

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -42,6 +42,17 @@ class Account:
     chain: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The end of the ledger's chain at some time."""
+
+    number: int
+    digest: str
+
+
+FIRST_HEAD = Head(number=0, digest="")
+
+
 def reckon(node: RunningNode, pacs: OrthancPeer, acknowledged: Mapping[str, Sent]) -> Account:
     """Count what was lost and what is there twice.
 
@@ -71,6 +82,21 @@ def prove_all(node: RunningNode) -> str:
     if done.returncode != 0:
         raise SystemExit(f"bonecraft prove --all: {done.stdout or done.stderr}")
     return f"{json.loads(done.stdout)['sealed']} entries in an unbroken chain"
+
+
+def head_of(node: RunningNode) -> Head:
+    """Number and digest of the chain's last entry, as `bonecraft prove --all` prints them."""
+    rows = node.query("SELECT number, digest FROM ledger_seals ORDER BY number DESC LIMIT 1")
+    return Head(number=int(str(rows[0]["number"])), digest=str(rows[0]["digest"])) if rows else FIRST_HEAD
+
+
+def not_led_through(node: RunningNode, heads: Iterable[Head]) -> tuple[str, ...]:
+    """Heads of the chain, noted in the course, that it does not lead through any more."""
+    chain = {row["number"]: row["digest"] for row in node.query("SELECT number, digest FROM ledger_seals")}
+    chain[FIRST_HEAD.number] = FIRST_HEAD.digest
+    return tuple(
+        f"no entry {head.number} of the ledger as it was" for head in heads if chain.get(head.number) != head.digest
+    )
 
 
 def _not_held(node: RunningNode, acknowledged: Mapping[str, Sent]) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Row:
         account: What came of it; None where it is counted in another row.
         remark: What else is to be known of it.
         skipped: Why it could not be tried here.
+        broken: How it ended where it did not end well: what did not come back.
     """
 
     fault: str
@@ -34,12 +35,14 @@ class Row:
     account: Account | None = None
     remark: str = ""
     skipped: str = ""
+    broken: str = ""
 
     @property
     def cells(self) -> list[str]:
         """As the table has them."""
-        if self.skipped:
-            return [self.fault, "—", "", "", "", "", "", f"not tried: {self.skipped}"]
+        if self.skipped or self.broken:
+            words = f"not tried: {self.skipped}" if self.skipped else f"FAILED: {self.broken}"
+            return [self.fault, "—", "", "", "", "", "", words]
         hit = "" if self.share_hit is None else f"{self.share_hit:.0%}"
         return [self.fault, f"{self.faults:,}", hit, *self._counts(), self.recovery]
 
