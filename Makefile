@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest bench-associations bench-soak fuzz faults faults-full gallery showcase-ohif eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest bench-latency bench-associations bench-soak fuzz faults faults-full gallery showcase-ohif eval models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -87,6 +87,9 @@ bench-soak: setup .setup/dev ## Thousands of small instances: latency, memory, n
 
 fuzz: setup .setup/dev peers ## Ten thousand spoilt requests to the listener; ARGS="--cases N --seed N"
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+bench-latency: setup .setup/dev ## From the last view's answer to the results in Orthanc
+	@$(BIN)/python -m tests.benchmarks.latency $(ARGS)
 
 eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net FOLD=ONNX ...]"
 	@$(BIN)/python -m models.training.evaluate $(ARGS)

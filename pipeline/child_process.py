@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 import signal
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,21 @@ class ChildProcess:
     timeout_seconds: float
     threads: int
     models_folder: Path | None = None
+    _spare: list[Process] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    async def prepare(self) -> None:
+        """Start the next child: it takes seconds to load, which the next study then need not wait for.
+
+        Where that cannot be done now it is done when the child is needed.
+        """
+        if not self._spare:
+            with contextlib.suppress(OSError):
+                self._spare.append(await self._start())
+
+    async def dismiss(self) -> None:
+        """End the child that waits for a study, if there is one."""
+        while self._spare:
+            await _kill(self._spare.pop())
 
     async def reconstruct(
         self,
@@ -88,14 +104,7 @@ class ChildProcess:
             models_folder=self.models_folder,
             replaced=tuple(replaced),
         )
-        child = await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
-            limit=LONGEST_LINE_BYTES,
-        )
+        child = await self._take()
         conversation = _Conversation(child=child, on_progress=on_progress)
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -109,10 +118,28 @@ class ChildProcess:
             await _kill(child)
         conversation.check()
 
+    async def _take(self) -> Process:
+        """The child that waits, unless it died meanwhile; else a new one."""
+        while self._spare:
+            spare = self._spare.pop()
+            if spare.returncode is None:
+                return spare
+        return await self._start()
+
+    async def _start(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self.command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            limit=LONGEST_LINE_BYTES,
+        )
+
 
 @dataclass(kw_only=True)
 class _Conversation:
-    child: asyncio.subprocess.Process
+    child: Process
     on_progress: Callable[[ProgressLine], Awaitable[None]]
     problem: str = ""
     stderr: str = ""
@@ -154,7 +181,7 @@ class _Conversation:
         raise ReconstructionFailed(f"The reconstruction {how}.", traceback=self.stderr)
 
 
-async def _kill(child: asyncio.subprocess.Process) -> None:
+async def _kill(child: Process) -> None:
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()

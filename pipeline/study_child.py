@@ -3,7 +3,7 @@
 A process of its own, so that the worker's heartbeat goes on during long numerics, and a native crash or a runaway
 allocation takes down one job and nothing else. What it is told and what it says, line by line, is JSON:
 
-    stdin   a `Request`, then nothing more; its end means that the worker is gone
+    stdin   a `Request`, now or hours later, then nothing more; its end means that the worker is gone
     stdout  {"stage": "fit", "fraction": 0.4, "sentence": "…"}    any number of times
             {"problem": "…"}                          where the input itself is wrong (exit status 2)
     stderr  whatever libraries say, and the traceback of a failure
@@ -14,6 +14,7 @@ Exit status 0: the folder `out` is complete, `report.json` in it says how it end
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import logging
 import os
@@ -72,14 +73,22 @@ Reconstruct: TypeAlias = Callable[[Request, Callable[[Progress], None]], object]
 """Does what is asked for, and tells how far it is."""
 
 
-def run_child(reconstruct: Reconstruct) -> int:
+def run_child(reconstruct: Reconstruct, *, prepare: Callable[[], object] = lambda: None) -> int:
     """Do what stdin asks for; returns the exit status.
+
+    Args:
+        reconstruct: Does it.
+        prepare: What can be done before anything is asked for.
 
     Raises:
         Exception: Whatever the reconstruction raises, for the traceback on stderr.
     """
     channel = _take_stdout()
-    request = Request.from_json(sys.stdin.readline())
+    prepare()
+    asked = sys.stdin.readline()
+    if not asked:
+        return EXIT_ABANDONED
+    request = Request.from_json(asked)
     threading.Thread(target=_end_with_worker, daemon=True).start()
 
     def tell(progress: Progress) -> None:
@@ -112,6 +121,12 @@ def _end_with_worker() -> None:
     os._exit(EXIT_ABANDONED)
 
 
+def load() -> None:
+    """Seconds of imports, done while nobody waits for them."""
+    importlib.import_module("pipeline.study")
+    importlib.import_module("pipeline.dicom_write.result_set")
+
+
 def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> None:
     """With the real pipeline."""
     from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
@@ -131,4 +146,4 @@ def _keep_pydicom_quiet() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_child(reconstruct_for_real))
+    sys.exit(run_child(reconstruct_for_real, prepare=load))

@@ -107,6 +107,7 @@ class Worker:
                 manager = QueueManager(OneAtATime(TwoConnections(asking, listening)))
                 manager.entrypoint(RECONSTRUCT)(partial(self._do, lost))
                 manager.shutdown = stop
+                await self.job.child.prepare()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._settle_until(stop, lost))
                     tasks.create_task(self._work(manager))
@@ -114,6 +115,8 @@ class Worker:
             if not _is_loss_of_database(error):
                 raise
             lost.set()
+        finally:
+            await self.job.child.dismiss()
         if lost.is_set():
             raise DatabaseUnavailable("PostgreSQL went away: start the worker again")
 
@@ -142,6 +145,7 @@ class Worker:
         except Exception as error:
             log.error("job_broke", error=type(error).__name__)  # noqa: TRY400 - its text may hold a row of the database
             raise RetryRequested(LONGEST_DELAY, type(error).__name__) from error  # never lost, whatever it was
+        await self.job.child.prepare()
         if delay is not None:
             raise RetryRequested(delay)
 

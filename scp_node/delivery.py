@@ -28,6 +28,7 @@ from scp_node.pull_lines import Lines
 from scp_node.pull_missing import Fetcher
 from scp_node.reporter import Reporter
 from scp_node.tls import TlsFiles
+from scp_node.wakeup import Wakeup
 from scp_node.watch import Watcher
 
 POLL_SECONDS: Final = 0.5
@@ -53,8 +54,11 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         _start("fetches", fetcher.plan, stop, pause_seconds=PLAN_SECONDS),
         _start("retention", lambda: _tidy(database, store), stop, pause_seconds=TIDY_SECONDS),
     )
-    _repeat(lambda: sum(each.dispatch() for each in dispatchers), stop)
-    drain([*(thread for each in dispatchers for thread in each.busy()), *others])
+    wakeup = Wakeup(database)
+    listening = threading.Thread(target=wakeup.listen_until, args=(stop,), name="wakeup", daemon=True)
+    listening.start()
+    _repeat(lambda: sum(each.dispatch() for each in dispatchers), stop, pause=wakeup.wait)
+    drain([*(thread for each in dispatchers for thread in each.busy()), *others, listening])
     database.close()
 
 
@@ -105,8 +109,15 @@ def _tidy(database: Database, store: Store) -> int:
     return 0
 
 
-def _repeat(work: Callable[[], int], stop: threading.Event, *, pause_seconds: float = POLL_SECONDS) -> None:
-    """`work` again and again: at once while there is some, else after a pause."""
+def _repeat(
+    work: Callable[[], int],
+    stop: threading.Event,
+    *,
+    pause_seconds: float = POLL_SECONDS,
+    pause: Callable[[float], object] | None = None,
+) -> None:
+    """`work` again and again: at once while there is some, else after a pause, which `pause` may cut short."""
+    wait = pause or stop.wait
     while not stop.is_set():
         try:
             idle = work() == 0
@@ -117,7 +128,7 @@ def _repeat(work: Callable[[], int], stop: threading.Event, *, pause_seconds: fl
             log.warning("interrupted_unexpectedly", error=type(error).__name__)
             idle = True
         if idle:
-            stop.wait(pause_seconds)
+            wait(pause_seconds)
 
 
 if __name__ == "__main__":

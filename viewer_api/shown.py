@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -87,11 +87,25 @@ class ShownResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownHistoryEntry:
-    """One of the results that a study has had."""
+    """One of the results that a study has had.
+
+    Attributes:
+        id: Its own.
+        created_at: When it was made.
+        status: How the reconstruction ended.
+        radiographs: How many radiographs it was made from.
+        replaced_by: The result that took its place; None: it stands.
+        replaced_at: When that was made.
+        reason: Why it was replaced, in words.
+    """
 
     id: UUID
     created_at: datetime
     status: str
+    radiographs: int
+    replaced_by: UUID | None
+    replaced_at: datetime | None
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +179,30 @@ def shown_result(result: ResultSet) -> ShownResult:
     )
 
 
-def shown_history_entry(result: ResultSet) -> ShownHistoryEntry:
-    """A line of a study's history."""
-    return ShownHistoryEntry(id=result.id, created_at=result.created_at, status=result.report.status)
+def shown_history(history: Sequence[ResultSet]) -> tuple[ShownHistoryEntry, ...]:
+    """A study's results, the newest first, each with what took its place."""
+    by_id = {result.id: result for result in history}
+    return tuple(_history_entry(result, by_id.get(result.superseded_by or result.id)) for result in history)
+
+
+def _history_entry(result: ResultSet, newer: ResultSet | None) -> ShownHistoryEntry:
+    replaced = newer is not None and newer.id != result.id
+    return ShownHistoryEntry(
+        id=result.id,
+        created_at=result.created_at,
+        status=result.report.status,
+        radiographs=len(result.instance_ids),
+        replaced_by=newer.id if newer and replaced else None,
+        replaced_at=newer.created_at if newer and replaced else None,
+        reason=_why_replaced(result, newer) if newer and replaced else "",
+    )
+
+
+def _why_replaced(older: ResultSet, newer: ResultSet) -> str:
+    """In the words of the page."""
+    if older.reconstruction_id == newer.reconstruction_id:
+        return "the study was reconstructed anew"
+    return "a later view came" if set(older.instance_ids) < set(newer.instance_ids) else "other images came"
 
 
 def download_name(path: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, any_, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, any_, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger, rules
@@ -25,6 +25,9 @@ from pipeline.records.tables import (
 )
 from pipeline.results import FileKind
 from pipeline.rules_verdict import Decision, what_goes_to
+
+CHANNEL: Final = "bonecraft_deliveries"
+"""Of PostgreSQL's NOTIFY: something is to be delivered."""
 
 CLAIMED_AT_ONCE: Final = 20
 """So many deliveries are claimed, and sent in one association."""
@@ -85,7 +88,13 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
         .on_conflict_do_nothing()
         .returning(deliveries.c.state)
     )
+    wake(connection)
     return sum(state == "pending" for state in planned.scalars())
+
+
+def wake(connection: Connection) -> None:
+    """Tell whoever delivers, when the transaction commits, that there is something to do."""
+    connection.execute(select(func.pg_notify(CHANNEL, "")))
 
 
 def _planned(candidate: Row[Any], decision: Decision[tuple[str, ...]]) -> dict[str, object]:
@@ -259,6 +268,7 @@ def send_left_out(connection: Connection, study_instance_uid: str, peer_ae_title
 
 def _resend(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> int:
     times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
+    wake(connection)
     again = {"state": "pending", "attempts": 0, "problem": "", "note": "", "commitment_id": None, **times}
     return connection.execute(update(deliveries).where(condition).values(**again)).rowcount
 

@@ -55,13 +55,17 @@ class ResultFileRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultSet:
-    """What one reconstruction produced; `superseded_by` is the study's result that took its place."""
+    """What one reconstruction produced from the radiographs `instance_ids`.
+
+    `superseded_by` is the result of the study that took its place.
+    """
 
     id: UUID
     study_id: UUID
     reconstruction_id: UUID
     created_at: datetime
     superseded_by: UUID | None
+    instance_ids: tuple[UUID, ...]
     report: Report
     files: tuple[ResultFileRow, ...]
 
@@ -106,7 +110,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
     Newest is what was queued last: two workers may finish in any order.
     """
     rows = connection.execute(
-        select(result_sets)
+        select(result_sets, reconstructions.c.instance_ids)
         .join_from(result_sets, reconstructions)
         .where(result_sets.c.study_id == study_id, in_scope(scope, result_sets.c.study_id))
         .order_by(reconstructions.c.queued_at.desc(), result_sets.c.replaced_at.desc().nulls_first())
@@ -118,6 +122,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
             reconstruction_id=row.reconstruction_id,
             created_at=row.created_at,
             superseded_by=row.superseded_by,
+            instance_ids=tuple(row.instance_ids),
             report=Report.from_json(json.dumps(row.report)),
             files=_files(connection, result_files.c.result_set_id == row.id),
         )

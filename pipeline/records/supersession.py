@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, update
 
+from pipeline.records import deliveries as outbox
 from pipeline.records import ledger
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import deliveries, result_files, result_sets
@@ -32,6 +33,7 @@ def reinstate(connection: Connection, study_id: UUID) -> None:
     """Nothing came to take the standing result's place: send what was held back."""
     held = and_(deliveries.c.result_file_id.in_(_standing_files(study_id)), deliveries.c.state == "withdrawn")
     connection.execute(update(deliveries).where(held).values(state="pending", next_attempt_at=func.now()))
+    outbox.wake(connection)
 
 
 def blob_keys_of_what_went_out(connection: Connection, study_id: UUID) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ def _plan_rejection(connection: Connection, replaced: list[UUID], *, by: UUID) -
     ]
     if planned:
         connection.execute(insert(deliveries), planned)
+        outbox.wake(connection)
 
 
 def _enter(connection: Connection, replaced: list[UUID], *, by: UUID, now: datetime) -> None:

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import func, select, text, update
 from structlog.testing import capture_logs
 
-from pipeline.records import proof, tables
+from pipeline.database import Database
+from pipeline.records import deliveries, proof, tables
 from pipeline.records.checks import get_check, request_check
 from pipeline.settings import NodeSettings
 from scp_node import delivery
+from scp_node.wakeup import Wakeup
 from tests.node_helpers import Hospital
 from tests.peers import free_port
 from tests.scp_node.senders import wait_until
@@ -98,3 +100,25 @@ def port_of(outbox: Outbox) -> int:
     with outbox.hospital.database.begin() as connection:
         port: int = connection.execute(select(tables.peers.c.port)).scalar_one()
     return port
+
+
+def test_whoever_delivers_is_woken_when_something_is_planned(database: Database) -> None:
+    wakeup, stop = Wakeup(database), threading.Event()
+    listening = threading.Thread(target=wakeup.listen_until, args=(stop,))
+    listening.start()
+    woken = threading.Event()
+
+    def wait() -> None:
+        wakeup.wait(3600)
+        woken.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    wait_until(lambda: _call(database) or woken.is_set())
+    stop.set()
+    listening.join(10)
+    assert not listening.is_alive()
+
+
+def _call(database: Database) -> None:
+    with database.begin() as connection:
+        deliveries.wake(connection)

@@ -1,18 +1,22 @@
 """What a study's page is told, before, during and after its reconstruction."""
 
+import dataclasses
 import io
 import json
-from uuid import UUID
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
 from sqlalchemy import insert
 
 from pipeline.database import Database
-from pipeline.records import reconstructions, tables
+from pipeline.jobs import rerun
+from pipeline.records import reconstructions, results, supersession, tables
 from pipeline.records.users import Role
-from pipeline.results import SHAPE_ONLY, Report
+from pipeline.results import SHAPE_ONLY, Report, ScaleReport, Status
 from pipeline.store import Store
+from tests.node_helpers import Hospital
 from tests.viewer_api.example_study import NOON, ExampleStudy, add_finished_study, receive_sample
 from tests.viewer_api.people import Person
 
@@ -149,3 +153,47 @@ def test_an_earlier_study_that_was_fetched_to_compare_with_is_named(
     shown = radiologist.get(f"/api/studies/{example.study_id}").json()
     assert shown["earlier"] == [{"id": str(study_id), "study_date": "20251001"}]
     assert radiologist.get(f"/api/studies/{study_id}").json()["earlier"] == []
+
+
+@pytest.fixture
+def run_again(database: Database, example: ExampleStudy) -> ExampleStudy:
+    """The example, reconstructed anew: another result has taken the place of the first."""
+    with database.begin() as connection:
+        assert rerun(connection, example.reconstruction_id)
+        row = reconstructions.lock(connection, example.reconstruction_id)
+        results.make_room(connection, row.id)
+        owner = {"institution_id": row.institution_id, "study_id": row.study_id, "reconstruction_id": row.id}
+        scale = ScaleReport(known=False, relative_uncertainty=1.0, provenance="none")
+        report = Report(status=Status.REFUSED, software_version="0", scale=scale)
+        newer = results.add(connection, **owner, report=report, files=[])
+        supersession.supersede(connection, row.study_id, by=newer, now=NOON)
+    return dataclasses.replace(example, result_id=newer)
+
+
+def test_the_page_shows_the_newest_result_and_lists_the_earlier_ones_with_why(
+    radiologist: Person, example: ExampleStudy, run_again: ExampleStudy
+):
+    page = radiologist.get(f"/api/studies/{example.study_id}").json()
+    newest, earlier = page["history"]
+    assert page["result"]["id"] == newest["id"] == str(run_again.result_id)
+    assert (newest["replaced_by"], newest["reason"]) == (None, "")
+    assert (earlier["id"], earlier["replaced_by"]) == (str(example.result_id), newest["id"])
+    assert (earlier["reason"], earlier["radiographs"]) == ("the study was reconstructed anew", 2)
+
+
+def test_an_earlier_result_can_be_opened_with_its_files(
+    radiologist: Person, example: ExampleStudy, run_again: ExampleStudy
+):
+    address = f"/api/studies/{example.study_id}/results"
+    earlier = radiologist.get(f"{address}/{example.result_id}").json()
+    assert earlier["report"]["status"] == "reconstructed"
+    mesh = next(file for file in earlier["files"] if file["path"].endswith("femur_R.stl"))
+    assert len(radiologist.get(mesh["url"]).content) == mesh["size"]
+    assert radiologist.get(f"{address}/{uuid4()}").status_code == 404
+
+
+def test_a_waiting_study_says_for_what_and_until_when(radiologist: Person, hospital: Hospital):
+    waiting = hospital.send("AP", now=NOON)
+    study = radiologist.get(f"/api/studies/{waiting.study_id}").json()["study"]
+    assert study["waits_for"] == "a lateral view of the right hip"
+    assert datetime.fromisoformat(study["wait_until"]) == NOON + timedelta(seconds=60)

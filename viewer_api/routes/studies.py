@@ -20,14 +20,15 @@ from pipeline import jobs
 from pipeline.records import instances, results, studies
 from pipeline.records.users import User
 from pipeline.records.viewing import deliveries_of, earlier_studies, removals_of
-from viewer_api.deps import UploaderDep, ViewerDep, Web, WebDep, visible_study
+from viewer_api.deps import UploaderDep, ViewerDep, Web, WebDep, not_found, visible_study
 from viewer_api.permissions import visible_studies
 from viewer_api.shown import (
     ShownProgress,
+    ShownResult,
     ShownStudy,
     ShownStudyPage,
     progress_of,
-    shown_history_entry,
+    shown_history,
     shown_radiograph,
     shown_result,
     shown_study,
@@ -80,7 +81,7 @@ def get_study(study_id: UUID, web: WebDep, user: ViewerDep) -> ShownStudyPage:
             study=shown_study(study),
             radiographs=tuple(map(shown_radiograph, instances.radiographs_of(connection, study_id))),
             result=shown_result(history[0]) if history else None,
-            history=tuple(map(shown_history_entry, history)),
+            history=shown_history(history),
             deliveries=deliveries_of(connection, scope, study_id),
             removed=removals_of(connection, study_id),
             earlier=earlier_studies(connection, scope, study_id),
@@ -95,6 +96,18 @@ def process_study(study_id: UUID, web: WebDep, user: UploaderDep) -> ShownProgre
         if not jobs.process_anyway(connection, study_id, who=user.email):
             raise HTTPException(status.HTTP_409_CONFLICT, "No rule leaves this study out any more. Reload the page.")
         return progress_of(visible_study(connection, user, study_id))
+
+
+@router.get("/{study_id}/results/{result_id}")
+def get_earlier_result(study_id: UUID, result_id: UUID, web: WebDep, user: ViewerDep) -> ShownResult:
+    """One of the results that a study has had, the newest or an earlier one."""
+    with web.database.begin() as connection:
+        visible_study(connection, user, study_id)
+        history = results.history(connection, visible_studies(user), study_id)
+    found = next((result for result in history if result.id == result_id), None)
+    if found is None:
+        raise not_found()
+    return shown_result(found)
 
 
 @router.get("/{study_id}/progress")

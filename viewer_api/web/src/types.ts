@@ -149,16 +149,26 @@ export interface Result {
 export interface Delivery {
   title: string;
   peer: string;
-  state: "pending" | "sent" | "delivered" | "not-accepted" | "dead" | "left-out";
+  state: "pending" | "sent" | "delivered" | "not-accepted" | "dead" | "withdrawn" | "left-out";
   problem: string;
   note: string;
+}
+
+export interface HistoryEntry {
+  id: string;
+  created_at: string;
+  status: "reconstructed" | "refused";
+  radiographs: number;
+  replaced_by: string | null;
+  replaced_at: string | null;
+  reason: string;
 }
 
 export interface Study {
   study: StudySummary;
   radiographs: SourceRadiograph[];
   result: Result | null;
-  history: { id: string; created_at: string; status: string }[];
+  history: HistoryEntry[]; // the newest first
   deliveries: Delivery[];
   removed: { images_at: string | null; results_at: string | null };
   earlier: { id: string; study_date: string }[];

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { Delivery, Result, Study } from "../types";
-import { momentOf } from "../words";
+import { History } from "./history";
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {
   return (
@@ -41,6 +41,7 @@ const DELIVERY_WORDS: Record<Delivery["state"], { word: string; look: string }> 
   delivered: { word: "delivered", look: "text-good" },
   "not-accepted": { word: "not taken there", look: "text-bad" },
   dead: { word: "given up", look: "text-bad" },
+  withdrawn: { word: "not sent, a newer result took its place", look: "text-faint" },
   "left-out": { word: "not sent", look: "text-faint" },
 };
 
@@ -62,7 +63,13 @@ function Deliveries({ deliveries }: { deliveries: Delivery[] }) {
   );
 }
 
-export function HowItWasMade({ study, result }: { study: Study; result: Result }) {
+interface HowItWasMadeProps {
+  study: Study;
+  result: Result;
+  open: (result: string) => void;
+}
+
+export function HowItWasMade({ study, result, open }: HowItWasMadeProps) {
   const { report } = result;
   return (
     <div class="grid gap-8 lg:grid-cols-[3fr_2fr]">
@@ -92,14 +99,7 @@ export function HowItWasMade({ study, result }: { study: Study; result: Result }
           <Deliveries deliveries={study.deliveries} />
         </Section>
         <Section title="Results of this study">
-          <ul class="space-y-1 text-sm text-soft">
-            {study.history.map((entry) => (
-              <li key={entry.id}>
-                {momentOf(entry.created_at)} · {entry.status}
-                {entry.id === result.id && " · shown here, the newest"}
-              </li>
-            ))}
-          </ul>
+          <History history={study.history} shown={result} open={open} />
         </Section>
       </div>
     </div>

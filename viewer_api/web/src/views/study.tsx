@@ -1,8 +1,10 @@
 import { useMemo, useState } from "preact/hooks";
+import { get, messageOf } from "../api";
 import { Bone } from "../bone/bone";
 import { Badge, ProgressBar } from "../components/badge";
 import { Downloads } from "../components/downloads";
 import { Gallery } from "../components/gallery";
+import { ReplacedBanner } from "../components/history";
 import { HowItWasMade } from "../components/howitwasmade";
 import { LeftOut } from "../components/leftout";
 import { Measurements } from "../components/measurements";
@@ -13,7 +15,7 @@ import { useKeys, useLoaded, useTitle } from "../hooks";
 import { commonSide } from "../maths/anatomy";
 import { useProgress } from "../progress";
 import { useSession } from "../session";
-import type { Progress, RadiographReport, Report, ResultFile, Study } from "../types";
+import type { Progress, RadiographReport, Report, Result, ResultFile, Study } from "../types";
 import { boneOf, colourOf, dayOf, isOnItsWay, momentOf, personOf, sideOf, viewOf, waitOf } from "../words";
 import { NotFoundView } from "./notfound";
 
@@ -190,7 +192,7 @@ function Bones({ study, hidden, round }: { study: Study; hidden: ReadonlySet<str
   );
 }
 
-function Parts({ study }: { study: Study }) {
+function Parts({ study, open }: { study: Study; open: (result: string) => void }) {
   const { result } = study;
   const refused = result?.report.status === "refused";
   const [part, setPart] = useState<Part>(refused ? "How it was made" : "Measurements");
@@ -216,7 +218,7 @@ function Parts({ study }: { study: Study }) {
         {part === "Measurements" && <Measurements report={result.report} />}
         {part === "Pictures" && <Gallery result={result} />}
         {part === "Downloads" && <Downloads result={result} />}
-        {part === "How it was made" && <HowItWasMade study={study} result={result} />}
+        {part === "How it was made" && <HowItWasMade study={study} result={result} open={open} />}
       </div>
     </section>
   );
@@ -240,9 +242,10 @@ interface WorkplaceProps {
   study: Study;
   progress: Progress;
   changed: () => void;
+  open: (result: string) => void;
 }
 
-function Workplace({ study, progress, changed }: WorkplaceProps) {
+function Workplace({ study, progress, changed, open }: WorkplaceProps) {
   const { session } = useSession();
   const [contourShown, setContourShown] = useState(true);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
@@ -301,9 +304,19 @@ function Workplace({ study, progress, changed }: WorkplaceProps) {
         <Pictures study={study} contourShown={contourShown} hidden={hidden} inverted={inverted} round={round} />
         {reconstructed && <Bones study={study} hidden={hidden} round={round} />}
       </div>
-      <Parts key={study.result?.id} study={study} />
+      <Parts key={study.result?.id} study={study} open={open} />
     </>
   );
+}
+
+// An earlier result that somebody opened, in place of the newest until they go back.
+function useEarlier(id: string) {
+  const [earlier, setEarlier] = useState<Result>();
+  const [problem, setProblem] = useState("");
+  const open = (result: string) =>
+    get<Result>(`/api/studies/${id}/results/${result}`).then(setEarlier, (error) => setProblem(messageOf(error)));
+  const back = () => setEarlier(undefined);
+  return { earlier, problem, open, back };
 }
 
 export function StudyView({ id }: { id: string }) {
@@ -311,13 +324,21 @@ export function StudyView({ id }: { id: string }) {
   const loaded = useLoaded<Study>(`/api/studies/${id}`);
   const study = loaded.value;
   const live = useProgress(id, study !== undefined && isOnItsWay(study.study.state), loaded.reload);
+  const { earlier, problem, open, back } = useEarlier(id);
   if (loaded.status === 404) return <NotFoundView />;
   if (!study) return loaded.problem ? <Notice kind="bad">{loaded.problem}</Notice> : null;
   const progress = live && isOnItsWay(study.study.state) ? live : study.study;
   return (
     <>
       <Heading study={study} progress={progress} />
-      <Workplace study={study} progress={progress} changed={loaded.reload} />
+      {problem && <Notice kind="bad">{problem}</Notice>}
+      <ReplacedBanner entry={study.history.find((entry) => entry.id === earlier?.id)} back={back} />
+      <Workplace
+        study={earlier ? { ...study, result: earlier } : study}
+        progress={progress}
+        changed={loaded.reload}
+        open={open}
+      />
     </>
   );
 }
