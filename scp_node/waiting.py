@@ -6,6 +6,7 @@ associations would then take a whole processor to do nothing. Here they sleep un
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import queue
@@ -59,10 +60,8 @@ class Wakeup:
         """Sleep well next time."""
         with self._lock:
             if self._descriptor != CLOSED:
-                try:
+                with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._descriptor)
-                except BlockingIOError:
-                    return
 
     def close(self) -> None:
         """Give the descriptor back; it is not written to any more, whoever gets its number next."""
@@ -145,7 +144,8 @@ class Line(AssociationSocket):
         if self._unread or (isinstance(connection, ssl.SSLSocket) and connection.pending()):
             return not self._has_enough()
         found = dict(self._poll.poll(1000 * self._patience()))
-        self.wakeup.reset()
+        if self.wakeup.fileno() in found:
+            self.wakeup.reset()
         if found.get(self._number, 0) & select.POLLNVAL:
             self.event_queue.put("Evt17")  # the connection was closed
             return False

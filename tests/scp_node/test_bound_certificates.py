@@ -1,5 +1,6 @@
 """A peer's own certificate, or its CA: no other passes for it, when it calls and when it is called."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sqlalchemy import select, update
 
 from pipeline.admission import plan_admission
 from pipeline.certificate_authority import Pair
-from pipeline.certificates import fingerprints
+from pipeline.certificates import fingerprints, lineage
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError
 from pipeline.records import tables
@@ -121,6 +122,9 @@ def test_who_has_a_peers_key_cannot_issue_certificates_for_it(
     child = forged.certificate("child")
     assert not calls(secure.tls_port, TlsFiles(certificate=child.certificate, key=child.key, trusted_cas=trusted))
     assert calls(secure.tls_port, TlsFiles(certificate=own.certificate, key=own.key, trusted_cas=trusted))
+    assert child.certificate is not None
+    encoded = ssl.PEM_cert_to_DER_cert(child.certificate.read_text())
+    assert lineage(encoded, trusted) == fingerprints(child.certificate), "whatever has verified it"
 
 
 def peer_itself(database: Database, secure: RunningListener) -> Peer:
