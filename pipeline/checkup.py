@@ -16,6 +16,7 @@ from pipeline.certificates import Validity, key_fits, read_certificates
 from pipeline.clock import Clock, utc_now
 from pipeline.clock_discipline import is_kept_in_step
 from pipeline.database import Database, open_database
+from pipeline.disk_space import BYTES_PER_MEGABYTE
 from pipeline.errors import BonecraftError, ConfigurationError
 from pipeline.finding import Finding, ill, well
 from pipeline.manifest import ModelEntry, bundled_models_folder, read_manifest
@@ -24,7 +25,6 @@ from pipeline.records.arrivals import silent_senders
 from pipeline.records.status import Snapshot, snapshot
 from pipeline.settings import NodeSettings
 
-BYTES_PER_MEGABYTE: Final = 1_000_000
 LONG_WAIT: Final = timedelta(hours=1)
 CLOCKS_APART: Final = timedelta(seconds=5)
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from pipeline import jobs
 from pipeline.database import Database
 from pipeline.dicom_header import InstanceHeader, read_instance_header
+from pipeline.disk_space import BYTES_PER_MEGABYTE
 from pipeline.errors import InputError
 from pipeline.records import blobs, deliveries, instances, ledger, quarantine, studies
 from pipeline.records.instances import Addition, InstanceRole, NewInstance
@@ -39,7 +40,6 @@ __all__ = [
     "accept",
 ]
 
-BYTES_PER_MEGABYTE: Final = 1_000_000
 
 FOREIGN: Final = "this study belongs to the institution: only its own staff can add to it"
 

@@ -19,6 +19,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
+from pipeline.disk_space import has_room
 from pipeline.errors import BonecraftError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, UnreadableDataset, accept
 from pipeline.records.directory import Peer
@@ -29,7 +30,7 @@ from scp_node.associations import ae_titles, connection_of
 from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.connected import ConnectedSenders
 from scp_node.gate import Gate
-from scp_node.incoming import IncomingFile, discard, has_room
+from scp_node.incoming import IncomingFile, discard
 from scp_node.status import StoreStatus, refusal, status_of
 from scp_node.waiting import Line
 

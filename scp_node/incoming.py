@@ -11,14 +11,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
 from pynetdicom import _config, dimse_messages
 
-from pipeline.inbox import BYTES_PER_MEGABYTE
+from pipeline.disk_space import BYTES_PER_MEGABYTE, has_room
 from pipeline.settings import NodeSettings
 
 SUFFIX: Final = ".incoming"
@@ -158,8 +157,3 @@ def discard(path: Path) -> None:
     """Remove a file that may be gone already."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-
-
-def has_room(folder: Path, *, minimum_free_megabytes: int) -> bool:
-    """Whether the file system of `folder` has more than the minimum left."""
-    return shutil.disk_usage(folder).free >= minimum_free_megabytes * BYTES_PER_MEGABYTE

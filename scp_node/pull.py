@@ -15,12 +15,13 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
+from pipeline.disk_space import has_room
 from pipeline.errors import BonecraftError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, accept
 from pipeline.records import fetches
 from pipeline.store import Store
 from scp_node.handlers import received_file
-from scp_node.incoming import SUFFIX, IncomingFile, discard, has_room
+from scp_node.incoming import SUFFIX, IncomingFile, discard
 from scp_node.peer import Target
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, find_images, find_studies
 from scp_node.retrieve import OnProgress, Order, Retrieval

@@ -27,6 +27,7 @@ from pipeline.cli.administration import (
 )
 from pipeline.clock import utc_now
 from pipeline.database import open_database
+from pipeline.disk_space import BYTES_PER_MEGABYTE
 from pipeline.records.retention import Due, What
 from pipeline.retention import Outlook, outlooks, run
 from pipeline.settings import load_settings
@@ -36,7 +37,6 @@ from pipeline.store import open_store
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="How long what is kept; nothing goes undelivered.")
 
 Days = Annotated[int | None, typer.Option(min=0, help="So many days; 0: for ever.")]
-BYTES_PER_MEGABYTE: Final = 1_000_000
 THINGS: Final = {
     What.IMAGES: "studies' images",
     What.RESULTS: "results",

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from pipeline.dicom_json import tag_of
 from pipeline.records.studies import StudyScope
 from pipeline.records.tables import instances, reconstructions, result_files, result_sets, studies
+from pipeline.results import FileKind
 
 READ_AT_ONCE: Final = 500
 """So many files are looked into before a search is answered: all that is new, but for a node's first search."""
@@ -222,5 +223,6 @@ def _served(scope: StudyScope) -> Subquery:
         .join_from(result_files, result_sets)
         .join(studies, studies.c.id == result_sets.c.study_id)
         .where(scope.condition, result_files.c.result_set_id.in_(newest), result_files.c.sop_instance_uid.is_not(None))
+        .where(result_files.c.kind != FileKind.REJECTION_NOTE)  # what it rejects is not served
     )
     return union_all(radiographs, results).subquery()

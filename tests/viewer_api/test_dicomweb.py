@@ -356,3 +356,15 @@ def test_a_removed_radiograph_is_served_no_more(door: Door) -> None:
     with door.database.begin() as connection:
         connection.execute(update(tables.instances).values(removed_at=utc_now(), attributes=None))
     assert door.get("/instances?Modality=DX", token).status_code == 204
+
+
+def test_nothing_is_taken_in_where_the_disk_is_nearly_full(
+    hospital: Hospital, visit, web_settings: NodeSettings, web_store: Store, tmp_path: Path
+) -> None:
+    full = web_settings.model_copy(update={"minimum_free_megabytes": 1 << 40})
+    url = f"{visit(create_app(full, hospital.database, web_store)).client.base_url}".rstrip("/")
+    door = Door(url=f"{url}/dicom-web", database=hospital.database)
+    sound = save(make_dx(), tmp_path / "sound.dcm").read_bytes()
+    answer = stow(door, door.token("gateway", may_store=True), "", sound)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "300")
+    assert door.digests() == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette import status
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_json import Json, tag_of
 from pipeline.dicomweb_services import DICOM_JSON, ROOT
+from pipeline.disk_space import has_room
 from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, Incoming, OutOfSpace, UnreadableDataset, accept
 from viewer_api.deps import Web, WebDep
@@ -31,6 +32,7 @@ router = APIRouter(prefix=ROOT)
 
 CALLED: Final = "STOW-RS"
 """As what the records and the ledger have the AE title that a program called."""
+RETRY_SECONDS: Final = "300"
 PROCESSING_FAILURE: Final = 0x0110
 NOT_AUTHORIZED: Final = 0x0124
 OUT_OF_RESOURCES: Final = 0xA700
@@ -62,7 +64,11 @@ class Fate:
 @router.post("/studies/{study}")
 async def store(request: Request, web: WebDep, client: StorerDep, study: str = "") -> Response:
     """Store instances, of any studies or of the one named; the answer tells of each."""
-    with TemporaryDirectory(dir=scratch_folder(web.settings)) as folder:
+    scratch, minimum = scratch_folder(web.settings), web.settings.minimum_free_megabytes
+    if not has_room(scratch, minimum_free_megabytes=minimum):
+        sentence = f"Less than {minimum} MB are free, so nothing is taken in: send it again later."
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, sentence, {"retry-after": RETRY_SECONDS})
+    with TemporaryDirectory(dir=scratch) as folder:
         paths = await save_parts(request, Path(folder))
         address = request.client.host if request.client else ""
         fates = [await run_in_threadpool(_take, path, web, client, address, study) for path in paths]
