@@ -235,7 +235,14 @@ function Removed({ study: { radiographs, result, removed } }: { study: Study }) 
     !result && removed.results_at && `The result was removed on ${momentOf(removed.results_at)}`,
   ].filter(Boolean);
   if (gone.length === 0) return null;
-  return <Notice kind="info">{gone.join(". ")}: they were kept for as long as this institution keeps them.</Notice>;
+  return (
+    <div class="mb-3">
+      <Notice kind="info">
+        {gone.join(". ")}: it had been kept for as long as this institution keeps it.
+        {result && " What is shown here are the result's own pictures."}
+      </Notice>
+    </div>
+  );
 }
 
 interface WorkplaceProps {
