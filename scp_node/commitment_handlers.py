@@ -26,6 +26,15 @@ NOT_AUTHORIZED: Final = 0x0124
 RESOURCE_LIMITATION: Final = 0x0213
 """PS3.7 Annex C."""
 
+ACTION_MEANINGS: Final = {
+    SUCCESS: "The peer will hear what is kept.",
+    INVALID_ARGUMENT: "TransactionUID or instances are missing, or are no UIDs.",
+    NO_SUCH_ACTION: "Action Type ID is not 1.",
+    NOT_AUTHORIZED: "This peer may associate, but not send.",
+    RESOURCE_LIMITATION: "Too many instances at once, or the database cannot be reached: ask again later.",
+}
+"""What N-ACTION is answered with."""
+
 log = structlog.get_logger(__name__)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -18,49 +18,26 @@ from pydicom.uid import UID
 from pipeline.errors import BonecraftError
 from pipeline.records.deliveries import CLAIMED_AT_ONCE
 from pipeline.settings import NodeSettings, load_settings
-from scp_node.access import Reject
 from scp_node.backoff import LONGEST_WAIT
 from scp_node.commitment import PUSH_MODEL
+from scp_node.conformance_annex import annexes, commitment_asked, contents, introduction
+from scp_node.conformance_listener import accepted_classes, listener
 from scp_node.conformance_web import web_overview, web_services
 from scp_node.contexts import (
     EXPLICIT_LITTLE,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_LITTLE,
     MAXIMUM_PDU_BYTES,
     STORAGE_CLASSES,
-    TRANSFER_SYNTAXES,
     VERIFICATION,
 )
 from scp_node.examination import DELIVERED
-from scp_node.listener import SILENCE_SECONDS, accepted_by_listener
 from scp_node.markdown import table
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
 from scp_node.query import KEYS, STUDY_ROOT_FIND
 from scp_node.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USUAL_CLASSES
-from scp_node.status import StoreStatus
 from scp_node.tls import CIPHERS
 from scp_node.transport import HANDSHAKE_SECONDS
-from scp_node.waiting import REQUEST_SECONDS
-
-STORE_MEANINGS: Final = {
-    StoreStatus.SUCCESS: "The instance is on disk and in the database, both synced.",
-    StoreStatus.PROCESSING_FAILURE: "A fault of this program. Nothing was acknowledged.",
-    StoreStatus.NOT_AUTHORIZED: "This peer may associate, but not send.",
-    StoreStatus.OUT_OF_RESOURCES: "No space left. Nothing was kept; send again later.",
-    StoreStatus.RECORDS_UNREACHABLE: "The database cannot be reached. Nothing was acknowledged; send again later.",
-    StoreStatus.DOES_NOT_MATCH_SOP_CLASS: "Command and dataset name different instances or classes. In quarantine.",
-    StoreStatus.CANNOT_UNDERSTAND: "The dataset cannot be parsed. Kept in quarantine.",
-    StoreStatus.TOO_LARGE: "The dataset is larger than `maximum_dataset_megabytes`. Its beginning is in quarantine.",
-}
-REJECT_MEANINGS: Final = {
-    Reject.CALLED_AE_TITLE: "No institution answers to the called AE title.",
-    Reject.CALLING_AE_TITLE: "The caller is no peer of the institution, or calls from elsewhere.",
-    Reject.NO_REASON_GIVEN: "The caller shows no certificate, though it must.",
-    Reject.TRY_AGAIN_LATER: "The node is stopping, or cannot decide: its database cannot be reached.",
-    Reject.TOO_MANY: "Too many associations at once.",
-}
 
 REQUESTED: Final = (VERIFICATION, *DELIVERED, PUSH_MODEL)
 """SOP classes that we ask others for."""
@@ -82,8 +59,9 @@ def main() -> None:
 
 def conformance_statement(settings: NodeSettings) -> str:
     """The whole statement as Markdown, in the order of PS3.2 Annex A."""
-    sections = (_overview(), _introduction(), _networking(settings), _media(), _character_sets(), _security(settings))
-    return "\n".join(line for section in sections for line in section) + "\n"
+    after = (introduction(), _networking(settings), _media(), _character_sets(), _security(settings), annexes())
+    body = [line for section in after for line in section]
+    return "\n".join([*_overview(), *contents(body), *body]) + "\n"
 
 
 def _overview() -> Iterator[str]:
@@ -96,31 +74,31 @@ def _overview() -> Iterator[str]:
         " It is for research and decision support; not for diagnosis alone."
     )
     yield ""
-    services = [each for each in _accepted() if each not in STORAGE_CLASSES]
+    services = [each for each in accepted_classes() if each not in STORAGE_CLASSES]
     rows = [
         *((UID(each).name, "Yes" if each in REQUESTED else "No", "Yes") for each in services),
         *((UID(each).name, "Yes: results", "Yes") for each in DELIVERED),
-        (f"The other {len(STORAGE_CLASSES) - len(DELIVERED)} storage classes of 4.2.1.3", "No", "Yes"),
+        (f"The other {len(STORAGE_CLASSES) - len(DELIVERED)} storage classes of 4.2.1.1", "No", "Yes"),
         *((UID(each).name, "Yes", "No") for each in RETRIEVAL),
     ]
     yield from table(("Network service", "SCU", "SCP"), rows)
     yield from web_overview()
 
 
-def _introduction() -> Iterator[str]:
-    yield "## 3 Introduction"
-    yield ""
-    yield (
-        "For administrators who connect Bonecraft to modalities and archives. Written by `bonecraft conformance` from"
-        " the tables that the program runs on and from the settings of the node."
-    )
-    yield ""
-
-
 def _networking(settings: NodeSettings) -> Iterator[str]:
     yield "## 4 Networking"
     yield ""
     yield "### 4.1 Implementation Model"
+    yield ""
+    yield "#### 4.1.1 Application Data Flow"
+    yield ""
+    yield (
+        "Modalities and archives send radiographs to the *listener*, or are asked for them by the *retrieval*; the"
+        " *delivery* sends what was made of them to every peer that gets results. Programs may use the *viewer's door*"
+        " instead."
+    )
+    yield ""
+    yield "#### 4.1.2 Functional Definition of AEs"
     yield ""
     yield (
         "The *listener* is an SCP of Verification, Storage and the Storage Commitment Push Model. What it acknowledged"
@@ -130,54 +108,36 @@ def _networking(settings: NodeSettings) -> Iterator[str]:
         " growing pauses where that fails, and asks for storage commitment where the peer offers it."
     )
     yield ""
+    yield "#### 4.1.3 Sequencing of Real-World Activities"
+    yield ""
+    yield (
+        "A radiograph is acknowledged, the study waits until it is complete, it is reconstructed, its results are sent,"
+        " storage commitment is asked for. A later radiograph makes new results, which are sent before the rejection"
+        " note of those that they replace (IHE Radiology, IOCM)."
+    )
+    yield ""
     yield "### 4.2 AE Specifications"
     yield ""
-    yield from _listener(settings)
+    yield from listener(settings)
     yield from _delivery(settings)
     yield from _retrieval()
     yield from web_services()
     yield from _interfaces(settings)
 
 
-def _listener(settings: NodeSettings) -> Iterator[str]:
-    yield "#### 4.2.1 Listener"
-    yield ""
-    yield "##### 4.2.1.2 Association Policies"
-    yield ""
-    rows = (
-        ("Application Context Name", "1.2.840.10008.3.1.1.1"),
-        ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
-        ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
-        ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
-        (
-            "Associations at once",
-            f"{settings.maximum_associations} (`maximum_associations`), each peer's limit besides",
-        ),
-        ("Asynchronous operations", "none"),
-        ("Association request awaited for", f"{REQUEST_SECONDS} s"),
-        ("Silence borne", f"{SILENCE_SECONDS} s"),
-    )
-    yield from table(("Item", "Value"), rows)
-    yield "An association is rejected with (result, source, reason of PS3.8 Table 9-21):"
-    yield ""
-    rejects = ((str(reject.value), REJECT_MEANINGS[reject]) for reject in Reject)
-    yield from table(("Answer", "Meaning"), rejects)
-    yield "##### 4.2.1.3 SOP Classes"
-    yield ""
-    yield "Where several transfer syntaxes are offered in one presentation context, the first of this table is taken:"
-    yield ""
-    yield from _syntax_table(TRANSFER_SYNTAXES)
-    yield "They are accepted for each of these storage classes, the other classes with the first two only:"
-    yield ""
-    yield from table(("SOP class", "UID"), ((UID(each).name, each) for each in _accepted()))
-    yield "C-STORE is answered with:"
-    yield ""
-    statuses = ((f"0x{status:04X}", STORE_MEANINGS[status]) for status in StoreStatus)
-    yield from table(("Status", "Meaning"), statuses)
-
-
 def _delivery(settings: NodeSettings) -> Iterator[str]:
     yield "#### 4.2.2 Delivery"
+    yield ""
+    yield "##### 4.2.2.1 SOP Classes"
+    yield ""
+    yield "Proposed, each syntax in a presentation context of its own:"
+    yield ""
+    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
+    yield from table(
+        ("SOP class", "UID", "Transfer syntaxes"),
+        ((UID(each).name, each, syntaxes) for each in REQUESTED),
+    )
+    yield "##### 4.2.2.2 Association Policies"
     yield ""
     rows = (
         ("Maximum PDU size offered", f"{MAXIMUM_PDU_BYTES} bytes"),
@@ -186,13 +146,8 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
         ("Files in one association", f"{CLAIMED_AT_ONCE} at the most"),
     )
     yield from table(("Item", "Value"), rows)
-    yield "Proposed, each syntax in a presentation context of its own:"
+    yield "##### 4.2.2.3 Association Initiation Policy"
     yield ""
-    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
-    yield from table(
-        ("SOP class", "UID", "Transfer syntaxes"),
-        ((UID(each).name, each, syntaxes) for each in REQUESTED),
-    )
     yield (
         "Success and warnings (0xBxxx) count as stored. Where a C-STORE has another answer, or none, it is tried again"
         f" with pauses that grow to about {_minutes(LONGEST_WAIT)}: {settings.delivery_attempts} times in all"
@@ -201,6 +156,11 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
         f" about {_minutes(LONGEST_OUTAGE_WAIT)}, which uses up no attempts; what has waited for {PATIENCE.days} days"
         " is given up."
     )
+    yield ""
+    yield from commitment_asked()
+    yield "##### 4.2.2.4 Association Acceptance Policy"
+    yield ""
+    yield "Takes none; what peers report on associations of their own the listener takes."
     yield ""
 
 
@@ -223,11 +183,11 @@ def _retrieval() -> Iterator[str]:
         "Images are had by C-GET where the peer accepts that, else by C-MOVE to the listener, under the AE title we"
         " call from: a series at once, or image by image where a part of it is here. For C-GET the role of the one"
         " that is sent to is negotiated, for the storage classes that the peer says the images are of, each transfer"
-        " syntax of 4.2.1.3 in a presentation context of its own. Where it does not say, the classes are:"
+        " syntax of 4.2.1.4 in a presentation context of its own. Where it does not say, the classes are:"
     )
     yield ""
     yield from table(("SOP class", "UID"), ((UID(each).name, each) for each in USUAL_CLASSES))
-    yield "What comes by C-GET is answered with the statuses of 4.2.1.3."
+    yield "What comes by C-GET is answered with the statuses of 4.2.1.4."
     yield ""
 
 
@@ -244,9 +204,11 @@ def _minutes(duration: timedelta) -> str:
 def _interfaces(settings: NodeSettings) -> Iterator[str]:
     yield "### 4.3 Network Interfaces"
     yield ""
-    yield "TCP/IP, versions 4 and 6."
+    yield "TCP/IP, versions 4 and 6, as the operating system offers it."
     yield ""
     yield "### 4.4 Configuration"
+    yield ""
+    yield "Settings of the node are in `docs/settings.md`, those of institutions and peers in `docs/administrators.md`."
     yield ""
     rows = (
         ("Port without TLS", str(settings.dicom_port) if settings.dicom_plain else "closed"),
@@ -287,15 +249,7 @@ def _security(settings: NodeSettings) -> Iterator[str]:
     )
     yield ""
     yield "Associations are let in by called AE title, calling AE title and address. User identity is not negotiated."
-
-
-def _accepted() -> list[str]:
-    """SOP classes that the listener accepts."""
-    return [str(context.abstract_syntax) for context in accepted_by_listener()]
-
-
-def _syntax_table(syntaxes: Sequence[str]) -> Iterator[str]:
-    yield from table(("Transfer syntax", "UID"), ((UID(each).name, each) for each in syntaxes))
+    yield ""
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ import inspect
 import re
 from pathlib import Path
 
+from pydicom.dataset import Dataset
 from pydicom.uid import UID_dictionary
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 from pipeline.records.deliveries import claim_due
 from pipeline.settings import NodeSettings
+from scp_node.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from scp_node.conformance import conformance_statement
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from scp_node.peer import Target, open_association
@@ -68,7 +70,7 @@ def test_of_several_transfer_syntaxes_the_one_that_is_stated_first_is_taken(runn
 
 
 def test_the_listener_takes_the_sop_classes_that_are_stated(running: RunningListener) -> None:
-    stated = uids_below("They are accepted for each of these")
+    stated = uids_below("are accepted for each of these storage classes")
     taken = accepted(running, [build_context(uid, EXPLICIT_LITTLE) for uid in stated])
     assert {str(context.abstract_syntax) for context in taken} == set(stated)
 
@@ -86,6 +88,27 @@ def test_the_statement_says_how_results_are_sent_and_sent_again() -> None:
     assert "grow to about 60 minutes: 7 times in all" in shown
     assert "in none of the presentation contexts is not offered again" in shown
     assert "grow to about 5 minutes, which uses up no attempts; what has waited for 7 days is given up" in shown
+
+
+def test_every_heading_is_in_the_table_of_contents() -> None:
+    shown = statement()
+    before, _, after = shown.partition("## 3 Introduction")
+    headings = re.findall(r"^#{2,4} (\d[^\n]*)", "## 3 Introduction" + after, flags=re.MULTILINE)
+    assert re.findall(r"- (\d[^\n]*)", before.partition("## 2 Table of Contents")[2]) == headings
+    assert [heading[0] for heading in headings if heading[1] == " "] == ["3", "4", "5", "6", "7", "8"]
+
+
+def test_a_request_for_commitment_is_answered_as_stated(running: RunningListener) -> None:
+    stated = statement().partition("N-ACTION is answered with:")[2].partition("Failure Reason")[0]
+    context = build_context(PUSH_MODEL, EXPLICIT_LITTLE)
+    association = AE("MODALITY").associate("127.0.0.1", running.port, contexts=[context], ae_title="BONECRAFT")
+    about_nothing = Dataset()
+    about_nothing.TransactionUID = "2.25.1"
+    answers = [
+        association.send_n_action(about_nothing, action, PUSH_MODEL, WELL_KNOWN_INSTANCE)[0].Status for action in (1, 7)
+    ]
+    association.release()
+    assert [f"0x{answer:04X}" in stated for answer in answers] == [True, True]
 
 
 def test_what_is_proposed_to_fetch_images_is_what_is_stated(tmp_path: Path) -> None:
