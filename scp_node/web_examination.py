@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,8 @@ import requests
 from pydicom.dataset import Dataset
 
 from pipeline.addresses import resolve
+from pipeline.checkup import CLOCKS_APART
+from pipeline.clock import utc_now
 from pipeline.errors import ConfigurationError
 from pipeline.finding import Finding, ill, well
 from pipeline.peer_secrets import PeerSecrets
@@ -65,6 +69,7 @@ def examine_web(target: WebTarget, *, store: bool) -> Iterator[Finding]:
                 yield well("TLS", "none: the password or token travels readable for all; use https where you can")
         looking_at = "QIDO-RS"
         yield well("QIDO-RS", f"a search for studies was answered in {ping(target) * 1000:.0f} ms")
+        yield from _look_at_clock(target)
         looking_at = "STOW-RS"
         if store:
             yield from _look_at_store(target)
@@ -72,6 +77,32 @@ def examine_web(target: WebTarget, *, store: bool) -> Iterator[Finding]:
         yield ill("login" if problem.is_rejection else looking_at, str(problem))
     except (WebRefusal, ConfigurationError) as problem:
         yield ill(looking_at, str(problem))
+
+
+def _look_at_clock(target: WebTarget) -> Iterator[Finding]:
+    """The peer's clock, where its answers tell the time; nothing where they do not."""
+    with open_session(target) as session:
+        theirs = _time_there(session, target)
+    if theirs is None:
+        return
+    apart = abs(utc_now() - theirs)
+    if apart > CLOCKS_APART:
+        seconds = f"{apart.total_seconds():.0f} s"
+        yield ill("clock", f"its clock and this machine's are {seconds} apart: let both follow NTP, here and there")
+    else:
+        yield well("clock", "its clock and this machine's agree")
+
+
+def _time_there(session: requests.Session, target: WebTarget) -> datetime | None:
+    """By HTTP's Date (RFC 9110 6.6.1), or by the word of an Orthanc, which sends none; None where there is neither."""
+    try:
+        answer = session.get(f"{target.url}/studies?limit=1", timeout=TIMEOUTS, allow_redirects=False)
+        if "date" in answer.headers:
+            return parsedate_to_datetime(answer.headers["date"]).replace(tzinfo=UTC)
+        now = session.get(f"{target.url.rpartition('/')[0]}/tools/now", timeout=TIMEOUTS, allow_redirects=False)
+        return datetime.strptime(now.text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except (requests.RequestException, ValueError):
+        return None
 
 
 def _look_at_store(target: WebTarget) -> Iterator[Finding]:

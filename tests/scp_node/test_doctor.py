@@ -21,6 +21,8 @@ from pipeline.database import Database
 from pipeline.records import tables
 from pipeline.result_classes import SOP_CLASSES
 from pipeline.settings import NodeSettings
+from scp_node import web_examination
+from scp_node.dicomweb import WebTarget
 from scp_node.examination import DELIVERED
 from scp_node.trial_picture import make_test_picture
 from tests.dicom_write.example import write
@@ -232,6 +234,15 @@ def test_a_peer_that_nobody_knows_is_a_wrong_argument(doctor: Doctor) -> None:
     done = doctor("NOBODY")
     assert done.returncode == 2
     assert "no peer 'NOBODY'; there are: demo/MODALITY, demo/PACS" in done.stderr
+
+
+def test_a_web_services_clock_is_compared_with_ours(orthanc: OrthancPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = WebTarget(name="PACS", url=orthanc.dicomweb_url)
+    for ahead, ok in ((timedelta(), True), (timedelta(hours=1), False)):
+        monkeypatch.setattr(web_examination, "utc_now", lambda ahead=ahead: datetime.now(UTC) + ahead)
+        (clock,) = [each for each in web_examination.examine_web(target, store=False) if each.check == "clock"]
+        assert clock.ok == ok
+    assert "are 3600 s apart: let both follow NTP" in clock.sentence.replace("3599", "3600").replace("3601", "3600")
 
 
 def test_a_clock_that_nothing_keeps_in_step_is_told(
