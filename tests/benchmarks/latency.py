@@ -62,6 +62,7 @@ def main() -> None:
         with running_orthanc(folder / "orthanc") as orthanc:
             pacs = NodePeer(ae_title=orthanc.ae_title, port=orthanc.dicom_port, receives=True)
             with running_node(MODALITY, pacs) as node:
+                orthanc.add_modality("node", ae_title=NODE_AE_TITLE, port=node.dicom_port)
                 rounds = [_round(node, orthanc, folder / str(n), options.pause) for n in range(options.rounds + 1)]
     _publish(rounds[1:], write=options.write)
     if median(each.beside for each in rounds[1:]) > LIMIT_SECONDS:
