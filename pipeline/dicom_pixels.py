@@ -19,7 +19,7 @@ from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit
+from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit, JPEGTransferSyntaxes
 
 from pipeline.errors import InputError
 
@@ -60,6 +60,7 @@ def displayed_pixels(dataset: Dataset) -> DisplayedPixels:
         InputError: There are no pixels, more than a radiograph can have, or they cannot be decoded.
     """
     _check_size(dataset)
+    _check_depth(dataset)
     stored = _decoded(dataset)
     if stored.ndim == 3:
         return DisplayedPixels(pixels=_grey(stored), was_colour=True, notes=("The picture came in colour.",))
@@ -112,6 +113,13 @@ def _check_size(dataset: Dataset) -> None:
         raise InputError("the file holds no picture (Rows, Columns or PixelData is missing); send the image itself")
     if rows * columns > MAX_PIXELS:
         raise InputError(f"{rows} × {columns} pixels are more than a radiograph has; send it in its acquired size")
+
+
+def _check_depth(dataset: Dataset) -> None:
+    """JPEG's samples have 16 bits at the most (PS3.5 8.2.1); GDCM ends the process where the tags claim more."""
+    allocated = dataset.get("BitsAllocated")
+    if dataset.file_meta.get("TransferSyntaxUID") in JPEGTransferSyntaxes and allocated not in (8, 16):
+        raise InputError(f"samples in JPEG have 8 or 16 bits, not {allocated} (BitsAllocated); send the file again")
 
 
 def _decoded(dataset: Dataset) -> npt.NDArray[Any]:

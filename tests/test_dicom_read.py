@@ -114,6 +114,16 @@ def test_twelve_bit_jpeg_is_decoded(tmp_path):
     assert np.abs(decoded - read(a_film()).pixels).mean() < 10
 
 
+@pytest.mark.parametrize("allocated", [1, 12, 32])
+def test_jpeg_whose_tags_claim_other_samples_ends_no_process(tmp_path, allocated):
+    dataset = a_film()
+    dataset.PixelData = encapsulate([imagecodecs.ljpeg_encode(a_bright_square())])
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.BitsAllocated = allocated
+    with pytest.raises(InputError, match="BitsAllocated"):
+        read_radiograph(save(dataset, tmp_path / "a.dcm"))
+
+
 def test_a_file_without_preamble_and_meta_information_is_read(tmp_path):
     dataset = a_film()
     path = tmp_path / "bare.dcm"
