@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -101,27 +101,27 @@ class Instance:
     received_at: datetime
 
 
+_HELD: Final = select(
+    *(instances.c[name] for name in ("id", "digest", "removed_at", "superseded", "called_ae_title"))
+).where(instances.c.institution_id == bindparam("whose"), instances.c.sop_instance_uid == bindparam("uid"))
+"""What is held under a SOPInstanceUID. Built once: building a statement takes longer than PostgreSQL needs for it."""
+
+
 def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
     """Remember an instance, once. The caller holds the study's lock, so no twin can slip in between.
 
     Returns:
         The ID of its row (a duplicate's is the first one's) and what became of it.
     """
-    same_uid = (
-        instances.c.institution_id == new.institution_id,
-        instances.c.sop_instance_uid == new.sop_instance_uid,
-    )
-    same_bytes = select(instances.c.id, instances.c.removed_at).where(*same_uid, instances.c.digest == new.digest)
-    twin = connection.execute(same_bytes).one_or_none()
+    held = connection.execute(_HELD, {"whose": new.institution_id, "uid": new.sop_instance_uid}).all()
+    twin = next((row for row in held if row.digest == new.digest), None)
     if twin is not None and twin.removed_at is None:
         return twin.id, Addition.DUPLICATE
     if twin is not None:
         back = {"removed_at": None, "received_at": new.received_at}
         connection.execute(update(instances).where(instances.c.id == twin.id).values(**back))
         return twin.id, Addition.RESTORED
-    in_use = connection.execute(
-        select(instances.c.id, instances.c.called_ae_title).where(*same_uid, ~instances.c.superseded)
-    ).one_or_none()
+    in_use = next((row for row in held if not row.superseded), None)
     outcome = _outcome(new, None if in_use is None else in_use.called_ae_title)
     if in_use is not None and outcome is Addition.REPLACES_UPLOAD:
         connection.execute(update(instances).where(instances.c.id == in_use.id).values(superseded=True))

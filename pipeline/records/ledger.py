@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select
 
 from pipeline.records.tables import ledger, ledger_seals, ledger_unsealed
 
@@ -115,10 +115,24 @@ def write(connection: Connection, entries: Iterable[NewEntry]) -> None:
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    # One row on its own: SQLAlchemy keeps that statement compiled, and most transactions write one entry.
-    values = rows[0] if len(rows) == 1 else rows
+    if len(rows) == 1:
+        connection.execute(_ONE, {f"new_{name}": value for name, value in rows[0].items()})
+    else:
+        connection.execute(_writing(rows))
+
+
+def _writing(values: Any) -> Any:  # noqa: ANN401 - SQL expressions
     written = insert(ledger).values(values).returning(ledger.c.id).cte("written")
-    connection.execute(insert(ledger_unsealed).from_select(["entry_id"], select(written.c.id)))
+    return insert(ledger_unsealed).from_select(["entry_id"], select(written.c.id))
+
+
+_ONE: Final = _writing(
+    {
+        name: bindparam(f"new_{name}", type_=ledger.c[name].type)
+        for name in ("institution_id", "event", "sop_instance_uid", "facts", "recorded_at")
+    }
+)
+"""Most transactions write one entry; its statement is built once, which takes longer than PostgreSQL needs for it."""
 
 
 def seal(connection: Connection, *, limit: int = _ROWS_AT_ONCE) -> int:
