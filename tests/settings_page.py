@@ -18,7 +18,8 @@ What a process needs to know before it can reach its database. Each setting is l
 (`BONECRAFT_` and its name in capitals), then in a file of that name in `/run/secrets` (`bonecraft_database_url`), then
 in `node.toml` (`bonecraft serve --config node.toml`), then it has its default. A name that is not known stops the node.
 
-Institutions, peers and users are no settings but data: [administrators.md](administrators.md) says how they are set.
+Institutions, peers, sources, rules and users are no settings but data: [administrators.md](administrators.md) says how
+they are set.
 
 | setting | default | what it means |
 |---|---|---|

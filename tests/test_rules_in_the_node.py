@@ -192,7 +192,7 @@ class TestSending:
         set_rules(two_peers, Rule(name="pictures-only", send={"PACS2": ("secondary-capture",)}))
         assert self.plan(two_peers) == [
             ("PACS", "pending", ""),
-            ("PACS2", "left-out", "Not sent: rule 'pictures-only'"),
+            ("PACS2", "left-out", "rule 'pictures-only'"),
         ]
         with two_peers.database.begin() as connection:
             assert [due.peer_ae_title for due in deliveries.claim_due(connection, now=after(1e9))] == ["PACS"]

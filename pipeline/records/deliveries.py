@@ -104,7 +104,7 @@ def _planned(candidate: Row[Any], decision: Decision[tuple[str, ...]]) -> dict[s
         "result_file_id": candidate.id,
         "peer_id": candidate.peer_id,
         "state": "pending" if goes else "left-out",
-        "note": "" if goes else f"Not sent: {decision.because}",
+        "note": "" if goes else decision.because,
     }
 
 
