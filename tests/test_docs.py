@@ -44,8 +44,8 @@ def commands(text):
 
 
 def bonecraft_commands(text):
-    """`bonecraft NOUN VERB --options`, without values."""
-    lines = re.findall(r"\bbonecraft ((?:[a-z]+\b ?)+[^#\n]*)", commands(text))
+    """`bonecraft NOUN VERB --options`, without values; `-o bonecraft` names the user."""
+    lines = re.findall(r"(?<!-o )\bbonecraft ((?:[a-z]+\b ?)+[^#\n]*)", commands(text))
     return sorted({line.split("--config")[0].strip() for line in lines})
 
 
