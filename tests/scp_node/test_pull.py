@@ -23,7 +23,7 @@ from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_command import chosen
 from scp_node.pull_lines import Line, Lines, named_peer
 from scp_node.pull_web import only_part
-from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted
+from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted, answers
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
 from tests.listening import RunningListener
@@ -217,9 +217,16 @@ def test_studies_are_found_by_patient_and_by_order_and_never_by_wildcards(
     (study,) = archive.studies(StudyQuestion(patient_id="ID found by patient"))
     assert (study.study_instance_uid, study.study_date, study.modalities) == (uid, "20260102", ("DX",))
     assert uid in {each.study_instance_uid for each in archive.studies(StudyQuestion(accession_number="A1"))}
-    assert archive.studies(StudyQuestion(patient_id="id found by patient")) == ()
     with pytest.raises(InputError, match="wildcard"):
         StudyQuestion(patient_id="ID*")
+
+
+def test_an_answer_that_was_not_asked_for_is_left_out() -> None:
+    study = FoundStudy(study_instance_uid="1.2", patient_id="ID 1", accession_number="A1")
+    assert answers(study, StudyQuestion(patient_id="ID 1", accession_number="A1"))
+    assert not answers(study, StudyQuestion(patient_id="id 1"))
+    assert not answers(study, StudyQuestion(accession_number="A"))
+    assert not answers(FoundStudy(study_instance_uid="", patient_id="ID 1"), StudyQuestion(patient_id="ID 1"))
 
 
 def test_a_series_is_asked_for_at_once_unless_a_part_of_it_is_here() -> None:
