@@ -155,7 +155,7 @@ def due(connection: Connection, rule: Rule, *, now: datetime, only: UUID | None 
 
 
 def _as_due(row: Row[Any], rule: Rule, now: datetime) -> Due:
-    held_back, given_up = _why_kept(row, rule, now) if hasattr(row, "waits") else ("", False)
+    held_back, given_up = _why_kept(row, rule, now)
     return Due(id=row.id, files=row.files, size=int(row.size), since=row.since, held_back=held_back, given_up=given_up)
 
 
@@ -232,9 +232,17 @@ def _next_one_at() -> ColumnElement[Any]:
     )
 
 
+_NOTHING_HOLDS: Final = (
+    *(false().label(name) for name in ("on_its_way", "failed", "waits", "undelivered", "is_asked_for")),
+    null().label("promised_at"),
+)
+"""Of what belongs to no study."""
+
+
 def _due_quarantine(rule: Rule, oldest_kept: datetime) -> Subquery:
     columns = quarantine.c
-    one = select(columns.id, literal(1).label("files"), columns.size, columns.received_at.label("since"))
+    counted = (literal(1).label("files"), columns.size, columns.received_at.label("since"))
+    one = select(columns.id, *counted, *_NOTHING_HOLDS)
     return one.where(columns.institution_id == rule.institution_id, columns.received_at < oldest_kept).subquery()
 
 
@@ -242,7 +250,8 @@ def _due_rejected(rule: Rule, oldest_kept: datetime) -> Subquery:
     columns = rejected_attempts.c
     counted = (func.count().label("files"), literal(0).label("size"), func.min(columns.last_at).label("since"))
     old = and_(columns.institution_id == rule.institution_id, columns.last_at < oldest_kept)
-    return select(columns.institution_id.label("id"), *counted).where(old).group_by(columns.institution_id).subquery()
+    all_of_it = select(columns.institution_id.label("id"), *counted, *_NOTHING_HOLDS)
+    return all_of_it.where(old).group_by(columns.institution_id).subquery()
 
 
 _DUE: Final[Mapping[What, Callable[[Rule, datetime], Subquery]]] = {
