@@ -7,6 +7,7 @@ what it had.
 
 from __future__ import annotations
 
+import copy
 import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -200,10 +201,11 @@ class Postman:
 
         Each is judged by itself: one that cannot be read keeps no other back.
         """
+        known: dict[str, Dataset] = {}
         for number, delivery in enumerate(due):
             path = folder / f"{number}.dcm"
             try:
-                if problem := self._why_not(delivery, path):
+                if problem := self._why_not(delivery, path, known):
                     self._bury(delivery, problem)
                 else:
                     yield delivery, OutgoingFile.read(path)
@@ -214,19 +216,23 @@ class Postman:
             except Exception as error:  # noqa: BLE001 - pydicom raises anything for damaged bytes; values stay out of the log
                 self._note_failure(delivery, UNREADABLE.format(error=type(error).__name__))
 
-    def _why_not(self, delivery: DueDelivery, path: Path) -> str:
-        """Fetch the file to `path`; why it may not leave the house, empty where it may."""
+    def _why_not(self, delivery: DueDelivery, path: Path, known: dict[str, Dataset]) -> str:
+        """Fetch the file to `path`; why it may not leave the house, empty where it may. `known`: see `_sources`."""
         if delivery.attempts > self.attempts:
             return delivery.problem or "every attempt was interrupted: see the log of the delivery"
         self.store.fetch(delivery.blob_key, path)
         dataset = dcmread(path)
-        return " ".join(finding.sentence for finding in check_instance(dataset, sources=self._sources(delivery)))
+        return " ".join(finding.sentence for finding in check_instance(dataset, sources=self._sources(delivery, known)))
 
-    def _sources(self, delivery: DueDelivery) -> list[Dataset]:
-        """The headers of the radiographs that a result was made from."""
+    def _sources(self, delivery: DueDelivery, known: dict[str, Dataset]) -> list[Dataset]:
+        """The headers of the radiographs that a result was made from; `known` keeps those that were read.
+
+        The check gets copies: what it decodes could not be compared byte for byte any more.
+        """
         with self.database.begin() as connection:
             keys = deliveries.source_blob_keys(connection, delivery.id)
-        return [_header(self.store, key) for key in keys]
+        known.update({key: _header(self.store, key) for key in keys if key not in known})
+        return [copy.deepcopy(known[key]) for key in keys]
 
     def _note(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
         match outcome.fate:
