@@ -17,6 +17,7 @@ from tests.peers import free_port
 
 HOSTS = ("localhost", "127.0.0.1")
 EXPIRED_SECONDS = 45
+"""From when a result waits to be delivered."""
 LEAD_SECONDS = 15
 DAYS = 30
 LONG_AGO = timedelta(days=DAYS + 10)
@@ -72,17 +73,19 @@ def _expire(stage: Stage, papers: Papers, called: Called, say: Say, fault: str, 
         time.sleep(LEAD_SECONDS)
         for name in names:
             _show(stage, name, papers.expire(name))
-        before = len(senders.acknowledged())
+        before, began = len(senders.acknowledged()), time.monotonic()
+        stage.wait_for_result()
         time.sleep(EXPIRED_SECONDS)
         taken = len(senders.acknowledged()) - before
         for name in names:
             _show(stage, name, papers.renew(name))
+        lasted = time.monotonic() - began
         first = seconds_to_next_acknowledgement(senders)
     sent = seconds_until(lambda: stage.node.query(UNSETTLED) == [{"count": 0}])
     recovery = f"{first:.1f} s until the next image was taken, {sent:.0f} s until every result was sent"
     remark = f"{taken} instances were taken meanwhile, on associations that were open already"
     return Row(
-        fault=f"{fault} for {EXPIRED_SECONDS} s",
+        fault=f"{fault} for {lasted:.0f} s",
         faults=len(names),
         account=stage.reckon(senders),
         recovery=recovery,

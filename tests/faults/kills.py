@@ -14,14 +14,11 @@ from itertools import islice
 from random import Random
 from statistics import median
 
-import psycopg
-
-from pipeline.embedded_postgres import EmbeddedPostgresNotRunning
 from tests.faults.line import line_to
 from tests.faults.modalities import Called, Mix
 from tests.faults.reckoning import Account, Head, head_of, not_led_through
 from tests.faults.row import Row, Say
-from tests.faults.stage import Stage, seconds_until, staged
+from tests.faults.stage import AWAY, Stage, seconds_until, staged
 from tests.node_process import RunningNode
 from tests.processes import children_of, command_of, connections
 
@@ -34,12 +31,12 @@ AIM_SECONDS = 6.0
 PATIENCE_SECONDS = 30.0
 """So long a kill waits for its victim to be in the middle of something, and then for any other."""
 LONGEST_GAP_SECONDS = 2.5
+KILLS_BETWEEN_RESULTS = 10
+"""Then the worker is left alone until it has made something, which the delivery can be hit with."""
 WHENEVER_SECONDS = 0.3
 BACKEND_SHARE = 0.3
 """Of the kills of PostgreSQL: one of its backends, which makes it drop all connections and recover."""
 POSTGRES = "PostgreSQL"
-AWAY = (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError)
-"""What whoever asks the database hears while it is down."""
 ROLES = ("listener", "worker", "delivery")
 LOAD = Mix(seconds_between_films=30, seconds_between_pictures=12, pause=0.8)
 
@@ -158,6 +155,8 @@ def _rampage(stage: Stage, count: int, chance: Random, say: Say) -> Rampage:
                 watched.append(watchers.submit(_seconds_without_database, stage.node))
             with suppress(*AWAY):
                 heads.append(head_of(stage.node))
+            if len(kills) % KILLS_BETWEEN_RESULTS == 0:
+                stage.wait_for_result()
     return Rampage(kills=kills, heads=heads, seconds_without_database=[one.result() for one in watched])
 
 

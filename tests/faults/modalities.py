@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -124,12 +124,15 @@ def taken(said: str) -> set[str]:
 class Modality(threading.Thread):
     """Sends study after study until it is told to stop; each until everything in it was acknowledged."""
 
-    def __init__(self, number: int, folder: Path, called: Called, mix: Mix, *, seed: int) -> None:
+    def __init__(
+        self, number: int, folder: Path, called: Called, mix: Mix, *, seed: int, is_behind: Callable[[], bool]
+    ) -> None:
         super().__init__(name=f"sender {number}")
         folder.mkdir()
         self.log = SenderLog(folder=folder)
         self.called = called
-        self._mix, self._chance = mix, Random(f"{seed} {number}")
+        self._mix, self._is_behind = mix, is_behind
+        self._chance = Random(f"{seed} {number}")
         self._noise = np.random.default_rng([seed, number])
         self._token = f"{seed} {number} {time.time_ns()}"
         self._recent: deque[list[Path]] = deque()
@@ -178,14 +181,19 @@ class Modality(threading.Thread):
     def _new_study(self) -> list[Path]:
         self._count += 1
         folder = self.log.folder / str(self._count)
-        make = next((make for make, due in self._due.items() if time.monotonic() >= due), self._make_images)
-        if make in self._due:
-            self._due[make] += self._every[make]
-        files = make(folder)
+        files = self._turn()(folder)
         self._recent.append(files)
         if len(self._recent) > KEPT_STUDIES:
             shutil.rmtree(self._recent.popleft()[0].parent)
         return files
+
+    def _turn(self) -> Callable[[Path], list[Path]]:
+        """What to make now: no work for the worker while it is behind, so that this ends on a slow machine, too."""
+        due = [make for make, due in self._due.items() if time.monotonic() >= due]
+        if not due or self._is_behind():
+            return self._make_images
+        self._due[due[0]] = time.monotonic() + self._every[due[0]]
+        return due[0]
 
     def _make_films(self, folder: Path) -> list[Path]:
         copies, _ = renew_study(sorted(sample_folder().glob("*.dcm")), folder)
@@ -248,12 +256,27 @@ class Senders:
 
 
 @contextmanager
-def four_senders(folder: Path, called: Called, *, seed: int, mix: Mix | None = None) -> Iterator[Senders]:
-    """Send from four modalities until the end of the block."""
+def four_senders(
+    folder: Path, called: Called, *, seed: int, is_behind: Callable[[], bool], mix: Mix | None = None
+) -> Iterator[Senders]:
+    """Send from four modalities until the end of the block.
+
+    Args:
+        folder: Where they keep their files and logs.
+        called: Where the node is.
+        seed: Of everything random.
+        is_behind: Whether the worker has enough to do already.
+        mix: What they send.
+    """
     group = folder / f"senders-{time.time_ns()}"
     group.mkdir(parents=True)
     chosen = mix or Mix()
-    senders = Senders([Modality(n, group / f"sender-{n}", called, chosen, seed=seed) for n in range(1, SENDERS + 1)])
+    senders = Senders(
+        [
+            Modality(n, group / f"sender-{n}", called, chosen, seed=seed, is_behind=is_behind)
+            for n in range(1, SENDERS + 1)
+        ]
+    )
     for modality in senders.modalities:
         modality.start()
     try:

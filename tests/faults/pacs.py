@@ -57,11 +57,12 @@ def suffer_pacs(*, seed: int, say: Say) -> list[Row]:
     """A row for each misbehaviour, and one for the PACS that behaves."""
     titles = [PACS, *(each.title for each in MISBEHAVIOURS)]
     with staged(seed=seed, titles=titles) as stage, _full_pacs() as full_port, ThreadPoolExecutor() as watchers:
-        begin = time.monotonic()
         for each in MISBEHAVIOURS:
             _begin(stage, each, full_port)
         say("every PACS but one misbehaves")
         with stage.senders(mix=LOAD) as senders:
+            stage.wait_for_result()
+            begin = time.monotonic()
             time.sleep(SEND_SECONDS)
         returns: list[Future[float]] = []
         for each in MISBEHAVIOURS:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
+from pipeline.embedded_postgres import EmbeddedPostgresNotRunning
 from tests.faults.line import Line, line_to
 from tests.faults.modalities import Called, Mix, Senders, four_senders
 from tests.faults.reckoning import Account, reckon
@@ -18,6 +21,11 @@ from tests.peers import OrthancPeer, running_orthanc
 PACS = "PACS"
 SETTLE_SECONDS = 1200
 """A delivery that was interrupted is taken up after two minutes, and again where that is interrupted, too."""
+RESULT_SECONDS = 900
+ENOUGH_QUEUED = 3
+QUEUED = "SELECT count(*) FROM reconstructions WHERE state IN ('queued', 'running')"
+AWAY = (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError)
+"""What whoever asks the database hears while it is down."""
 UNSETTLED = """
 SELECT (SELECT count(*) FROM reconstructions WHERE state IN ('queued', 'running'))
      + (SELECT count(*) FROM studies WHERE state = 'receiving')
@@ -51,7 +59,24 @@ class Stage:
 
     def senders(self, *, mix: Mix | None = None, called: Called | None = None) -> AbstractContextManager[Senders]:
         """Four senders that send as long as the block lasts."""
-        return four_senders(self.folder, called or Called(port=self.node.dicom_port), seed=self.seed, mix=mix)
+        chosen = called or Called(port=self.node.dicom_port)
+        return four_senders(self.folder, chosen, seed=self.seed, is_behind=self.is_behind, mix=mix)
+
+    def is_behind(self) -> bool:
+        """Whether the worker has enough to do; nobody knows while the database is away."""
+        with suppress(*AWAY):
+            return int(str(self.node.query(QUEUED)[0]["count"])) >= ENOUGH_QUEUED
+        return True
+
+    def wait_for_result(self) -> None:
+        """Until one more study has been reconstructed."""
+        seen: list[int] = []
+
+        def has_more() -> bool:
+            seen.append(int(str(self.node.query("SELECT count(*) FROM result_sets")[0]["count"])))
+            return seen[-1] > seen[0]
+
+        self.node.wait_until(has_more, seconds=RESULT_SECONDS, pause=0.5)
 
     def settle(self) -> float:
         """Wait until everything is reconstructed and has been sent; gives the seconds that took."""
