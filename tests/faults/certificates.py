@@ -12,13 +12,13 @@ from pipeline.certificate_authority import Pair, issue, make_authority
 from scp_node.tls import TlsFiles, server_context
 from tests.faults.modalities import Called, Mix
 from tests.faults.row import Row, Say
-from tests.faults.stage import UNSETTLED, Stage, seconds_to_next_acknowledgement, seconds_until, staged
+from tests.faults.stage import Stage, seconds_to_next_acknowledgement, seconds_until, staged
 from tests.peers import free_port
 
 HOSTS = ("localhost", "127.0.0.1")
 EXPIRED_SECONDS = 45
 """From when a result waits to be delivered."""
-LEAD_SECONDS = 15
+FILMS_OF_A_STUDY = 2
 DAYS = 30
 LONG_AGO = timedelta(days=DAYS + 10)
 LOAD = Mix(seconds_between_films=10)
@@ -70,7 +70,7 @@ def let_certificates_expire(*, seed: int, say: Say) -> list[Row]:
 def _expire(stage: Stage, papers: Papers, called: Called, say: Say, fault: str, names: list[str]) -> Row:
     say(fault)
     with stage.senders(mix=LOAD, called=called) as senders:
-        time.sleep(LEAD_SECONDS)
+        seconds_until(lambda: sum(sent.is_film for sent in senders.acknowledged().values()) >= FILMS_OF_A_STUDY)
         for name in names:
             _show(stage, name, papers.expire(name))
         before, began = len(senders.acknowledged()), time.monotonic()
@@ -81,8 +81,7 @@ def _expire(stage: Stage, papers: Papers, called: Called, say: Say, fault: str, 
             _show(stage, name, papers.renew(name))
         lasted = time.monotonic() - began
         first = seconds_to_next_acknowledgement(senders)
-    sent = seconds_until(lambda: stage.node.query(UNSETTLED) == [{"count": 0}])
-    recovery = f"{first:.1f} s until the next image was taken, {sent:.0f} s until every result was sent"
+    recovery = f"{first:.1f} s until the next image was taken, {stage.settle():.0f} s until every result was sent"
     remark = f"{taken} instances were taken meanwhile, on associations that were open already"
     return Row(
         fault=f"{fault} for {lasted:.0f} s",

@@ -24,6 +24,7 @@ SETTLE_SECONDS = 1200
 RESULT_SECONDS = 900
 ENOUGH_QUEUED = 3
 QUEUED = "SELECT count(*) FROM reconstructions WHERE state IN ('queued', 'running')"
+RECONSTRUCTED = "SELECT count(*) FROM reconstructions WHERE state = 'reconstructed'"
 AWAY = (psycopg.OperationalError, EmbeddedPostgresNotRunning, OSError)
 """What whoever asks the database hears while it is down."""
 UNSETTLED = """
@@ -73,7 +74,7 @@ class Stage:
         seen: list[int] = []
 
         def has_more() -> bool:
-            seen.append(int(str(self.node.query("SELECT count(*) FROM result_sets")[0]["count"])))
+            seen.append(int(str(self.node.query(RECONSTRUCTED)[0]["count"])))
             return seen[-1] > seen[0]
 
         self.node.wait_until(has_more, seconds=RESULT_SECONDS, pause=0.5)
