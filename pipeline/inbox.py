@@ -197,8 +197,8 @@ def _quarantine(connection: Connection, incoming: Incoming, blob: Blob, error: I
         institution_id=incoming.institution_id,
         problem=problem,
         reason=str(error),
-        sop_class_uid=incoming.sop_class_uid or "",
-        sop_instance_uid=incoming.sop_instance_uid or "",
+        sop_class_uid=_as_named(incoming.sop_class_uid),
+        sop_instance_uid=_as_named(incoming.sop_instance_uid),
         calling_ae_title=incoming.calling_ae_title,
         called_ae_title=incoming.called_ae_title,
         received_from=incoming.received_from,
@@ -210,6 +210,11 @@ def _quarantine(connection: Connection, incoming: Incoming, blob: Blob, error: I
     quarantine.add(connection, entry)
     uid = entry.sop_instance_uid
     ledger.write(connection, [_entry(incoming, LedgerEvent.QUARANTINED, uid, blob, facts, now=now)])
+
+
+def _as_named(uid: str | None) -> str:
+    """What a command says, however malformed; PostgreSQL cannot hold NUL."""
+    return (uid or "").replace("\0", "")
 
 
 def _record(

@@ -8,6 +8,8 @@ the connection's buffer into the file; everything else takes pynetdicom's way th
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
+from queue import Empty
 from typing import Final, cast
 
 from pynetdicom.association import Association
@@ -48,7 +50,8 @@ class Machine(StateMachine):
         """Do what the event asks for; whatever cannot be understood ends the association as an invalid PDU does."""
         if (event, self.current_state) not in TRANSITION_TABLE:
             if event in OWN_WISHES:  # for example an answer to whom has just aborted
-                self.dul.to_provider_queue.get(block=False)
+                with suppress(Empty):
+                    self.dul.to_provider_queue.get(block=False)
             return
         try:
             super().do_action(event)

@@ -202,6 +202,14 @@ def specialist(hospital: Hospital) -> UUID:
         ).scalar_one()
 
 
+def test_a_command_that_names_no_possible_uid_is_kept_in_quarantine(hospital: Hospital, tmp_path: Path) -> None:
+    with pytest.raises(IdentityMismatch):
+        hospital.send_file(save(make_dx(), tmp_path / "a.dcm"), sop_instance_uid="1.2.\0.3")
+    with hospital.database.begin() as connection:
+        [kept] = quarantine.newest(connection, institution_id=hospital.institution_id)
+    assert kept.sop_instance_uid == "1.2..3"
+
+
 def blobs(hospital: Hospital) -> int:
     return sum(1 for path in hospital.store.folder.rglob("*") if path.is_file())
 
