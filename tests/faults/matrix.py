@@ -7,6 +7,7 @@ was lost or doubled, the ledger's chain is broken, or too few kills hit somethin
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ def main() -> None:
     if absent:
         raise SystemExit(f"missing: {', '.join(absent)} (Debian packages dcmtk, orthanc): make peers")
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as Ctrl-C: node, Orthanc and mounts are taken down
     traced = trace_order()
     rows: list[Row] = []
     for name in options.only:
