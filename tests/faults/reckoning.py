@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import httpx
 from pydicom import dcmread
@@ -65,7 +66,7 @@ def reckon(node: RunningNode, pacs: OrthancPeer, acknowledged: Mapping[str, Sent
     return Account(
         acknowledged=len(acknowledged),
         results=sum(map(len, held.values())),
-        lost=(*_not_held(node, acknowledged), *no_result),
+        lost=(*not_held(acknowledged.values(), _received(node), node.data / "blobs"), *no_result),
         duplicated=tuple(words for results in held.values() for words in twice(results)),
         chain=prove_all(node),
     )
@@ -99,27 +100,38 @@ def not_led_through(node: RunningNode, heads: Iterable[Head]) -> tuple[str, ...]
     )
 
 
-def _not_held(node: RunningNode, acknowledged: Mapping[str, Sent]) -> Iterator[str]:
+def _received(node: RunningNode) -> dict[str, str]:
+    """The blob of each instance that the ledger says was received with just those bytes, by its UID."""
     rows = node.query(
         "SELECT i.sop_instance_uid AS uid, i.blob_key AS key FROM instances i WHERE EXISTS"
         " (SELECT FROM ledger l WHERE l.sop_instance_uid = i.sop_instance_uid AND l.event = 'received'"
         " AND l.facts->>'digest' = i.digest)"
     )
-    key_of = {str(row["uid"]): str(row["key"]) for row in rows}
-    for uid, sent in acknowledged.items():
-        if uid not in key_of:
-            yield f"no instance {uid}"
-        elif _pixels(node, key_of[uid]) != sent.pixels:
-            yield f"other pixels of {uid}"
+    return {str(row["uid"]): str(row["key"]) for row in rows}
 
 
-def _pixels(node: RunningNode, key: str) -> str:
-    """SHA-256 of the PixelData of a blob; empty where it is not there as the ledger has it."""
+def not_held(acknowledged: Iterable[Sent], received: Mapping[str, str], blobs: Path) -> Iterator[str]:
+    """What was acknowledged but is not there, or not as it was sent.
+
+    Args:
+        acknowledged: What senders were told to be stored.
+        received: Where each instance lies, by its UID.
+        blobs: The folder of all blobs.
+    """
+    for sent in acknowledged:
+        if sent.uid not in received:
+            yield f"no instance {sent.uid}"
+        elif _pixels(blobs / received[sent.uid]) != sent.pixels:
+            yield f"not the bytes of {sent.uid}"
+
+
+def _pixels(blob: Path) -> str:
+    """SHA-256 of the PixelData of a blob; empty where it is not there, or not what its name says."""
     try:
-        content = (node.data / "blobs" / key).read_bytes()
+        content = blob.read_bytes()
     except FileNotFoundError:
         return ""
-    if hashlib.sha256(content).hexdigest() != key.rpartition("/")[2]:
+    if hashlib.sha256(content).hexdigest() != blob.name:
         return ""
     return hashlib.sha256(dcmread(BytesIO(content)).PixelData).hexdigest()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import SurfaceSegmentationStorage
 
-from tests.faults.modalities import taken
-from tests.faults.reckoning import twice
+from tests.factories import make_dx, save
+from tests.faults.modalities import Sent, taken
+from tests.faults.reckoning import not_held, twice
 from tests.faults.sync_order import OutOfOrder, read_calls, steps_of
 
 SAID = """
@@ -47,6 +51,18 @@ def result(uid: str, *sources: str) -> Dataset:
 
 def test_only_what_storescu_had_a_success_for_was_acknowledged() -> None:
     assert taken(SAID) == {"1.2"}
+
+
+def test_what_is_not_there_or_not_as_it_was_sent_is_lost(tmp_path: Path) -> None:
+    sent = Sent.of(dataset := make_dx(), is_film=False)
+    content = save(dataset, tmp_path / "sent.dcm").read_bytes()
+    blob = tmp_path / hashlib.sha256(content).hexdigest()
+    assert list(not_held([sent], {}, tmp_path)) == [f"no instance {sent.uid}"]
+    assert list(not_held([sent], {sent.uid: blob.name}, tmp_path)) == [f"not the bytes of {sent.uid}"]
+    blob.write_bytes(content)
+    assert list(not_held([sent], {sent.uid: blob.name}, tmp_path)) == []
+    blob.write_bytes(content[:-1] + b"?")
+    assert list(not_held([sent], {sent.uid: blob.name}, tmp_path)) == [f"not the bytes of {sent.uid}"]
 
 
 def test_the_same_of_the_same_films_under_another_uid_is_a_duplicate() -> None:
