@@ -63,11 +63,16 @@ class StudyQuestion:
         """Look for wildcards.
 
         Raises:
-            InputError: There is one.
+            InputError: There is one; the value stays unsaid, as the sentence goes to logs and `bonecraft status`.
         """
-        for text in (self.study_instance_uid, self.accession_number, self.patient_id):
-            if WILDCARDS & set(text):
-                raise InputError(f"{text!r} holds a wildcard: give the whole number")
+        values = {
+            "StudyInstanceUID": self.study_instance_uid,
+            "AccessionNumber": self.accession_number,
+            "PatientID": self.patient_id,
+        }
+        for keyword, value in values.items():
+            if WILDCARDS & set(value):
+                raise InputError(f"{keyword} holds a wildcard (*, ? or \\): give the whole value")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -209,6 +209,17 @@ class TestPriors:
         node.ask()
         assert ("prior", "fetched", 1) in node.fetches()
 
+    def test_a_patient_id_that_archives_would_take_for_a_pattern_is_given_up_and_not_told(self, node: Node) -> None:
+        node.add_peer(free_port(), asked_for="priors")
+        named = {"PatientID": "4711?SAMPLE"}
+        for each in ("AP", "LATERAL"):
+            node.take(view("a pattern", each, **named))
+        node.ask()
+        with node.hospital.database.begin() as connection:
+            (line,) = fetches.lines(connection, last=10)
+        assert (line.purpose, line.state) == ("prior", "given-up")
+        assert line.problem == "PatientID holds a wildcard (*, ? or \\): give the whole value"
+
     def test_an_earlier_study_that_is_here_is_not_fetched(
         self, node: Node, orthanc: OrthancPeer, tmp_path: Path
     ) -> None:
