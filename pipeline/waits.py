@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -66,7 +67,7 @@ def wait_for(waits: Waits, body_parts: Collection[str]) -> Wait:
 
 
 def _for_part(waits: Waits, body_part: str) -> Wait:
-    own = next((part for part in waits.parts if _means(part.body_part, body_part)), None)
+    own = _setting_for(waits.parts, body_part)
     quiet, maximum = waits.quiet_seconds, waits.maximum_wait_seconds
     if own is not None:
         quiet = quiet if own.quiet_seconds is None else own.quiet_seconds
@@ -75,6 +76,9 @@ def _for_part(waits: Waits, body_part: str) -> Wait:
     return Wait(quiet=timedelta(seconds=quiet), maximum=timedelta(seconds=maximum), by_content=by_content)
 
 
-def _means(named: str, sent: str) -> bool:
-    """Whether a setting for one term is meant for what was sent: the same term, or another of the same region."""
-    return named == sent or (named in REGION_OF and REGION_OF[named] is REGION_OF.get(sent))
+def _setting_for(parts: Sequence[PartWait], sent: str) -> PartWait | None:
+    """What is set for the very term that was sent; else what is set for another term of the same region."""
+    same_term = (part for part in parts if part.body_part == sent)
+    region = REGION_OF.get(sent)
+    same_region = (part for part in parts if region is not None and REGION_OF.get(part.body_part) is region)
+    return next(chain(same_term, same_region), None)

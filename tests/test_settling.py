@@ -130,6 +130,15 @@ def test_a_body_part_has_its_own_waits_and_a_study_the_longest_of_its_parts() ->
     assert wait_for(waits, {"KNEE", "THIGH"}) == Wait(quiet=timedelta(seconds=60), maximum=timedelta(seconds=1200))
 
 
+@pytest.mark.parametrize(("usual", "other"), [("FEMUR", "THIGH"), ("KNEE", "PATELLA")])
+def test_each_term_of_a_region_has_the_waits_that_are_set_for_it(usual: str, other: str) -> None:
+    parts = (PartWait(body_part=usual, quiet_seconds=10), PartWait(body_part=other, quiet_seconds=300))
+    for in_any_order in (parts, parts[::-1]):
+        waits = Waits(quiet_seconds=60, maximum_wait_seconds=600, parts=in_any_order)
+        assert wait_for(waits, {usual}).quiet == timedelta(seconds=10)
+        assert wait_for(waits, {other}).quiet == timedelta(seconds=300)
+
+
 def test_settling_and_science_speak_of_the_same_regions() -> None:
     assert {content.value for content in RECONSTRUCTED} == {region.value for region in VIEWS_OF} == set(Region)
     assert set(REGION_OF.values()) == set(Region)
