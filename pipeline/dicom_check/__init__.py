@@ -62,6 +62,7 @@ def check_instance(dataset: Dataset, *, sources: Sequence[Dataset]) -> tuple[Fin
     Args:
         dataset: Any of our results, as read from its file.
         sources: The headers of all radiographs it was made from; a rejection note's may be what it rejects.
+            Empty where they are kept no longer: the result is judged by itself.
 
     Returns:
         The findings; empty when the instance is sound.

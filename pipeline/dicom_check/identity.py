@@ -25,14 +25,20 @@ MINTED: Final = ("SOPInstanceUID", "SeriesInstanceUID")
 def check_identity(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
     """Findings on patient, study, series, equipment and UIDs."""
     yield from missing(dataset, REQUIRED, where="Instance")
-    in_every_source = [keyword for keyword in PRESENT if all(keyword in source for source in sources)]
-    yield from missing(dataset, in_every_source, where="Instance", may_be_empty=True)
-    for keyword in SAME_AS_SOURCE if sources else ():  # of which retention may have left none
-        if not any(_same(dataset, source, keyword) for source in sources):
-            yield Finding(check=Check.PATIENT, sentence=f"{keyword} is not the source's.")
+    if sources:  # of which retention may have left none
+        yield from _not_of_sources(dataset, sources)
     yield from not_minted(dataset, MINTED, where="Instance")
     if not recognise_own(dataset):
         yield Finding(check=Check.UID, sentence="The instance would not be recognised when it comes back.")
+
+
+def _not_of_sources(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
+    """A finding for whatever every source says and the result does not, or says otherwise."""
+    in_every_source = [keyword for keyword in PRESENT if all(keyword in source for source in sources)]
+    yield from missing(dataset, in_every_source, where="Instance", may_be_empty=True)
+    for keyword in SAME_AS_SOURCE:
+        if not any(_same(dataset, source, keyword) for source in sources):
+            yield Finding(check=Check.PATIENT, sentence=f"{keyword} is not the source's.")
 
 
 def not_minted(dataset: Dataset, keywords: Sequence[str], *, where: str) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ OWN_SEQUENCES: Final = (
 
 
 def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
-    """Findings on codes and on references to instances and series."""
+    """Findings on codes and on references to instances and series; without sources, nothing on what is referred to."""
     known = {str(source.SOPInstanceUID): source for source in sources}
     for item in _items(dataset):
         if "CodeValue" in item:
@@ -101,7 +101,7 @@ def _meanings(scheme: str) -> dict[str, frozenset[str]]:
 def _check_instance_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
     source = known.get(str(item.ReferencedSOPInstanceUID))
     if source is None:
-        if not is_own_uid(str(item.ReferencedSOPInstanceUID)):
+        if known and not is_own_uid(str(item.ReferencedSOPInstanceUID)):
             sentence = "A reference leads to an instance that is none of the sources."
             yield Finding(check=Check.REFERENCE, sentence=sentence)
     elif item.get("ReferencedSOPClassUID") != source.SOPClassUID:

@@ -274,17 +274,18 @@ def _resend(connection: Connection, condition: ColumnElement[bool], *, now: date
 
 
 def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:
-    """Where the radiographs lie that a delivery's file was made from."""
-    keys = (
-        select(instances.c.blob_key)
+    """Where the radiographs lie that a delivery's file was made from; none where retention has left only some."""
+    sources = (
+        select(instances.c.blob_key, instances.c.removed_at)
         .join_from(deliveries, result_files, result_files.c.id == deliveries.c.result_file_id)
         .join(result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(reconstructions, reconstructions.c.id == result_sets.c.reconstruction_id)
         .join(instances, instances.c.id == any_(reconstructions.c.instance_ids))
-        .where(deliveries.c.id == delivery_id, instances.c.removed_at.is_(None))
+        .where(deliveries.c.id == delivery_id)
         .order_by(instances.c.sop_instance_uid)
     )
-    return tuple(connection.execute(keys).scalars())
+    rows = connection.execute(sources).all()
+    return () if any(row.removed_at for row in rows) else tuple(row.blob_key for row in rows)
 
 
 def _update_pending(connection: Connection, delivery_id: UUID, **values: object) -> bool:

@@ -364,6 +364,11 @@ def test_a_changed_character_set_is_found(surfaces):
     assert found(surfaces) == {Check.PATIENT}
 
 
+def test_a_sound_result_stays_sound_when_its_sources_are_kept_no_longer(picture):
+    del picture.AccessionNumber  # as in every result of a source that has none
+    assert check_instance(picture, sources=()) == ()
+
+
 def references_of(dataset):
     return dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence
 

@@ -301,6 +301,20 @@ def test_what_fails_every_time_becomes_a_dead_letter_that_can_be_sent_again(
         assert len(list(folder.rglob("*.dcm"))) == 3
 
 
+@pytest.mark.parametrize("views", [["AP"], ["AP", "LATERAL"]])
+def test_results_leave_when_retention_has_left_only_some_of_their_radiographs_or_none(
+    outbox: Outbox, tmp_path: Path, port: int, views: list[str]
+) -> None:
+    instances = tables.instances.c
+    with outbox.hospital.database.begin() as connection:
+        gone = instances.header["view"].astext.in_(views)
+        connection.execute(update(tables.instances).where(gone).values(removed_at=NOON))
+    with archive(tmp_path / "archive", port):
+        assert outbox.deliver() == 3
+    assert {row["problem"] for row in outbox.rows()} == {""}
+    assert outbox.states() == {"delivered"}
+
+
 def test_an_unsound_result_never_leaves(outbox: Outbox, tmp_path: Path, port: int) -> None:
     _spoil_one_surface(outbox, tmp_path)
     with archive(tmp_path / "archive", port) as folder:
