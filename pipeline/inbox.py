@@ -232,7 +232,7 @@ def _record(
     if is_radiograph and incoming.uploaded_by is None:
         if study.uploaded_by is not None:
             studies.claim_for_institution(connection, study.id, header.study)
-        if outcome is Addition.DUPLICATE and _confirms_upload(connection, incoming, instance_id):
+        if outcome in (Addition.DUPLICATE, Addition.RESTORED) and _confirms_upload(connection, incoming, instance_id):
             deliveries.plan_for_study(connection, study.id)
     reconstruction_id = None
     if is_radiograph and outcome.is_in_use:

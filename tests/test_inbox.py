@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, UltrasoundImageStorage
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_write import derive_uid
@@ -280,6 +280,20 @@ def test_what_was_reconstructed_from_an_upload_is_delivered_once_a_device_has_se
     assert count(hospital, tables.deliveries) == 0, "the lateral view is only an upload"
     assert hospital.send_file(tmp_path / "LATERAL.dcm").outcome is Addition.DUPLICATE
     assert count(hospital, tables.deliveries) == 1
+
+
+def test_it_is_delivered_too_where_retention_had_removed_the_uploads_meanwhile(
+    hospital: Hospital, reconstructed_upload: Accepted, tmp_path: Path
+) -> None:
+    remove_by_retention(hospital)
+    for view, planned in (("AP", 0), ("LATERAL", 1)):
+        assert hospital.send_file(tmp_path / f"{view}.dcm").outcome is Addition.RESTORED
+        assert count(hospital, tables.deliveries) == planned
+
+
+def remove_by_retention(hospital: Hospital) -> None:
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.instances).values(removed_at=NOON))
 
 
 def test_what_was_reconstructed_from_an_upload_that_a_device_replaced_is_never_delivered(
