@@ -91,8 +91,8 @@ class Origin:
 
     @property
     def created_locally(self) -> datetime:
-        """`created` in the study's own time zone (0008,0201), or in this machine's where the study names none."""
-        return self.created.astimezone(_time_zone(str(self.sources[0].get("TimezoneOffsetFromUTC") or "")))
+        """`created` as the study's own clocks have it."""
+        return in_time_zone_of(self.sources[0], self.created)
 
     @property
     def software_versions(self) -> list[str]:
@@ -114,9 +114,7 @@ class Origin:
         target.SoftwareVersions = self.software_versions
         target.SeriesDescription = self._with_what_it_replaces(target.SeriesDescription)
         made = self.created_locally
-        for moment in ("Series", "Content", "InstanceCreation"):
-            setattr(target, f"{moment}Date", DA(made.date()))
-            setattr(target, f"{moment}Time", TM(made.time().replace(microsecond=0)))
+        set_made(target, made)
         for contribution in target.get("ContributingEquipmentSequence", ()):  # highdicom names itself, with the time
             contribution.ContributionDateTime = DT(made.replace(microsecond=0))
 
@@ -132,6 +130,21 @@ class Origin:
         if not self.scale.known:
             return "scale unknown, shape only"
         return f"{self.scale.provenance}, +-{100 * self.scale.relative_uncertainty:.1f} % (1 SD)"
+
+
+def in_time_zone_of(source: Dataset, moment: datetime) -> datetime:
+    """A moment in the study's own time zone (0008,0201), or in this machine's where the study names none.
+
+    What copies the study's offset has to give its own times with it (PS3.3 C.12.1.1.8).
+    """
+    return moment.astimezone(_time_zone(str(source.get("TimezoneOffsetFromUTC") or "")))
+
+
+def set_made(target: Dataset, made: datetime) -> None:
+    """Say when an object, its series and its content were made: all at once."""
+    for moment in ("Series", "Content", "InstanceCreation"):
+        setattr(target, f"{moment}Date", DA(made.date()))
+        setattr(target, f"{moment}Time", TM(made.time().replace(microsecond=0)))
 
 
 def _time_zone(offset: str) -> timezone | None:

@@ -18,10 +18,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
-from pydicom.valuerep import DA, TM
 
 from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.encoding import encode
+from pipeline.dicom_write.origin import in_time_zone_of, set_made
 from pipeline.dicom_write.source_study import copy_patient_and_study
 from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME, derive_uid
 from pipeline.results import FileKind, ResultFile
@@ -103,9 +103,7 @@ def _note(replaced: Replaced, because: str, software_version: str, created: date
     note.ReferencedPerformedProcedureStepSequence = []
     note.Manufacturer, note.ManufacturerModelName = MANUFACTURER, MODEL_NAME
     note.SoftwareVersions = [f"bonecraft {software_version}"]
-    for moment in ("Series", "Content", "InstanceCreation"):
-        setattr(note, f"{moment}Date", DA(created.date()))
-        setattr(note, f"{moment}Time", TM(created.time().replace(microsecond=0)))
+    set_made(note, in_time_zone_of(replaced.headers[0], created))
     _set_content(note, replaced, because)
     return note
 

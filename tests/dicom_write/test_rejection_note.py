@@ -49,6 +49,17 @@ def test_a_note_names_exactly_what_it_rejects_in_the_same_study(old: list[Path],
     assert [item.TextValue for item in note.ContentSequence if item.ValueType == "TEXT"] == [BECAUSE]
 
 
+def test_a_note_tells_the_time_as_the_study_does(tmp_path: Path) -> None:
+    views = two_views()
+    for view in views.values():
+        view.TimezoneOffsetFromUTC = "+1300"
+    old = [tmp_path / each.path for each in write(tmp_path, sources=views)]
+    note = dcmread(note_for(old, tmp_path / "note"))
+    assert note.TimezoneOffsetFromUTC == "+1300"
+    for moment in ("Series", "Content", "InstanceCreation"):
+        assert (note[f"{moment}Date"].value, note[f"{moment}Time"].value) == ("20260103", "010000")
+
+
 def test_a_note_is_sound_and_dciodvfy_finds_no_error(
     old: list[Path], tmp_path: Path, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
