@@ -166,7 +166,7 @@ class ReconstructionJob:
             current = reconstructions.lock(connection, begun.id)
             if current is None or current.is_final or self._is_overtaken(connection, current):
                 return
-            results.make_room(connection, begun.id)
+            replaced = supersession.make_room(connection, begun.study_id)
             self._hold(connection, begun.institution_id, out, files)
             created = results.add(
                 connection,
@@ -179,7 +179,7 @@ class ReconstructionJob:
             self._enter(connection, begun, report, files)
             if report.status is Status.RECONSTRUCTED:
                 deliveries.plan(connection, result_set_id=created)
-            supersession.supersede(connection, begun.study_id, by=created, now=self.now())
+            supersession.supersede(connection, replaced, by=created, now=self.now())
             sentence = report.refusal.sentence if report.refusal else ""
             reconstructions.finish(connection, current, report.status.value, now=self.now(), problem=sentence)
         log.info("reconstruction_ended", reconstruction=str(begun.id), state=report.status.value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import deliveries, destinations, results, supersession, tables
+from pipeline.records import deliveries, destinations, removal, results, retention, supersession, tables
 from pipeline.records.proof import entries_about
 from pipeline.records.studies import Study
 from tests.node_helpers import Hospital, after, fake_child
@@ -177,6 +178,27 @@ def test_the_proof_of_an_old_result_says_what_replaced_and_what_rejects_it(hospi
     assert replaced.sop_instance_uid == OLD
     assert replaced.facts == {"reason": "other images", "replaced_by": [NEW], "rejected_by": [NOTE]}
     assert {entry.event for entry in entries if entry.sop_instance_uid == NOTE} == {"result", "delivered"}
+
+
+def test_a_replaced_result_does_not_come_back_when_retention_removes_the_newer_one(
+    hospital: Hospital, first: Study
+) -> None:
+    deliver(hospital, "PACS")
+    send_late_view(hospital)
+    with hospital.database.begin() as connection:
+        newest = results.latest(connection, hospital.scope, first.id)
+        assert newest is not None
+        connection.execute(update(tables.deliveries).values(state="delivered"))
+        connection.execute(update(tables.institutions).values(keep_results_days=1))
+        [rule] = [rule for rule in retention.rules(connection) if rule.what is retention.What.RESULTS]
+        in_time = datetime.now(UTC) + timedelta(days=2)
+        assert removal.remove_due(connection, rule, newest.id, now=in_time) is not None
+        [older] = results.history(connection, hospital.scope, first.id)
+        assert (older.superseded_by, results.standing([older])) == (None, None)
+        connection.execute(delete(tables.deliveries))
+        assert deliveries.plan_for_study(connection, first.id) == 0
+        assert supersession.blob_keys_of_what_went_out(connection, first.id) == ()
+        assert retention.due(connection, rule, now=in_time) == (), "it goes by the rule for what was replaced"
 
 
 def test_the_standing_result_is_what_is_handed_to_the_next_reconstruction(hospital: Hospital, first: Study) -> None:

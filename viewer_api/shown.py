@@ -94,8 +94,8 @@ class ShownHistoryEntry:
         created_at: When it was made.
         status: How the reconstruction ended.
         radiographs: How many radiographs it was made from.
-        replaced_by: The result that took its place; None: it stands.
-        replaced_at: When that was made.
+        replaced_by: The result that took its place; None: it stands, or that one is kept no more.
+        replaced_at: When that was; None: it stands.
         reason: Why it was replaced, in words.
     """
 
@@ -182,24 +182,27 @@ def shown_result(result: ResultSet) -> ShownResult:
 def shown_history(history: Sequence[ResultSet]) -> tuple[ShownHistoryEntry, ...]:
     """A study's results, the newest first, each with what took its place."""
     by_id = {result.id: result for result in history}
-    return tuple(_history_entry(result, by_id.get(result.superseded_by or result.id)) for result in history)
+    return tuple(
+        _history_entry(result, by_id.get(result.superseded_by) if result.superseded_by else None) for result in history
+    )
 
 
 def _history_entry(result: ResultSet, newer: ResultSet | None) -> ShownHistoryEntry:
-    replaced = newer is not None and newer.id != result.id
     return ShownHistoryEntry(
         id=result.id,
         created_at=result.created_at,
         status=result.report.status,
         radiographs=len(result.instance_ids),
-        replaced_by=newer.id if newer and replaced else None,
-        replaced_at=newer.created_at if newer and replaced else None,
-        reason=_why_replaced(result, newer) if newer and replaced else "",
+        replaced_by=newer.id if newer else None,
+        replaced_at=result.replaced_at,
+        reason=_why_replaced(result, newer) if result.replaced_at else "",
     )
 
 
-def _why_replaced(older: ResultSet, newer: ResultSet) -> str:
+def _why_replaced(older: ResultSet, newer: ResultSet | None) -> str:
     """In the words of the page."""
+    if newer is None:
+        return "a newer result took its place, which is kept no more"
     if older.reconstruction_id == newer.reconstruction_id:
         return "the study was reconstructed anew"
     return "a later view came" if set(older.instance_ids) < set(newer.instance_ids) else "other images came"

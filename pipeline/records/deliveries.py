@@ -115,7 +115,7 @@ def plan_for_study(connection: Connection, study_id: UUID) -> int:
         .join_from(result_sets, reconstructions)
         .where(
             result_sets.c.study_id == study_id,
-            result_sets.c.superseded_by.is_(None),
+            result_sets.c.replaced_at.is_(None),
             reconstructions.c.state == "reconstructed",
         )
         .order_by(reconstructions.c.queued_at.desc())
@@ -259,7 +259,7 @@ def send_left_out(connection: Connection, study_instance_uid: str, peer_ae_title
         select(result_files.c.id)
         .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(studies, studies.c.id == result_sets.c.study_id)
-        .where(studies.c.study_instance_uid == study_instance_uid, result_sets.c.superseded_by.is_(None))
+        .where(studies.c.study_instance_uid == study_instance_uid, result_sets.c.replaced_at.is_(None))
     )
     titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
     kept = and_(deliveries.c.result_file_id.in_(files), deliveries.c.peer_id.in_(titled))

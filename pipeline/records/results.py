@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -57,13 +57,15 @@ class ResultFileRow:
 class ResultSet:
     """What one reconstruction produced from the radiographs `instance_ids`.
 
-    `superseded_by` is the result of the study that took its place.
+    `superseded_by` is the result of the study that took its place; None also where that was removed meanwhile.
+    `replaced_at` says whether one did.
     """
 
     id: UUID
     study_id: UUID
     reconstruction_id: UUID
     created_at: datetime
+    replaced_at: datetime | None
     superseded_by: UUID | None
     instance_ids: tuple[UUID, ...]
     report: Report
@@ -92,16 +94,14 @@ def add(
     return created
 
 
-def make_room(connection: Connection, reconstruction_id: UUID) -> None:
-    """A reconstruction that was run again is about to have another result: the one it had is kept as replaced."""
-    had = and_(result_sets.c.reconstruction_id == reconstruction_id, result_sets.c.replaced_at.is_(None))
-    connection.execute(update(result_sets).where(had).values(replaced_at=func.now()))
-
-
 def latest(connection: Connection, scope: StudyScope, study_id: UUID) -> ResultSet | None:
-    """The newest result set of a study of the scope, None where there is none (or the study is somebody else's)."""
-    sets = history(connection, scope, study_id)
-    return sets[0] if sets else None
+    """The result set of a study of the scope that stands; None where none does (or the study is somebody else's)."""
+    return standing(history(connection, scope, study_id))
+
+
+def standing(sets: Sequence[ResultSet]) -> ResultSet | None:
+    """Of a study's history the result that stands; None where retention has removed it and left older ones."""
+    return next((each for each in sets if each.replaced_at is None), None)
 
 
 def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[ResultSet, ...]:
@@ -121,6 +121,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
             study_id=row.study_id,
             reconstruction_id=row.reconstruction_id,
             created_at=row.created_at,
+            replaced_at=row.replaced_at,
             superseded_by=row.superseded_by,
             instance_ids=tuple(row.instance_ids),
             report=Report.from_json(json.dumps(row.report)),

@@ -1,6 +1,6 @@
 """A newer result takes the place of an older one: what still waits to be sent is held back, what went out is rejected.
 
-Of a study's results one stands: the one that none has superseded. When a further reconstruction of the study begins,
+Of a study's results one stands: the one that is not replaced. When a further reconstruction of the study begins,
 nothing more of the standing result leaves the house. When it ends with a result or a refusal, that supersedes the
 standing one, and a rejection note (`pipeline.dicom_write.rejection_note`) goes to every peer that has, or may have,
 something of it. When it fails, the standing result stands, and is sent after all.
@@ -8,6 +8,7 @@ something of it. When it fails, the standing result stands, and is sent after al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -48,19 +49,27 @@ def blob_keys_of_what_went_out(connection: Connection, study_id: UUID) -> tuple[
     return tuple(connection.execute(files).scalars())
 
 
-def supersede(connection: Connection, study_id: UUID, *, by: UUID, now: datetime) -> None:
-    """A new result set takes the place of the standing one; its rejection note goes where that one went."""
-    others = _standing(study_id).where(result_sets.c.id != by)
-    ids = [row.id for row in connection.execute(others)]
-    if not ids:
+def make_room(connection: Connection, study_id: UUID) -> tuple[UUID, ...]:
+    """Another result set is about to be added: the standing one is kept as replaced, and given to `supersede`.
+
+    That is said of itself: it stays replaced when retention removes what took its place.
+    """
+    standing = result_sets.c.id.in_(_standing(study_id))
+    replaced = update(result_sets).where(standing).values(replaced_at=func.now()).returning(result_sets.c.id)
+    return tuple(connection.execute(replaced).scalars())
+
+
+def supersede(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now: datetime) -> None:
+    """A new result set took the place of these; its rejection note goes where they went."""
+    if not replaced:
         return
-    _enter(connection, ids, by=by, now=now)
-    connection.execute(update(result_sets).where(result_sets.c.id.in_(ids)).values(superseded_by=by))
-    _plan_rejection(connection, ids, by=by)
+    _enter(connection, replaced, by=by, now=now)
+    connection.execute(update(result_sets).where(result_sets.c.id.in_(replaced)).values(superseded_by=by))
+    _plan_rejection(connection, replaced, by=by)
 
 
 def _standing(study_id: UUID) -> Select[tuple[UUID]]:
-    return select(result_sets.c.id).where(result_sets.c.study_id == study_id, result_sets.c.superseded_by.is_(None))
+    return select(result_sets.c.id).where(result_sets.c.study_id == study_id, result_sets.c.replaced_at.is_(None))
 
 
 def _standing_files(study_id: UUID) -> Select[tuple[UUID]]:
@@ -74,7 +83,7 @@ def _went_out() -> ColumnElement[bool]:
     return or_(deliveries.c.state.in_(("sent", "delivered")), tried)
 
 
-def _plan_rejection(connection: Connection, replaced: list[UUID], *, by: UUID) -> None:
+def _plan_rejection(connection: Connection, replaced: Sequence[UUID], *, by: UUID) -> None:
     """The note leaves for the peers that have something of what it rejects, whether they get new results or not."""
     note = select(result_files.c.id, result_files.c.institution_id).where(
         result_files.c.result_set_id == by, result_files.c.kind == FileKind.REJECTION_NOTE
@@ -95,7 +104,7 @@ def _plan_rejection(connection: Connection, replaced: list[UUID], *, by: UUID) -
         outbox.wake(connection)
 
 
-def _enter(connection: Connection, replaced: list[UUID], *, by: UUID, now: datetime) -> None:
+def _enter(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now: datetime) -> None:
     """Tell the ledger, for each instance that is replaced, what took its place and what rejects it."""
     columns = (result_files.c.institution_id, result_files.c.kind, result_files.c.sop_instance_uid)
     has_uid = result_files.c.sop_instance_uid.is_not(None)
@@ -119,7 +128,7 @@ def _enter(connection: Connection, replaced: list[UUID], *, by: UUID, now: datet
     ledger.write(connection, entries)
 
 
-def _reason(connection: Connection, replaced: list[UUID], *, by: UUID) -> str:
+def _reason(connection: Connection, replaced: Sequence[UUID], *, by: UUID) -> str:
     """Why there is a newer result: of the same images, or of others."""
     sets = select(result_sets.c.reconstruction_id).where(result_sets.c.id.in_([*replaced, by])).distinct()
     return "run again" if len(connection.execute(sets).all()) == 1 else "other images"

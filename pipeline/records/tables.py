@@ -373,8 +373,8 @@ result_sets = Table(
     _when("replaced_at", nullable=True),
     Column("superseded_by", ForeignKey("result_sets.id", ondelete="SET NULL")),
 )
-"""A reconstruction that was run again has several; all but one of them are replaced. `superseded_by`: the result of the
-study that took its place, of whichever reconstruction."""
+"""A study's results are all `replaced_at` some time but the one that stands. `superseded_by`: the result of the study
+that took its place, of whichever reconstruction, as long as that is kept."""
 
 result_files = Table(
     "result_files",

@@ -38,12 +38,12 @@ def replace(outbox: Outbox, folder: Path, old: list[Path]) -> ResultFile:
     with hospital.database.begin() as connection:
         study_id = connection.execute(select(tables.studies.c.id)).scalar_one()
         [made] = reconstructions.of_study(connection, study_id)
-        results.make_room(connection, made.id)
+        replaced = supersession.make_room(connection, study_id)
         owner = {"institution_id": made.institution_id, "study_id": study_id, "reconstruction_id": made.id}
         report = Report(status=Status.RECONSTRUCTED, software_version="0", scale=scale)
         created = results.add(connection, **owner, report=report, files=files)
         deliveries.plan(connection, result_set_id=created)
-        supersession.supersede(connection, study_id, by=created, now=NOON)
+        supersession.supersede(connection, replaced, by=created, now=NOON)
         waiting = tables.deliveries.c.state == "pending"
         connection.execute(update(tables.deliveries).where(waiting).values(next_attempt_at=NOON))
     return note

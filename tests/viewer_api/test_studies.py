@@ -161,12 +161,12 @@ def run_again(database: Database, example: ExampleStudy) -> ExampleStudy:
     with database.begin() as connection:
         assert rerun(connection, example.reconstruction_id)
         row = reconstructions.lock(connection, example.reconstruction_id)
-        results.make_room(connection, row.id)
+        replaced = supersession.make_room(connection, row.study_id)
         owner = {"institution_id": row.institution_id, "study_id": row.study_id, "reconstruction_id": row.id}
         scale = ScaleReport(known=False, relative_uncertainty=1.0, provenance="none")
         report = Report(status=Status.REFUSED, software_version="0", scale=scale)
         newer = results.add(connection, **owner, report=report, files=[])
-        supersession.supersede(connection, row.study_id, by=newer, now=NOON)
+        supersession.supersede(connection, replaced, by=newer, now=NOON)
     return dataclasses.replace(example, result_id=newer)
 
 

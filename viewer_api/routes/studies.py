@@ -77,10 +77,11 @@ def get_study(study_id: UUID, web: WebDep, user: ViewerDep) -> ShownStudyPage:
     with web.database.begin() as connection:
         study = visible_study(connection, user, study_id)
         history = results.history(connection, scope, study_id)
+        standing = results.standing(history)
         return ShownStudyPage(
             study=shown_study(study),
             radiographs=tuple(map(shown_radiograph, instances.radiographs_of(connection, study_id))),
-            result=shown_result(history[0]) if history else None,
+            result=shown_result(standing) if standing else None,
             history=shown_history(history),
             deliveries=deliveries_of(connection, scope, study_id),
             removed=removals_of(connection, study_id),
