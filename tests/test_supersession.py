@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from pipeline.jobs import rerun, settle_due
-from pipeline.records import deliveries, destinations, removal, results, retention, supersession, tables
+from pipeline.records import commitments, deliveries, destinations, removal, results, retention, supersession, tables
 from pipeline.records.proof import entries_about
 from pipeline.records.studies import Study
 from tests.node_helpers import Hospital, after, fake_child
@@ -46,12 +46,12 @@ def claim(hospital: Hospital, peer: str) -> list[UUID]:
         return [due.id for due in deliveries.claim_due(connection, now=after(10**9), peer_id=peer_id)]
 
 
-def deliver(hospital: Hospital, peer: str) -> int:
+def deliver(hospital: Hospital, peer: str, *, awaits_commitment: bool = False) -> int:
     """What a postman does in one visit; gives how many files that was."""
     due = claim(hospital, peer)
     with hospital.database.begin() as connection:
         for delivery in due:
-            deliveries.mark_delivered(connection, delivery, now=after(100))
+            deliveries.mark_delivered(connection, delivery, now=after(100), awaits_commitment=awaits_commitment)
     return len(due)
 
 
@@ -178,6 +178,43 @@ def test_the_proof_of_an_old_result_says_what_replaced_and_what_rejects_it(hospi
     assert replaced.sop_instance_uid == OLD
     assert replaced.facts == {"reason": "other images", "replaced_by": [NEW], "rejected_by": [NOTE]}
     assert {entry.event for entry in entries if entry.sop_instance_uid == NOTE} == {"result", "delivered"}
+
+
+def refuse_commitment(hospital: Hospital) -> None:
+    """PACS reports that it keeps nothing of what it was sent."""
+    with hospital.database.begin() as connection:
+        peer_id = connection.execute(select(tables.peers.c.id).where(tables.peers.c.ae_title == "PACS")).scalar_one()
+        asked = commitments.claim(connection, peer_id, now=after(1000))
+        assert asked is not None
+        failed = {uid: "no such instance" for _, uid in asked.instances}
+        report = {"committed": [], "failed": failed, "now": after(1000), "wait": lambda _: timedelta()}
+        assert commitments.answer(connection, peer_id, asked.transaction_uid, **report)
+
+
+def test_what_was_rejected_is_not_sent_again_when_its_peer_does_not_keep_it(hospital: Hospital, first: Study) -> None:
+    assert deliver(hospital, "PACS", awaits_commitment=True) == 1
+    send_late_view(hospital)
+    refuse_commitment(hospital)
+    assert state_of(hospital)[OLD, "PACS"] == "withdrawn"
+    assert state_of(hospital)[NOTE, "PACS"] == "pending"
+
+
+@pytest.mark.parametrize(("ends", "state"), [("succeed", "withdrawn"), ("fail", "pending")])
+def test_what_a_peer_does_not_keep_waits_for_the_reconstruction_on_its_way(
+    hospital: Hospital, first: Study, ends: str, state: str
+) -> None:
+    deliver(hospital, "PACS", awaits_commitment=True)
+    hospital.send("LATERAL", now=after(600))
+    refuse_commitment(hospital)
+    assert state_of(hospital)[OLD, "PACS"] == "withdrawn"
+    work_until_idle(hospital, fake_child(ends), attempts=1)
+    assert state_of(hospital)[OLD, "PACS"] == state
+
+
+def test_what_a_peer_does_not_keep_of_the_standing_result_is_sent_again(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS", awaits_commitment=True)
+    refuse_commitment(hospital)
+    assert state_of(hospital)[OLD, "PACS"] == "pending"
 
 
 def test_a_replaced_result_does_not_come_back_when_retention_removes_the_newer_one(

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 from pipeline.records import deliveries as outbox
 from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent
+from pipeline.records.supersession import is_overtaken
 from pipeline.records.tables import commitments, deliveries, peers, result_files
 
 ANSWER_TIME: Final = timedelta(minutes=10)
@@ -127,7 +128,8 @@ def answer(
         peer_id: The peer that reports.
         transaction_uid: TransactionUID of our question.
         committed: SOPInstanceUIDs that it keeps.
-        failed: SOPInstanceUIDs that it does not keep, with the reason; they are sent again.
+        failed: SOPInstanceUIDs that it does not keep, with the reason; they are sent again, but for those of a result
+            that is replaced, or being made anew: a peer hides what a rejection note names (IHE RAD 4.66.4.1.3).
         now: When.
         wait: How long to wait with that after so many attempts.
 
@@ -144,9 +146,10 @@ def answer(
         _change(connection, delivery.id, state="delivered", committed_at=now, problem="")
         outbox.enter(connection, delivery.id, LedgerEvent.COMMITTED, named, now=now)
     for delivery in _awaiting(connection, peer_id, list(failed)):
-        problem = f"the peer does not keep it ({failed[delivery.uid]}): it is sent again"
+        says = f"the peer does not keep it ({failed[delivery.uid]}): it is sent again"
+        state, problem = ("withdrawn", "") if delivery.is_overtaken else ("pending", says)
         again = {"next_attempt_at": now + wait(delivery.attempts), "delivered_at": None, "commitment_id": None}
-        _change(connection, delivery.id, state="pending", problem=problem, **again)
+        _change(connection, delivery.id, state=state, problem=problem, **again)
         refused = named | {"reason": failed[delivery.uid]}
         outbox.enter(connection, delivery.id, LedgerEvent.COMMITMENT_REFUSED, refused, now=now)
     return True
@@ -214,12 +217,18 @@ class _Awaiting:
     id: UUID
     uid: str
     attempts: int
+    is_overtaken: bool
 
 
 def _awaiting(connection: Connection, peer_id: UUID, uids: Sequence[str]) -> tuple[_Awaiting, ...]:
     """The peer's deliveries of these instances that await a commitment, locked."""
     rows = connection.execute(
-        select(deliveries.c.id, result_files.c.sop_instance_uid.label("uid"), deliveries.c.attempts)
+        select(
+            deliveries.c.id,
+            result_files.c.sop_instance_uid.label("uid"),
+            deliveries.c.attempts,
+            is_overtaken().label("is_overtaken"),
+        )
         .join_from(deliveries, result_files)
         .where(
             deliveries.c.peer_id == peer_id,

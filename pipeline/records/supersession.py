@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or
 from pipeline.records import deliveries as outbox
 from pipeline.records import ledger
 from pipeline.records.ledger import LedgerEvent, NewEntry
-from pipeline.records.tables import deliveries, result_files, result_sets
+from pipeline.records.tables import deliveries, reconstructions, result_files, result_sets
 from pipeline.results import FileKind
 
 RESULTS: Final = tuple(kind.value for kind in FileKind if kind.is_dicom)
@@ -35,6 +35,26 @@ def reinstate(connection: Connection, study_id: UUID) -> None:
     held = and_(deliveries.c.result_file_id.in_(_standing_files(study_id)), deliveries.c.state == "withdrawn")
     connection.execute(update(deliveries).where(held).values(state="pending", next_attempt_at=func.now()))
     outbox.wake(connection)
+
+
+def is_overtaken() -> ColumnElement[bool]:
+    """SQL on `result_files`: it is of a result that is replaced, or that a reconstruction on its way may replace.
+
+    A rejection note never is: what it rejects stays rejected, whatever comes after.
+    """
+    on_its_way = and_(
+        reconstructions.c.study_id == result_sets.c.study_id, reconstructions.c.state.in_(("queued", "running"))
+    )
+    return (
+        select(result_sets.c.id)
+        .where(
+            result_sets.c.id == result_files.c.result_set_id,
+            result_files.c.kind.in_(RESULTS),
+            or_(result_sets.c.replaced_at.is_not(None), select(reconstructions.c.id).where(on_its_way).exists()),
+        )
+        .correlate(result_files)
+        .exists()
+    )
 
 
 def blob_keys_of_what_went_out(connection: Connection, study_id: UUID) -> tuple[str, ...]:
