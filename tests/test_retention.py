@@ -1,5 +1,6 @@
 """Retention: what was kept long enough goes, but nothing before it was delivered, and never what a row points to."""
 
+import hashlib
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.records.instances import Addition
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.retention import TIME_TO_UNDO, run_by_itself
 from pipeline.store import StoreUnavailable
+from tests.factories import make_dx, save
 from tests.node_helpers import NOON
 from tests.scp_node.senders import wait_until
 from tests.ward import Ward, days
@@ -190,6 +192,37 @@ def test_images_that_come_again_are_kept_again_and_reconstruct_nothing_anew(ward
     assert all(map(ward.has_bytes, ward.keys("instances")))
     assert ward.run(now=days(3.5)) == {}
     assert ward.run(now=days(5)) == {"images": 1}
+
+
+def test_an_image_that_comes_back_corrected_is_used_and_committed_to(ward: Ward, tmp_path: Path) -> None:
+    ward.keep(keep_images_days=1)
+    ward.run(now=days(2))
+    corrected = make_dx(view="AP")
+    corrected.SeriesDescription = "corrected"
+    path = save(corrected, tmp_path / "corrected.dcm")
+    came = ward.hospital.send_file(path, now=days(3))
+    assert came.outcome is Addition.REPLACES_REMOVED
+    assert digests_in_use(ward) == {digest_of(path)}
+    assert ward.hospital.send("LATERAL", now=days(3)).reconstruction_id is not None
+    assert ward.hospital.send("AP", now=days(3)).outcome is Addition.RESTORED
+    assert len(digests_in_use(ward)) == 1, "the first stays in use while it is here"
+    ward.set("studies", state="reconstructed")
+    ward.set("reconstructions", state="reconstructed")
+    assert ward.run(now=days(5)) == {"images": 1}
+    ward.hospital.send("AP", now=days(6))
+    assert digests_in_use(ward) == {digest_of(ward.hospital.folder / "a study-AP-R.dcm")}
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digests_in_use(ward: Ward) -> set[str]:
+    """Of the AP view, as a peer that asks for storage commitment hears of it."""
+    uid = str(make_dx(view="AP").SOPInstanceUID)
+    with ward.hospital.database.begin() as connection:
+        held = commitment_reports.holdings(connection, ward.hospital.institution_id, [uid])
+    return {holding.digest for holding in held.values()}
 
 
 def test_a_study_whose_images_went_is_not_run_again(ward: Ward) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -34,13 +34,15 @@ class Addition(StrEnum):
     """Same UID, other bytes: kept, but the first stays in use."""
     REPLACES_UPLOAD = "replaces-upload"
     """Same UID, other bytes than somebody uploaded, from a device: kept, and in use instead of the upload."""
+    REPLACES_REMOVED = "replaces-removed"
+    """Same UID, other bytes than those in use, which retention had removed: kept, and in use instead."""
     RESTORED = "restored"
     """Same UID, same bytes as what retention had removed: they are here again."""
 
     @property
     def is_in_use(self) -> bool:
         """Whether the study has changed with it."""
-        return self in (Addition.NEW, Addition.REPLACES_UPLOAD, Addition.RESTORED)
+        return self not in (Addition.DUPLICATE, Addition.SUPERSEDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +119,16 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
     twin = next((row for row in held if row.digest == new.digest), None)
     if twin is not None and twin.removed_at is None:
         return twin.id, Addition.DUPLICATE
+    in_use = next((row for row in held if not row.superseded), None)
+    outcome = _outcome(new, in_use)
+    superseded = outcome is Addition.SUPERSEDED
+    if in_use is not None and in_use is not twin and not superseded:
+        connection.execute(update(instances).where(instances.c.id == in_use.id).values(superseded=True))
     if twin is not None:
-        back = {"removed_at": None, "received_at": new.received_at}
+        back = {"removed_at": None, "received_at": new.received_at, "superseded": superseded}
         connection.execute(update(instances).where(instances.c.id == twin.id).values(**back))
         return twin.id, Addition.RESTORED
-    in_use = next((row for row in held if not row.superseded), None)
-    outcome = _outcome(new, None if in_use is None else in_use.called_ae_title)
-    if in_use is not None and outcome is Addition.REPLACES_UPLOAD:
-        connection.execute(update(instances).where(instances.c.id == in_use.id).values(superseded=True))
     values = {name: getattr(new, name) for name in NewInstance.__dataclass_fields__ if name != "facts"}
-    superseded = outcome is Addition.SUPERSEDED
     created: UUID = connection.execute(
         insert(instances).values(**values, header=dict(new.facts), superseded=superseded).returning(instances.c.id)
     ).scalar_one()
@@ -144,11 +146,14 @@ def confirm(connection: Connection, instance_id: UUID, *, calling_ae_title: str,
     return connection.execute(update(instances).where(uploaded).values(**sent)).rowcount == 1
 
 
-def _outcome(new: NewInstance, called_with_twin: str | None) -> Addition:
-    """What other bytes under the same UID mean: a device's own go before what somebody uploaded."""
-    if called_with_twin is None:
+def _outcome(new: NewInstance, in_use: Row[Any] | None) -> Addition:
+    """What bytes mean that are not those in use under their UID: a device's own go before what somebody uploaded."""
+    if in_use is None:
         return Addition.NEW
-    return Addition.REPLACES_UPLOAD if new.called_ae_title and not called_with_twin else Addition.SUPERSEDED
+    if in_use.removed_at is not None:
+        return Addition.REPLACES_REMOVED
+    is_only_an_upload = not in_use.called_ae_title
+    return Addition.REPLACES_UPLOAD if new.called_ae_title and is_only_an_upload else Addition.SUPERSEDED
 
 
 def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:
