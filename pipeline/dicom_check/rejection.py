@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import KeyObjectSelectionDocumentStorage
+from pydicom.uid import (
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from pipeline.dicom_check.finding import Check, Finding, missing, one_of
 from pipeline.dicom_write.uids import is_own_uid
@@ -19,6 +23,8 @@ TITLE: Final = "ConceptNameCodeSequence"
 SERIES: Final = "ReferencedSeriesSequence"
 REJECTED: Final = [("113001", "DCM")]
 """(113001, DCM, "Rejected for Quality Reasons")."""
+PICTURES: Final = frozenset({SecondaryCaptureImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage})
+"""What a content item names as IMAGE among our results, and not as COMPOSITE (PS3.3 table C.17.3-7)."""
 
 
 def is_rejection_note(dataset: Dataset) -> bool:
@@ -41,8 +47,14 @@ def check_rejection_note(dataset: Dataset) -> Iterator[Finding]:
     mentioned = [found for item in _items(dataset, "ContentSequence") for found in _references(item)]
     if not listed or sorted(listed) != sorted(mentioned):
         yield Finding(check=Check.REFERENCE, sentence="Evidence and content do not name the same instances.")
+    if not all(_is_named_as_what_it_is(item) for item in _items(dataset, "ContentSequence")):
+        yield Finding(check=Check.REFERENCE, sentence="The note names a picture as no image, or the other way round.")
     if not all(is_own_uid(uid) and uid != dataset.get("SOPInstanceUID") for _, uid in listed):
         yield Finding(check=Check.REFERENCE, sentence="The note rejects what is no earlier result of Bonecraft.")
+
+
+def _is_named_as_what_it_is(item: Dataset) -> bool:
+    return all((item.get("ValueType") == "IMAGE") == (sop_class in PICTURES) for sop_class, _ in _references(item))
 
 
 def _titles(dataset: Dataset) -> list[tuple[str | None, str | None]]:

@@ -211,14 +211,17 @@ def _site(surface: BoneSurface) -> FindingSite:
 
 
 def bare(source: Dataset) -> Dataset:
-    """A source with no more than its identifiers.
+    """A source with no more than its identifiers and, of a picture, its size.
 
     highdicom copies patient and study from its evidence, and would decode the text on the way; `Origin.stamp` copies it
-    byte for byte.
+    byte for byte. What has rows and columns it names as an image.
     """
     bare = Dataset()
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         setattr(bare, keyword, source[keyword].value)
+    for keyword in ("Rows", "Columns"):
+        if keyword in source:
+            setattr(bare, keyword, source[keyword].value)
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"):
         setattr(bare, keyword, None)
     bare.AccessionNumber = bare.StudyID = bare.ReferringPhysicianName = None

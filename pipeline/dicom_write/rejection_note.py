@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
 from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.encoding import encode
@@ -139,7 +139,7 @@ def _mention(header: Dataset) -> Dataset:
     """A content item that names an instance: IMAGE for pictures, COMPOSITE for anything else."""
     item = Dataset()
     item.RelationshipType = "CONTAINS"
-    item.ValueType = "IMAGE" if header.SOPClassUID == SecondaryCaptureImageStorage else "COMPOSITE"
+    item.ValueType = "IMAGE" if "Rows" in header else "COMPOSITE"
     item.ReferencedSOPSequence = [_reference(header)]
     return item
 

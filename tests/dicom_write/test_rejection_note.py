@@ -49,6 +49,15 @@ def test_a_note_names_exactly_what_it_rejects_in_the_same_study(old: list[Path],
     assert [item.TextValue for item in note.ContentSequence if item.ValueType == "TEXT"] == [BECAUSE]
 
 
+def test_a_note_names_single_pictures_and_films_as_images_and_nothing_else(old: list[Path], tmp_path: Path) -> None:
+    headers = [dcmread(path, stop_before_pixels=True) for path in old]
+    items = dcmread(note_for(old, tmp_path)).ContentSequence
+    named = {item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items if item.ValueType == "IMAGE"}
+    pictures = [header for header in headers if header.SOPClassUID.keyword.endswith("SecondaryCaptureImageStorage")]
+    assert any(picture.get("NumberOfFrames", 1) > 1 for picture in pictures)
+    assert named == {picture.SOPInstanceUID for picture in pictures}
+
+
 def test_a_note_tells_the_time_as_the_study_does(tmp_path: Path) -> None:
     views = two_views()
     for view in views.values():
@@ -111,12 +120,18 @@ def _no_document(note: Dataset) -> None:
     note.ValueType = "TEXT"
 
 
+def _pictures_as_anything(note: Dataset) -> None:
+    for item in note.ContentSequence:
+        item.ValueType = "COMPOSITE" if item.ValueType == "IMAGE" else item.ValueType
+
+
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
         (_of_another_study, "rejects something of another study"),
         (_less_in_the_evidence, "do not name the same instances"),
         (_somebody_elses, "rejects what is no earlier result of Bonecraft"),
+        (_pictures_as_anything, "names a picture as no image"),
         (_no_document, "ValueType is none of CONTAINER"),
     ],
 )
