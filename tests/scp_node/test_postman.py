@@ -125,6 +125,7 @@ class Outbox:
                 report=report,
                 files=files,
             )
+            connection.execute(update(tables.reconstructions).values(state="reconstructed"))
             assert deliveries.plan(connection, result_set_id=result_set) == 3
             connection.execute(update(tables.deliveries).values(next_attempt_at=NOON, planned_at=NOON))
 
