@@ -156,8 +156,8 @@ def answer(
 
 
 def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, our_title: str, now: datetime) -> int:
-    """Make what was planned before `than` and is still not committed a dead letter; gives how much that is."""
-    old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "sent", deliveries.c.planned_at < than)
+    """Make what was stored there before `than` and is still not committed a dead letter; gives how much that is."""
+    old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "sent", deliveries.c.delivered_at < than)
     rows = connection.execute(select(deliveries.c.id, peers.c.ae_title).join_from(deliveries, peers).where(old)).all()
     for row in rows:
         problem = NEVER_REPORTED.format(peer=row.ae_title, our_title=our_title)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_what_a_report_does_not_name_is_asked_for_again_but_not_at_once(outbox: 
     assert outbox.postman.destinations_due() == ()
     outbox.now += ANSWER_TIME + timedelta(seconds=1)
     assert outbox.postman.destinations_due() == (peer_id(outbox),)
+
+
+def test_what_had_to_wait_is_given_all_its_time_once_it_is_stored(outbox: Outbox) -> None:
+    with outbox.hospital.database.begin() as connection:
+        long_ago = outbox.now - timedelta(days=30)
+        stored = {"state": "sent", "attempts": 1, "planned_at": long_ago, "delivered_at": outbox.now}
+        connection.execute(update(tables.deliveries).values(**stored))
+        gives_up = partial(
+            commitments.give_up_older, connection, peer_id(outbox), our_title="BONECRAFT", now=outbox.now
+        )
+        assert gives_up(than=outbox.now - timedelta(days=7)) == 0
+        assert gives_up(than=outbox.now + timedelta(seconds=1)) == 3
 
 
 def test_of_a_peer_that_shall_not_be_asked_any_more_nobody_says_that_it_offers_no_commitment(outbox: Outbox) -> None:
