@@ -184,7 +184,7 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
         reconstruction_id: Which; or a study, whose newest is meant.
 
     Returns:
-        False where there is no such reconstruction, or it is queued or running, or a newer one took its place.
+        False where there is no such reconstruction, or it is queued or running, or the study has a newer one.
 
     Raises:
         InputError: Retention has removed an image that it was made from.
@@ -193,6 +193,8 @@ def rerun(connection: Connection, reconstruction_id: UUID) -> bool:
         connection, reconstruction_id
     )
     if reconstruction is None or reconstruction.state not in ("failed", "refused", "reconstructed"):
+        return False
+    if reconstructions.newest_id(connection, reconstruction.study_id) != reconstruction.id:
         return False
     _check_that_images_are_kept(connection, reconstruction.study_id)
     reconstructions.reset(connection, reconstruction)

@@ -117,8 +117,8 @@ class ReconstructionJob:
             return reconstructions.begin(connection, found, now=self.now())
 
     def _is_overtaken(self, connection: Connection, found: Reconstruction) -> bool:
-        """Whether the study has a newer reconstruction, which then is the one that counts."""
-        if reconstructions.newest_id(connection, found.study_id) == found.id:
+        """Whether the study has a newer reconstruction, which then is the one that counts, unless it failed."""
+        if not reconstructions.is_overtaken(connection, found):
             return False
         reconstructions.finish(connection, found, "superseded", now=self.now(), problem="")
         return True

@@ -167,6 +167,21 @@ def test_a_result_that_was_overtaken_while_it_was_made_is_dropped(hospital: Hosp
         assert len(connection.execute(select(tables.result_sets)).all()) == 1
 
 
+def test_a_result_is_kept_where_the_newer_reconstruction_failed_meanwhile(hospital: Hospital) -> None:
+    hospital.send("AP")
+    with hospital.database.begin() as connection:
+        [older] = settle_due(connection, now=after(61))
+    newer = hospital.send("LATERAL", now=after(90)).reconstruction_id
+    failed = update(tables.reconstructions).where(tables.reconstructions.c.id == newer).values(state="failed")
+    with hospital.database.begin() as connection:
+        connection.execute(failed)
+    work_until_idle(hospital, fake_child("succeed"))
+    with hospital.database.begin() as connection:
+        [kept] = connection.execute(select(tables.result_sets.c.reconstruction_id)).scalars()
+        assert kept == older
+        assert not rerun(connection, older), "of fewer images than have come"
+
+
 def test_the_proof_of_an_old_result_says_what_replaced_and_what_rejects_it(hospital: Hospital, first: Study) -> None:
     deliver(hospital, "PACS")
     send_late_view(hospital)

@@ -76,7 +76,7 @@ def rerun(reconstruction: Id, config: Config = None) -> None:
     with transaction(config) as connection:
         if not jobs.rerun(connection, reconstruction):
             raise ConfigurationError(
-                f"nothing that has ended and no newer one replaced under {reconstruction}: see bonecraft status"
+                f"nothing that has ended and is the newest of its study under {reconstruction}: see bonecraft status"
             )
     typer.echo(f"{reconstruction} is queued again")
 

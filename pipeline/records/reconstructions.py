@@ -127,6 +127,16 @@ def newest_id(connection: Connection, study_id: UUID) -> UUID:
     return newest
 
 
+def is_overtaken(connection: Connection, reconstruction: Reconstruction) -> bool:
+    """Whether its study has a newer reconstruction that counts: one that failed does not."""
+    newer = select(reconstructions.c.id).where(
+        reconstructions.c.study_id == reconstruction.study_id,
+        reconstructions.c.queued_at > reconstruction.queued_at,
+        reconstructions.c.state != "failed",
+    )
+    return connection.execute(newer.limit(1)).first() is not None
+
+
 def newest_state(connection: Connection, study_id: UUID) -> str | None:
     """The state of the study's newest reconstruction; None where it has none."""
     newest_first = select(reconstructions.c.state).where(reconstructions.c.study_id == study_id)
