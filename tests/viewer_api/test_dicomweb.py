@@ -22,9 +22,11 @@ from pipeline.dicom_json import tag_of
 from pipeline.dicomweb_services import ROOT, SERVICES
 from pipeline.records import admin, tables, tokens
 from pipeline.records.users import Role
+from pipeline.results import FileKind
 from pipeline.settings import NodeSettings
 from pipeline.site_values import Subject
 from pipeline.store import Store
+from tests.dicom_write.example import file_of, turntable, write
 from tests.factories import make_dx, save, stable_uid
 from tests.node_helpers import Hospital
 from tests.peers import free_port, running_orthanc
@@ -35,6 +37,7 @@ from viewer_api import dicomweb
 from viewer_api.app import create_app
 
 SURFACE = "1.2.840.10008.5.1.4.1.1.66.5"
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 JSON = {"accept": "application/dicom+json"}
 
 
@@ -152,7 +155,6 @@ def test_what_cannot_be_searched_for_is_said_without_repeating_it(door: Door) ->
 
 def test_what_is_retrieved_is_byte_for_byte_what_is_kept(door: Door) -> None:
     client = door.client(door.token())
-    url = f"{door.url}/studies/{study_uid()}"
     answer = door.get(f"/studies/{study_uid()}", door.token("second"))
     parts = [part.split(b"\r\n\r\n", 1) for part in answer.content.split(parts_of(answer))[1:-1]]
     assert all(b"application/dicom; transfer-syntax=1.2.840.10008.1.2.1" in head for head, _ in parts)
@@ -160,7 +162,6 @@ def test_what_is_retrieved_is_byte_for_byte_what_is_kept(door: Door) -> None:
     assert {hashlib.sha256(file).hexdigest() for file in files} == set(door.digests().values())
     datasets = client.retrieve_study(study_uid())
     assert {each.SOPInstanceUID for each in datasets} == set(door.digests())
-    assert url
 
 
 def parts_of(answer: httpx.Response) -> bytes:
@@ -202,13 +203,32 @@ def test_frames_are_the_pixels_and_pictures_are_what_a_screen_shows(door: Door) 
     assert frame == wanted.PixelData
     png = client.retrieve_instance_rendered(*level, media_types=("image/png",))
     assert Image.open(BytesIO(png)).size == (wanted.Columns, wanted.Rows)
-    for class_uid, mode in (("1.2.840.10008.5.1.4.1.1.7", "RGB"),):
-        [found, *_] = client.search_for_instances(study_uid(), search_filters={"SOPClassUID": class_uid})
-        its = [values([found], f"{each}InstanceUID")[0] for each in ("Study", "Series", "SOP")]
-        jpeg = Image.open(BytesIO(client.retrieve_instance_rendered(*its, media_types=("image/jpeg",))))
-        assert (jpeg.format, jpeg.mode) == ("JPEG", mode)
+    [found, *_] = client.search_for_instances(study_uid(), search_filters={"SOPClassUID": CAPTURE})
+    its = [values([found], f"{each}InstanceUID")[0] for each in ("Study", "Series", "SOP")]
+    jpeg = Image.open(BytesIO(client.retrieve_instance_rendered(*its, media_types=("image/jpeg",))))
+    assert (jpeg.format, jpeg.mode) == ("JPEG", "RGB")
     with pytest.raises(HTTPError, match="422"):
         client.retrieve_instance_frames(*level, frame_numbers=[2])
+
+
+def test_frames_of_a_turntable_are_given_in_the_order_asked_for_and_each_once(
+    door: Door, hospital: Hospital, tmp_path: Path
+) -> None:
+    path = file_of(write(tmp_path / "more"), tmp_path / "more", FileKind.TURNTABLE)
+    moving = dcmread(path)
+    blob = hospital.store.put_file(hospital.institution_id, path)
+    kept = {"blob_key": blob.key, "sop_instance_uid": moving.SOPInstanceUID, "attributes": None}
+    files = tables.result_files
+    with door.database.begin() as connection:
+        connection.execute(update(files).where(files.c.sop_class_uid == SURFACE).values(**kept))
+    client = door.client(door.token())
+    level = (study_uid(), moving.SeriesInstanceUID, moving.SOPInstanceUID)
+    shown = turntable().frames
+    frames = client.retrieve_instance_frames(*level, frame_numbers=[3, 1])
+    assert frames == [shown[2].tobytes(), shown[0].tobytes()]
+    for numbers, status in (([1, len(shown) + 1], "422"), ([1, 2, 1], "400")):
+        with pytest.raises(HTTPError, match=status):
+            client.retrieve_instance_frames(*level, frame_numbers=numbers)
 
 
 def test_a_surface_has_no_picture(door: Door) -> None:

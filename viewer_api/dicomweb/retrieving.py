@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -14,6 +15,7 @@ from pipeline.dicom_json import as_json, value_at
 from pipeline.dicom_pixels import stored_frame
 from pipeline.dicom_read import read_stored
 from pipeline.dicomweb_services import BYTES, DICOM, DICOM_JSON, INSTANCE, PICTURES, ROOT, SERIES, STUDY
+from pipeline.errors import InputError
 from pipeline.records import served
 from pipeline.records.served import Served
 from pipeline.store import Store
@@ -117,7 +119,12 @@ def frames(request: Request, web: WebDep, found: Found, numbers: str) -> Respons
         raise HTTPException(status.HTTP_406_NOT_ACCEPTABLE, "Frames are given uncompressed: ask for transfer-syntax=*.")
     with web.store.opened(found[0].blob_key) as file:
         dataset = _with_pixels(read_stored(file))
-        return _bytes(request, [stored_frame(dataset, number - 1).tobytes() for number in _numbers(numbers)])
+    wanted = _numbers(numbers)
+    if max(wanted) > int(dataset.get("NumberOfFrames") or 1):
+        raise InputError("there is no such frame, or it cannot be decoded")
+    values = (stored_frame(dataset, number - 1).tobytes() for number in wanted)
+    first = next(values)  # before the answer begins, so that a picture that cannot be decoded is told by its status
+    return _bytes(request, chain([first], values), how_many=len(wanted))
 
 
 @router.get(INSTANCE + "/rendered")
@@ -148,17 +155,21 @@ def _numbers(text: str) -> list[int]:
     """Frame numbers, from 1 on.
 
     Raises:
-        HTTPException: 400: they are none.
+        HTTPException: 400: they are none, or one is there twice.
     """
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 10_000 for part in parts) or len(parts) > 1000:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "Frames are numbers from 1 on, separated by commas.")
-    return [int(part) for part in parts]
+    numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise HTTPException(status.HTTP_400_BAD_REQUEST, "Ask for each frame once.")
+    return numbers
 
 
-def _bytes(request: Request, values: Sequence[bytes]) -> Response:
-    """Each as a part; one value alone where the client wants no multipart."""
+def _bytes(request: Request, values: Iterable[bytes], *, how_many: int = 1) -> Response:
+    """Each as a part, made when its turn comes; one value alone where the client wants no multipart."""
     wants_parts = any(each.is_multipart or each.media_type == ANYTHING for each in accepted(request))
-    if len(values) == 1 and not wants_parts:
-        return Response(values[0], media_type=BYTES)
-    return answer(((BYTES, iter([value])) for value in values), media_type=BYTES)
+    if how_many == 1 and not wants_parts:
+        [value] = values
+        return Response(value, media_type=BYTES)
+    return answer(((BYTES, [value]) for value in values), media_type=BYTES)
