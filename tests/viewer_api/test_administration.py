@@ -56,6 +56,13 @@ def test_only_what_is_named_changes_of_an_institution(administrator: Person):
     assert (settings["institution"], settings["called_ae_titles"]) == ("Demo Hospital", ["BONECRAFT", "BONES2"])
 
 
+def test_only_what_is_named_changes_of_a_peer(administrator: Person):
+    add_pacs(administrator)
+    administrator.post("/api/administration/changes", json={"subject": "peer", "name": "PACS", "value": {"port": 104}})
+    [peer] = administrator.get("/api/administration").json()["peers"]
+    assert (peer["host"], peer["port"], peer["sends"], peer["receives"]) == ("127.0.0.1", 104, True, True)
+
+
 def test_an_ae_title_of_another_institution_is_refused(administrator: Person, people):
     wanted = {"subject": "institution", "value": {"called_ae_titles": ["BONECRAFT"]}}
     answer = people(Role.ADMIN, institution="other").post("/api/administration/changes", json=wanted)

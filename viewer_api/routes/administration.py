@@ -179,7 +179,10 @@ def _change(connection: Connection, wanted: Wanted, administrator: User) -> tupl
     slug = administrator.institution_slug
     if wanted.subject == "peer":
         subject = Subject.of_peer(slug, wanted.name)
-        return subject, None if wanted.value is None else subject.value(wanted.value)
+        if wanted.value is None:
+            return subject, None
+        peer = admin.current_value(connection, subject)
+        return subject, subject.value({**(peer.to_json() if peer else {}), **wanted.value})
     if wanted.value is None:
         raise ConfigurationError("an institution is not removed here; use `bonecraft institutions remove`")
     subject = Subject.of_institution(slug)
