@@ -77,7 +77,9 @@ def plan(
         _step(subject, wanted.get(subject), seeded.get(subject), current.get(subject), force=force)
         for subject in {**wanted, **seeded}
     )
-    return tuple(sorted((step for step in steps if step is not None), key=_turn))
+    found = [step for step in steps if step is not None]
+    renewed = {step.subject.institution for step in found if step.subject.kind is SubjectKind.RULES and step.after}
+    return tuple(sorted(found, key=lambda step: _turn(step, renewed)))
 
 
 def _step(
@@ -108,11 +110,15 @@ def _why_kept(wanted: Value | None, seeded: Value | None, current: Value | None)
     return f"it {found}{also}; write what shall hold into the file, or overwrite with `bonecraft site apply --force`"
 
 
-def _turn(step: Step) -> tuple[bool, int, Subject]:
-    """What leaves goes first, the inner before the outer; what comes follows, the outer before the inner."""
+def _turn(step: Step, renewed: set[str]) -> tuple[bool, bool, int, Subject]:
+    """What leaves goes first, the inner before the outer; what comes follows, the outer before the inner.
+
+    A peer of an institution whose rules are `renewed` leaves last: the former ones may send to it.
+    """
     rank = tuple(SubjectKind).index(step.subject.kind)
     leaves = step.after is None
-    return not leaves, -rank if leaves else rank, step.subject
+    is_last = leaves and step.subject.kind is SubjectKind.PEER and step.subject.institution in renewed
+    return is_last, not leaves, -rank if leaves else rank, step.subject
 
 
 def preview_site(connection: Connection, site: Site, *, force: bool = False) -> tuple[Step, ...]:

@@ -363,6 +363,27 @@ send = { PACS = ["surface-segmentation"] }
         ):
             TestApplying.by_hand(database, self.RULES, RulesValue(rules=(only,)))
 
+    def test_a_peer_that_rules_send_to_stays_until_they_do_not(self, database, institution_id):
+        TestApplying.by_hand(database, PACS, OLD)
+        only = Rule(name="only", send={"PACS": ("surface-segmentation",)})
+        TestApplying.by_hand(database, self.RULES, RulesValue(rules=(only,)))
+        with pytest.raises(ConfigurationError, match="the rules 'only' send to it"):
+            TestApplying.by_hand(database, PACS, None)
+        TestApplying.by_hand(database, self.RULES, RulesValue(rules=(self.NO_FEET,)))
+        TestApplying.by_hand(database, PACS, None)
+        assert PACS not in TestApplying.current(database)
+
+    def test_a_file_may_let_a_peer_go_and_change_the_rules_that_sent_to_it(self, database, tmp_path):
+        with_rules = self.WITH_RULES.replace('password_file = "secrets/admin"', "")
+        TestApplying.apply(database, load_site(site_file(tmp_path, with_rules)))
+        begin = with_rules.index("[[institutions.peers]]")
+        end = with_rules.index("[[institutions.", begin + 1)
+        without = (with_rules[:begin] + with_rules[end:]).replace(
+            'send = { PACS = ["surface-segmentation"] }', "process = false"
+        )
+        TestApplying.apply(database, load_site(site_file(tmp_path, without)))
+        assert PACS not in TestApplying.current(database)
+
     def test_an_undone_change_of_rules_puts_the_former_rules_back(self, database, institution_id):
         former = RulesValue(rules=(self.NO_FEET,))
         TestApplying.by_hand(database, self.RULES, former)
@@ -423,6 +444,9 @@ class TestHistory:
             self.change(connection, OLD)
             waiting = wait_for_delivery(connection, institution_id)
             with pytest.raises(ConfigurationError, match="1 of its deliveries wait"):
+                self.change(connection, None)
+            connection.execute(tables.deliveries.update().where(waiting).values(state="sent"))
+            with pytest.raises(ConfigurationError, match="1 of its deliveries wait to be sent or committed to"):
                 self.change(connection, None)
             connection.execute(tables.deliveries.update().where(waiting).values(state="delivered"))
             self.change(connection, None)

@@ -60,6 +60,11 @@ def check_peers(connection: Connection, institution_id: UUID, checked: Iterable[
             )
 
 
+def naming_peer(connection: Connection, institution_id: UUID, ae_title: str) -> tuple[str, ...]:
+    """The names of the institution's rules that say what is sent to the peer."""
+    return tuple(rule.name for rule in of_institution(connection, institution_id) if ae_title in rule.send)
+
+
 def images_of_study(connection: Connection, study_id: UUID) -> tuple[ImageFacts, ...]:
     """The radiographs of a study that are in use."""
     return _images(connection, instances.c.study_id == study_id, *_IN_USE)

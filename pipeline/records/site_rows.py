@@ -73,7 +73,7 @@ def remove_value(connection: Connection, subject: Subject) -> None:
 
     Raises:
         sqlalchemy.exc.IntegrityError: Something still refers to them.
-        ConfigurationError: Results still wait to be delivered to the peer.
+        ConfigurationError: Results still wait to be delivered to the peer, or rules send to it.
         InputError: The user has uploaded studies.
     """
     match subject.kind:
@@ -156,13 +156,24 @@ def _remove_peer(connection: Connection, subject: Subject) -> None:
     peers, deliveries = tables.peers, tables.deliveries
     institution_id = _institution_id(connection, subject.institution)
     key = (peers.c.institution_id == institution_id) & (peers.c.ae_title == subject.name)
-    waiting = connection.execute(
-        select(func.count()).select_from(deliveries.join(peers)).where(key, deliveries.c.state == "pending")
-    ).scalar_one()
+    counted = connection.execute(
+        select(deliveries.c.state, func.count().label("number"))
+        .select_from(deliveries.join(peers))
+        .where(key, deliveries.c.state.in_(("pending", "sent", "dead")))
+        .group_by(deliveries.c.state)
+    )
+    count = {row.state: row.number for row in counted}
+    waiting, dead = count.get("pending", 0) + count.get("sent", 0), count.get("dead", 0)
     if waiting:
+        given_up = f" ({dead} more were given up, and would be forgotten with it)" if dead else ""
         raise ConfigurationError(
-            f"{subject} cannot be removed: {waiting} of its deliveries wait; remove it when `bonecraft status` shows "
-            "them delivered or given up"
+            f"{subject} cannot be removed: {waiting} of its deliveries wait to be sent or committed to{given_up}; "
+            "remove it when `bonecraft status` shows them delivered or given up"
+        )
+    if naming := rules.naming_peer(connection, institution_id, subject.name):
+        raise ConfigurationError(
+            f"{subject} cannot be removed: the rules {', '.join(map(repr, naming))} send to it; change or remove them "
+            "first with `bonecraft rules`"
         )
     connection.execute(delete(peers).where(key))
 
