@@ -78,12 +78,19 @@ class Match:
     somewhere_in_study: bool = False
 
 
-def unread(connection: Connection, scope: StudyScope) -> tuple[Unread, ...]:
-    """Instances whose attributes are not known yet, the newest studies' first; `READ_AT_ONCE` at the most."""
+def unread(connection: Connection, scope: StudyScope, study: str = "") -> tuple[Unread, ...]:
+    """Instances whose attributes are not known yet, the newest studies' first; `READ_AT_ONCE` at the most.
+
+    Args:
+        connection: Open connection.
+        scope: Whose studies may be seen.
+        study: StudyInstanceUID of the only study that is looked at; empty: all.
+    """
     served = _served(scope)
+    of_study = [served.c.study_instance_uid == study] if study else []
     rows = connection.execute(
         select(served.c.id, served.c.is_result, served.c.blob_key)
-        .where(served.c.attributes.is_(None))
+        .where(served.c.attributes.is_(None), *of_study)
         .order_by(served.c.last_received_at.desc(), served.c.id)
         .limit(READ_AT_ONCE)
     )
@@ -91,12 +98,14 @@ def unread(connection: Connection, scope: StudyScope) -> tuple[Unread, ...]:
 
 
 def remember_attributes(connection: Connection, found: Sequence[tuple[Unread, Mapping[str, Any]]]) -> None:
-    """Keep what the files say: their bytes never change."""
+    """Keep what the files say: their bytes never change. What was removed meanwhile is not written to."""
     for table, is_result in ((instances, False), (result_files, True)):
+        is_unread = and_(table.c.attributes.is_(None), *([] if is_result else [instances.c.removed_at.is_(None)]))
         rows = [{"row": each.id, "said": said} for each, said in found if each.is_result is is_result]
         if rows:
             said = bindparam("said", type_=JSONB)
-            connection.execute(update(table).where(table.c.id == bindparam("row")).values(attributes=said), rows)
+            this_row = table.c.id == bindparam("row")
+            connection.execute(update(table).where(this_row, is_unread).values(attributes=said), rows)
 
 
 def search(

@@ -21,6 +21,7 @@ from pipeline.database import Database
 from pipeline.dicom_json import tag_of
 from pipeline.dicomweb_services import ROOT, SERVICES
 from pipeline.records import admin, tables, tokens
+from pipeline.records.served import unread
 from pipeline.records.users import Role
 from pipeline.results import FileKind
 from pipeline.settings import NodeSettings
@@ -124,6 +125,8 @@ QUERIES = (
     ({"StudyDate": "20260101-20260131"}, 1),
     ({"StudyDate": "-20251231"}, 0),
     ({"StudyDate": "20260102-"}, 1),
+    ({"StudyDate": "-"}, 1),
+    ({"StudyTime": " - "}, 1),
     ({"StudyTime": "1015"}, 1),
     ({"StudyTime": "1016-"}, 0),
     ({"AccessionNumber": "A?"}, 1),
@@ -149,6 +152,9 @@ def test_what_cannot_be_searched_for_is_said_without_repeating_it(door: Door) ->
     answer = door.get("/studies?OtherPatientNames=Secret", door.token())
     assert answer.status_code == 400
     assert "Secret" not in answer.text
+    assert door.get("/studies?PatientID=A%00", door.token()).status_code == 400
+    assert door.get("/studies/1%00/series", door.token()).status_code == 400
+    assert door.get("/studies/1%00", door.token()).status_code == 404
     fuzzy = door.get("/studies?fuzzymatching=true&PatientName=Sample*&includefield=all", door.token())
     assert "fuzzymatching parameter is not supported" in fuzzy.headers["warning"]
 
@@ -376,6 +382,22 @@ def test_a_removed_radiograph_is_served_no_more(door: Door) -> None:
     with door.database.begin() as connection:
         connection.execute(update(tables.instances).values(removed_at=utc_now(), attributes=None))
     assert door.get("/instances?Modality=DX", token).status_code == 204
+
+
+def test_a_file_that_cannot_be_read_now_is_found_once_it_can(door: Door, hospital: Hospital) -> None:
+    token, store = door.token(), hospital.store
+    assert store.folder is not None
+    with door.database.begin() as connection:
+        [away, damaged] = connection.execute(select(tables.instances.c.blob_key)).scalars()
+    path, elsewhere = store.folder / away, store.folder / "elsewhere"
+    path.rename(elsewhere)
+    (store.folder / damaged).chmod(0o600)
+    (store.folder / damaged).write_bytes(b"DICM" * 100)
+    assert door.get("/instances?Modality=DX", token).status_code == 204
+    elsewhere.rename(path)
+    assert len(door.get("/instances?Modality=DX", token).json()) == 1
+    with door.database.begin() as connection:
+        assert unread(connection, hospital.scope) == (), "the damaged one is not read again and again"
 
 
 def test_nothing_is_taken_in_where_the_disk_is_nearly_full(

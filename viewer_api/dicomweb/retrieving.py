@@ -42,7 +42,9 @@ def instances_at(
     Raises:
         HTTPException: 404 in the same words whether there is no such thing or it is somebody else's.
     """
-    read_new(web, client.scope)
+    if any("\0" in uid for uid in (study, series, instance)):  # PostgreSQL takes no such text
+        raise not_found()
+    read_new(web, client.scope, study)
     with web.database.begin() as connection:
         found = served.retrieve(connection, client.scope, study, series, instance)
     if not found:

@@ -59,8 +59,11 @@ def search_instances(request: Request, web: WebDep, client: ReaderDep, study: st
 
 
 def _search(request: Request, web: Web, client: ReaderDep, level: Level, **path: str) -> Response:
+    asked = request.query_params.multi_items()
+    if any("\0" in value for value in (*path.values(), *(value for _, value in asked))):
+        raise HTTPException(status.HTTP_400_BAD_REQUEST, "No attribute holds a NUL character.")
     matches = [Match(tag=tag_of(keyword), any_of=(uid,)) for keyword, uid in path.items() if uid]
-    matches += _matches(request.query_params.multi_items())
+    matches += _matches(asked)
     limit, offset = _number(request, "limit", MOST), _number(request, "offset", 0)
     is_complete = read_new(web, client.scope)
     with web.database.begin() as connection:
@@ -103,10 +106,12 @@ def _matches(parameters: Iterable[tuple[str, str]]) -> list[Match]:
     Raises:
         HTTPException: 400: an attribute that cannot be searched for.
     """
-    return [_match(name, value) for name, value in parameters if name not in NO_ATTRIBUTES and value]
+    found = (_match(name, value) for name, value in parameters if name not in NO_ATTRIBUTES and value)
+    return [match for match in found if match is not None]
 
 
-def _match(name: str, value: str) -> Match:
+def _match(name: str, value: str) -> Match | None:
+    """None: everything matches."""
     keyword = _keyword(name)
     if keyword == "ModalitiesInStudy":
         return Match(tag=MODALITY, any_of=_values(value), somewhere_in_study=True)
@@ -115,8 +120,8 @@ def _match(name: str, value: str) -> Match:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, f"This attribute cannot be searched for. There are: {known}.")
     vr = dictionary_VR(tag_for_keyword(keyword) or 0)
     if vr in ("DA", "TM") and "-" in value:
-        since, _, until = value.partition("-")
-        return Match(tag=tag_of(keyword), since=since.strip(), until=until.strip())
+        since, _, until = (part.strip() for part in value.partition("-"))
+        return Match(tag=tag_of(keyword), since=since, until=until) if since or until else None
     if vr == "TM":
         return Match(tag=tag_of(keyword), since=value, until=value)
     any_of = _values(value) if vr in ("UI", "CS") else (value,)
