@@ -86,9 +86,11 @@ class ConnectedSenders:
             )
 
     def _in_transaction(self, act: Callable[[Connection], None]) -> None:
-        """Whoever is connected goes on where the database does not answer: the study is looked at later anyway."""
+        """Whoever is connected goes on, whatever fails here: the study is looked at later anyway."""
         try:
             with self._database.begin() as connection:
                 act(connection)
         except BonecraftError as error:
             log.warning("senders_not_written_down", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - or the list's only thread ends; the text may hold a row
+            log.error("senders_not_written_down", error=type(error).__name__)  # noqa: TRY400 - for that reason

@@ -148,7 +148,6 @@ class Handlers:
         A health check may hang up after the TLS handshake. pynetdicom would wait for its association request; the None
         that it gets here is what it gets when that wait times out.
         """
-        self.senders.closed(event.assoc)
         if event.assoc.requestor.primitive is None:
             event.assoc.dul.to_user_queue.put(cast("A_ASSOCIATE", None))
         connection = self._connections.pop(event.assoc, None)
@@ -162,6 +161,7 @@ class Handlers:
         if file is not None:
             file.close()
             discard(Path(file.name))
+        self.senders.closed(event.assoc)
 
     def _peer(self, event: evt.Event) -> Peer | None:
         admitted = self.gate.holder(event)

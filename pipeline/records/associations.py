@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, delete, exists, insert, or_, select
 
-from pipeline.records.tables import instances, open_associations
+from pipeline.records.tables import instances, institutions, open_associations
 
 FORGOTTEN_AFTER: Final = timedelta(seconds=30)
 
@@ -39,9 +39,13 @@ class OpenAssociation:
 def write_down(
     connection: Connection, listener: UUID, associations: Iterable[OpenAssociation], *, now: datetime
 ) -> None:
-    """Say what a listener has, in place of what it said before; forget what dead listeners said."""
+    """Say what a listener has, in place of what it said before; forget what dead listeners said.
+
+    An institution may be removed while its senders are connected: nobody waits for these any more.
+    """
     of_dead = open_associations.c.seen_at < now - FORGOTTEN_AFTER
     connection.execute(delete(open_associations).where(or_(open_associations.c.listener == listener, of_dead)))
+    known = frozenset(connection.execute(select(institutions.c.id)).scalars())
     rows = [
         {
             "id": each.id,
@@ -52,6 +56,7 @@ def write_down(
             "seen_at": now,
         }
         for each in associations
+        if each.institution_id in known
     ]
     if rows:
         connection.execute(insert(open_associations), rows)

@@ -1,11 +1,14 @@
 """A study whose sender is still connected waits for it, and goes on when the sender has finished."""
 
 from collections.abc import Sequence
+from uuid import uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from pipeline.database import Database
 from pipeline.records import associations, tables
+from pipeline.records.directory import get_peer
+from scp_node.access import Admitted
 from tests.factories import make_dx
 from tests.listening import RunningListener
 from tests.node_helpers import NOON, after
@@ -64,6 +67,32 @@ def test_who_may_not_send_is_nobody_to_wait_for(running: RunningListener, databa
     running.handlers.senders.write_down()
     assert who_sends(database) == []
     reader.release()
+
+
+def test_a_sender_of_a_removed_institution_keeps_no_other_off_the_list(
+    running: RunningListener, database: Database
+) -> None:
+    senders = running.handlers.senders
+    sender = associate(running.port, make_dx())
+    with database.begin() as connection:
+        peer = get_peer(connection, connection.execute(select(tables.peers.c.id).limit(1)).scalar_one())
+    assert peer is not None
+    senders.opened(sender, Admitted(institution_id=uuid4(), peer=peer))
+    senders.write_down()
+    assert who_sends(database) == [("MODALITY", None)]
+    sender.release()
+
+
+def test_the_list_is_written_again_after_anything_failed(running: RunningListener, database: Database) -> None:
+    sender = associate(running.port, make_dx())
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE open_associations RENAME TO elsewhere"))
+    running.handlers.senders.write_down()
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO open_associations"))
+    running.handlers.senders.write_down()
+    assert who_sends(database) == [("MODALITY", None)]
+    sender.release()
 
 
 def who_sends(database: Database) -> Sequence[tuple]:
