@@ -541,6 +541,16 @@ Index(
 Index("ix_deliveries_due", deliveries.c.next_attempt_at, postgresql_where=deliveries.c.state == "pending")
 Index("ix_deliveries_commitment", deliveries.c.commitment_id)
 Index("ix_instances_study", instances.c.study_id)
+Index(
+    "ix_instances_unread",
+    instances.c.study_id,
+    postgresql_where=instances.c.attributes.is_(None) & instances.c.removed_at.is_(None),
+)
+Index(
+    "ix_result_files_unread",
+    result_files.c.result_set_id,
+    postgresql_where=result_files.c.attributes.is_(None) & result_files.c.sop_instance_uid.is_not(None),
+)
 Index("ix_studies_look_at", studies.c.look_at, postgresql_where=studies.c.state == "receiving")
 Index("ix_result_sets_study", result_sets.c.study_id)
 Index("ix_studies_recent", studies.c.institution_id, studies.c.last_received_at.desc())

@@ -400,6 +400,14 @@ def test_a_file_that_cannot_be_read_now_is_found_once_it_can(door: Door, hospita
         assert unread(connection, hospital.scope) == (), "the damaged one is not read again and again"
 
 
+def test_who_retrieves_a_study_waits_for_its_files_alone(door: Door, hospital: Hospital) -> None:
+    hospital.send("AP", study="another")
+    assert door.get(f"/studies/{study_uid()}", door.token()).status_code == 200
+    with door.database.begin() as connection:
+        assert len(unread(connection, hospital.scope)) == 1
+        assert unread(connection, hospital.scope, study_uid()) == ()
+
+
 def test_nothing_is_taken_in_where_the_disk_is_nearly_full(
     hospital: Hospital, visit, web_settings: NodeSettings, web_store: Store, tmp_path: Path
 ) -> None:

@@ -20,6 +20,12 @@ def upgrade() -> None:
         op.add_column("peers", sa.Column(f"dicomweb_{column}", sa.Text(), server_default="", nullable=False))
     for table in ("instances", "result_files"):
         op.add_column(table, sa.Column("attributes", JSONB(none_as_null=True), nullable=True))
+    op.create_index(
+        "ix_result_files_unread",
+        "result_files",
+        ["result_set_id"],
+        postgresql_where=sa.text("attributes IS NULL AND sop_instance_uid IS NOT NULL"),
+    )
     op.create_table(
         "tokens",
         sa.Column("id", sa.UUID(), server_default=sa.text("gen_random_uuid()"), nullable=False),

@@ -21,6 +21,12 @@ def upgrade() -> None:
     op.add_column("peers", sa.Column("silence_alarm", sa.Boolean(), server_default="true", nullable=False))
     op.add_column("studies", sa.Column("results_removed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("instances", sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_instances_unread",
+        "instances",
+        ["study_id"],
+        postgresql_where=sa.text("attributes IS NULL AND removed_at IS NULL"),
+    )
     for name in ("kept", "not_kept"):
         op.add_column("commitments", sa.Column(name, sa.Integer(), nullable=True))
     op.create_table(
