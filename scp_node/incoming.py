@@ -23,6 +23,8 @@ from pipeline.settings import NodeSettings
 SUFFIX: Final = ".incoming"
 LOOK_EVERY_BYTES: Final = 4 << 20
 """So many bytes of a dataset are written between two looks at the space that is left."""
+CHUNK_BYTES: Final = 1 << 18
+"""So much of a file that comes by HTTP is held in memory at a time."""
 HEAD_BYTES: Final = 1 << 20
 """So much of a dataset that is too large is kept: enough to see what it was."""
 ABANDONED_SECONDS: Final = 600

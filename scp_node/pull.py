@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final, Protocol, cast
 from uuid import UUID
 
@@ -15,13 +15,13 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
-from pipeline.disk_space import has_room
+from pipeline.disk_space import BYTES_PER_MEGABYTE, has_room
 from pipeline.errors import BonecraftError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, accept
 from pipeline.records import fetches
 from pipeline.store import Store
 from scp_node.handlers import received_file
-from scp_node.incoming import SUFFIX, IncomingFile, discard
+from scp_node.incoming import IncomingFile, discard
 from scp_node.peer import Target
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, find_images, find_studies
 from scp_node.retrieve import OnProgress, Order, Retrieval
@@ -42,6 +42,7 @@ class Intake:
         store: Where the bytes go.
         folder: Where datasets lie while they come in.
         minimum_free_megabytes: With less, nothing is taken.
+        maximum_dataset_megabytes: Of what is larger, only the beginning is kept, in quarantine.
         institution_id: Whose they are.
         from_title: The AE title that they are had from.
         to_title: The AE title that we ask as.
@@ -53,6 +54,7 @@ class Intake:
     store: Store
     folder: Path
     minimum_free_megabytes: int
+    maximum_dataset_megabytes: int
     institution_id: UUID
     from_title: str
     to_title: str
@@ -96,25 +98,29 @@ class Intake:
         )
         return accept(self.database, self.store, incoming, now=self.clock())
 
-    def take_bytes(self, content: bytes, *, by: str) -> Accepted:
-        """Take a DICOM file in that lies in memory.
+    def take_stream(self, pieces: Iterable[bytes], *, by: str) -> Accepted:
+        """Take in a DICOM file that comes piece by piece; of one that is too large no more is asked for.
 
         Raises:
             OutOfSpace: There is no room.
-            BonecraftError: As `pipeline.inbox.accept`.
+            BonecraftError: As `pipeline.inbox.accept`, and what the pieces raise.
         """
-        file = NamedTemporaryFile(dir=self.folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed before it is read
-        path = Path(file.name)
         try:
-            with file:
-                file.write(content)
-            return self.take(path, by=by)
+            file = IncomingFile(
+                self.folder,
+                minimum_free_megabytes=self.minimum_free_megabytes,
+                maximum_bytes=self.maximum_dataset_megabytes * BYTES_PER_MEGABYTE,
+            )
         except OSError as error:
-            raise OutOfSpace(
-                f"a fetched image cannot be written ({error.strerror}): look at the data folder"
-            ) from error
+            raise _not_written(error) from error
+        try:
+            with closing(file):
+                _write(file, pieces)
+            if file.problem is not None:
+                raise _not_written(file.problem) from file.problem
+            return self.take(Path(file.name), by=by, cut_at=file.cut_at)
         finally:
-            discard(path)
+            discard(Path(file.name))
 
     def held(self, images: Sequence[FoundImage]) -> set[str]:
         """Which of these we have."""
@@ -253,6 +259,18 @@ def pull(archive: Archive, intake: Intake, plan: Plan, on_progress: Callable[[in
     pulled = Pulled(plan=plan, fetched=frozenset(intake.held(plan.missing)))
     log.info("pulled", peer=intake.from_title, images=len(pulled.fetched), lacking=pulled.lacking)
     return pulled
+
+
+def _write(file: IncomingFile, pieces: Iterable[bytes]) -> None:
+    """As much as the file takes."""
+    for piece in pieces:
+        file.write(piece)
+        if file.problem is not None or file.cut_at is not None:
+            return
+
+
+def _not_written(error: OSError) -> OutOfSpace:
+    return OutOfSpace(f"a fetched image cannot be written ({error.strerror}): look at the data folder")
 
 
 def _discard_dataset(request: C_STORE) -> None:

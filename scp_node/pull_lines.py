@@ -71,6 +71,7 @@ class Lines:
             store=self.store,
             folder=self.folder,
             minimum_free_megabytes=self.settings.minimum_free_megabytes,
+            maximum_dataset_megabytes=self.settings.maximum_dataset_megabytes,
             institution_id=peer.institution_id,
             from_title=peer.ae_title,
             to_title=calling,

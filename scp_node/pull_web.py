@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.errors import InputError
 from scp_node.dicomweb import TIMEOUTS, WebRefusal, WebTarget, check, explained, open_session
+from scp_node.incoming import CHUNK_BYTES
 from scp_node.pull import Intake
 from scp_node.query import FoundImage, FoundStudy, StudyQuestion, Wanted, answers, study_of, text
 from scp_node.retrieve import OnProgress, Order
@@ -21,6 +22,11 @@ from scp_node.retrieve import OnProgress, Order
 SERVICE: Final = "WADO-RS"
 AS_IT_IS: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 """As the archive holds it: PS3.18 8.7.3.5.2."""
+
+HEADERS_BYTES: Final = 1 << 16
+"""Boundary and headers of a part are shorter."""
+EPILOGUE_BYTES: Final = 1024
+"""So much may follow the last boundary: its two hyphens, padding, a word of the server's."""
 
 log = structlog.get_logger(__name__)
 
@@ -89,17 +95,26 @@ class WebArchive:
             return [Dataset.from_json(each) for each in answer.json()]
 
     def fetch(self, orders: Sequence[Order], intake: Intake, on_progress: OnProgress) -> None:
-        """By WADO-RS, image by image; one that cannot be read lies in quarantine, and holds nothing up."""
+        """By WADO-RS, image by image; one that cannot be read, or that is not given, holds no other up.
+
+        Raises:
+            ConnectionProblem: The archive cannot be reached.
+            WebRefusal: It did not give all of them.
+        """
+        refused: WebRefusal | None = None
         with open_session(self.target) as session:
             for number, image in enumerate((image for order in orders for image in order.images), 1):
                 try:
-                    intake.take_bytes(self._file(session, image), by=SERVICE)
-                except InputError as error:
+                    intake.take_stream(self._file(session, image), by=SERVICE)
+                except (InputError, WebRefusal) as error:
                     log.warning("pulled_not_taken", reason=str(error), sop_instance_uid=image.sop_instance_uid)
+                    refused = error if isinstance(error, WebRefusal) else refused
                 on_progress(number)
+        if refused is not None:
+            raise refused
 
-    def _file(self, session: requests.Session, image: FoundImage) -> bytes:
-        """The very bytes that the archive sends.
+    def _file(self, session: requests.Session, image: FoundImage) -> Iterator[bytes]:
+        """The very bytes that the archive sends, piece by piece.
 
         Raises:
             ConnectionProblem: It cannot be reached.
@@ -112,27 +127,47 @@ class WebArchive:
                 headers={"accept": AS_IT_IS},
                 timeout=TIMEOUTS,
                 allow_redirects=False,
+                stream=True,
             )
-            check(answer, self.target)
-            content = only_part(answer.content)
-        if content is None:
-            raise WebRefusal(
-                f"{self.target} sent an image in no form of WADO-RS: see its log", status=answer.status_code
-            )
-        return content
+            with answer:
+                check(answer, self.target)
+                try:
+                    yield from only_part(answer.iter_content(CHUNK_BYTES))
+                except NotOnePart as error:
+                    sentence = f"{self.target} sent an image in no form of WADO-RS: see its log"
+                    raise WebRefusal(sentence, status=answer.status_code) from error
 
 
-def only_part(body: bytes) -> bytes | None:
-    """What a multipart message of a single part carries (RFC 2046 5.1.1); None where it is none.
+class NotOnePart(Exception):  # noqa: N818 - says what is the matter
+    """What came is no multipart message with a DICOM file, or not all of it."""
+
+
+def only_part(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What a multipart message of a single part carries (RFC 2046 5.1.1).
 
     The first line is the boundary, so its parameter in the header is not needed.
+
+    Raises:
+        NotOnePart: It is none; where it broke off, only after what had come.
     """
-    boundary, _, rest = body.lstrip(b"\r\n").partition(b"\r\n")
-    head, blank, content = rest.partition(b"\r\n\r\n")
-    end = content.rfind(b"\r\n" + boundary)
-    if not boundary.startswith(b"--") or not blank or end < 0 or b"application/dicom" not in head.lower():
-        return None
-    return content[:end]
+    coming = iter(pieces)
+    begun = b""
+    while b"\r\n\r\n" not in begun and len(begun) < HEADERS_BYTES and (piece := next(coming, b"")):
+        begun = (begun + piece).lstrip(b"\r\n")
+    boundary, _, rest = begun.partition(b"\r\n")
+    head, blank, held = rest.partition(b"\r\n\r\n")
+    if not boundary.startswith(b"--") or not blank or b"application/dicom" not in head.lower():
+        raise NotOnePart
+    end = b"\r\n" + boundary
+    for piece in coming:
+        held += piece
+        sure = max(len(held) - len(end) - EPILOGUE_BYTES, 0)
+        yield held[:sure]
+        held = held[sure:]
+    content, found, _ = held.rpartition(end)
+    if not found:
+        raise NotOnePart
+    yield content
 
 
 def _plain(value: str) -> str:

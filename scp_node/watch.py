@@ -2,7 +2,8 @@
 
 A study counts as read when its images are in the inbox, and only then the position moves on: whoever dies between
 reads it again, and finds what had come already. Orthanc says nothing of studies that were still coming when it was
-stopped; those that were announced and not called stable are looked after separately.
+stopped; those that were announced and not called stable are looked after separately. So are studies of which the server
+does not give everything: they hold up nothing that came after them.
 """
 
 from __future__ import annotations
@@ -30,14 +31,28 @@ from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.backoff import wait
 from scp_node.pull import RADIOGRAPHS, Intake
-from scp_node.watch_feed import NEW_SERIES, NEW_STUDY, STABLE_STUDY, Change, Feed, FeedTarget, Gone, HeldImage, Page
+from scp_node.watch_feed import (
+    NEW_SERIES,
+    NEW_STUDY,
+    STABLE_STUDY,
+    Change,
+    Feed,
+    FeedTarget,
+    Gone,
+    HeldImage,
+    NotGiven,
+    Page,
+)
 
 LOOK_EVERY: Final = timedelta(seconds=5)
 LEASE: Final = timedelta(minutes=1)
 """So long after a watcher died another one takes its source up; renewed with every change that was read."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
 OVERDUE: Final = timedelta(minutes=10)
-"""A study that was announced so long ago and not called stable is looked at without being called."""
+"""A study that was announced so long ago and not called stable is looked at without being called.
+
+One that was not given whole is asked for again after as long.
+"""
 SERVICE: Final = "Orthanc's REST API"
 
 log = structlog.get_logger(__name__)
@@ -102,6 +117,7 @@ class Watcher:
             store=self.store,
             folder=self.folder,
             minimum_free_megabytes=self.settings.minimum_free_megabytes,
+            maximum_dataset_megabytes=self.settings.maximum_dataset_megabytes,
             institution_id=source.institution_id,
             from_title=source.name,
             to_title=title or DEFAULT_AE_TITLE,
@@ -177,13 +193,15 @@ class _Reading:
         taken = 0
         try:
             if change.kind == STABLE_STUDY:
-                taken = self._take(change.orthanc_id)
+                taken = self._take_or_put_off(change.orthanc_id)
             elif change.kind == NEW_STUDY:
                 self._announce(change.orthanc_id)
             elif change.kind == NEW_SERIES:
                 self._announce(self.feed.study_of_series(change.orthanc_id))
         except Gone:
             self._forget(change.orthanc_id)
+        except NotGiven as problem:  # whose series that is; its study will be called stable, or was announced
+            log.warning("source_series_not_told", source=self.source.name, reason=str(problem))
         self._move_on(change, taken=taken)
         return taken
 
@@ -196,27 +214,55 @@ class _Reading:
 
     def _take_if_stable(self, study_id: str) -> int:
         try:
-            return self._take(study_id) if self.feed.is_stable(study_id) else 0
+            return self._take_or_put_off(study_id, if_stable=True)
         except Gone:
             self._forget(study_id)
             return 0
 
-    def _take(self, study_id: str) -> int:
-        """Take the radiographs of a study that we have not; gives how many came."""
+    def _take_or_put_off(self, study_id: str, *, if_stable: bool = False) -> int:
+        """Take a study; what the server does not give of it is asked for again after `OVERDUE`."""
+        try:
+            if if_stable and not self.feed.is_stable(study_id):
+                return 0
+            taken, not_given = self._take(study_id)
+        except NotGiven as problem:
+            taken, not_given = 0, problem
+        if not_given is None:
+            self._forget(study_id)
+        else:
+            self._announce(study_id)
+            log.warning("source_study_not_given", source=self.source.name, reason=str(not_given))
+        return taken
+
+    def _take(self, study_id: str) -> tuple[int, NotGiven | None]:
+        """Take the radiographs of a study that we have not; gives how many came, and why another one did not.
+
+        Raises:
+            NotGiven: The server does not say what it has of the study.
+        """
         images = self.feed.images(study_id, modalities=RADIOGRAPHS)
         with self.watcher.database.begin() as connection:
             uids = [image.sop_instance_uid for image in images]
             here = fetches.held(connection, self.source.institution_id, uids)
-        taken = sum(self._take_image(image) for image in images if image.sop_instance_uid not in here)
-        self._forget(study_id)
+        taken, not_given = 0, None
+        for image in images:
+            try:
+                taken += self._take_image(image) if image.sop_instance_uid not in here else 0
+            except NotGiven as problem:
+                not_given = problem
+                log.warning("source_image_not_given", source=self.source.name, sop_instance_uid=image.sop_instance_uid)
         if taken:
             log.info("source_study_taken", source=self.source.name, images=taken)
-        return taken
+        return taken, not_given
 
     def _take_image(self, image: HeldImage) -> int:
-        """Whether it was taken; one that is gone, or that cannot be read and lies in quarantine, holds nothing up."""
+        """Whether it was taken; one that is gone, or that cannot be read and lies in quarantine, holds nothing up.
+
+        Raises:
+            NotGiven: The server has it, and does not give it.
+        """
         try:
-            self.intake.take_bytes(self.feed.file(image), by=SERVICE)
+            self.intake.take_stream(self.feed.file(image), by=SERVICE)
         except (InputError, Gone) as error:
             log.warning("source_image_not_taken", source=self.source.name, reason=str(error))
             return 0

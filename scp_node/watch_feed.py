@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from orthanc_api_client import OrthancApiClient
 from orthanc_api_client.exceptions import HttpError, NotAuthorized, OrthancApiException, ResourceNotFound
 
 from pipeline.errors import TransientError
+from scp_node.dicomweb import BUSY
+from scp_node.incoming import CHUNK_BYTES
 from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 
 CHANGES_AT_ONCE: Final = 500
@@ -25,6 +28,10 @@ class FeedProblem(TransientError):  # noqa: N818 - says what is the matter
 
 class Gone(FeedProblem):
     """The server has no such thing any more."""
+
+
+class NotGiven(FeedProblem):
+    """The server failed with one thing, or said of it what Orthanc does not say; others may still be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,42 +126,48 @@ class Feed:
         """The study that a series belongs to.
 
         Raises:
-            FeedProblem: The server cannot be asked, or has it no more.
+            FeedProblem: The server cannot be asked, or does not tell, or has it no more.
         """
-        return str(self._client.get_json(f"series/{series_id}")["ParentStudy"])
+        with self._as_orthanc_says_it():
+            return str(self._client.get_json(f"series/{series_id}")["ParentStudy"])
 
     def is_stable(self, study_id: str) -> bool:
         """Whether nothing has come for a study for as long as the server waits.
 
         Raises:
-            FeedProblem: The server cannot be asked, or has it no more.
+            FeedProblem: The server cannot be asked, or does not tell, or has it no more.
         """
-        return bool(self._client.get_json(f"studies/{study_id}")["IsStable"])
+        with self._as_orthanc_says_it():
+            return bool(self._client.get_json(f"studies/{study_id}")["IsStable"])
 
     def images(self, study_id: str, *, modalities: Sequence[str]) -> tuple[HeldImage, ...]:
         """The instances of a study in series of these modalities.
 
         Raises:
-            FeedProblem: The server cannot be asked, or has it no more.
+            FeedProblem: The server cannot be asked, or does not tell, or has it no more.
         """
-        series = self._client.get_json(f"studies/{study_id}/series")
-        wanted = {each["ID"] for each in series if each["MainDicomTags"].get("Modality") in modalities}
-        if not wanted:
-            return ()
-        return tuple(
-            HeldImage(orthanc_id=each["ID"], sop_instance_uid=each["MainDicomTags"].get("SOPInstanceUID", ""))
-            for each in self._client.get_json(f"studies/{study_id}/instances")
-            if each["ParentSeries"] in wanted
-        )
+        with self._as_orthanc_says_it():
+            series = self._client.get_json(f"studies/{study_id}/series")
+            wanted = {each["ID"] for each in series if each["MainDicomTags"].get("Modality") in modalities}
+            if not wanted:
+                return ()
+            return tuple(
+                HeldImage(orthanc_id=each["ID"], sop_instance_uid=each["MainDicomTags"].get("SOPInstanceUID", ""))
+                for each in self._client.get_json(f"studies/{study_id}/instances")
+                if each["ParentSeries"] in wanted
+            )
 
-    def file(self, image: HeldImage) -> bytes:
-        """An instance's DICOM file.
+    def file(self, image: HeldImage) -> Iterator[bytes]:
+        """An instance's DICOM file, piece by piece.
 
         Raises:
-            FeedProblem: The server cannot be asked, or has it no more.
+            FeedProblem: The server cannot be asked, or does not give it, or has it no more.
         """
-        content: bytes = self._client.instances.get_file(image.orthanc_id)
-        return content
+        with self._client.get(f"instances/{image.orthanc_id}/file", stream=True) as answer:
+            try:
+                yield from answer.iter_content(CHUNK_BYTES)
+            except requests.RequestException as error:
+                raise NotGiven(f"{self._target} broke its answer off: see its log") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -162,14 +175,24 @@ class Feed:
 
     def _page(self, endpoint: str) -> Page:
         plain = self._client.get_json(endpoint)
-        try:
+        with self._as_orthanc_says_it():
             changes = tuple(
                 Change(number=each["Seq"], kind=each["ChangeType"], orthanc_id=each["ID"], date=each["Date"])
                 for each in plain["Changes"]
             )
             return Page(changes=changes, last=plain["Last"], is_last=plain["Done"])
-        except (KeyError, TypeError) as error:
-            raise FeedProblem(NO_ORTHANC.format(target=self._target)) from error
+
+    @contextmanager
+    def _as_orthanc_says_it(self) -> Iterator[None]:
+        """An answer is read in the block.
+
+        Raises:
+            NotGiven: It has not the form that Orthanc gives it.
+        """
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NotGiven(NO_ORTHANC.format(target=self._target)) from error
 
 
 NO_ORTHANC: Final = "{target} answers, but not as Orthanc does: correct url here"
@@ -183,7 +206,7 @@ class _Client(OrthancApiClient):  # type: ignore[misc]  # the library has no typ
         self._target = target
 
     def get(self, endpoint: str, **options: Any) -> requests.Response:  # noqa: ANN401 - the library's own
-        """GET, to the end of the answer.
+        """GET.
 
         Raises:
             FeedProblem: There is no answer that can be used, and why.
@@ -219,7 +242,8 @@ def _explained(error: OrthancApiException, target: FeedTarget) -> FeedProblem:
     if isinstance(error, ResourceNotFound):
         return Gone(f"{target} has no such thing (HTTP 404): it was removed there, or url is wrong here")
     if isinstance(error, HttpError):
-        return FeedProblem(f"{target} failed (HTTP {error.http_status_code}): see its log")
+        kind = FeedProblem if error.http_status_code in BUSY else NotGiven
+        return kind(f"{target} failed (HTTP {error.http_status_code}): see its log")
     cause = error.__context__
     where = f"{target}: check host and port of url here, and whether it runs"
     if isinstance(cause, requests.exceptions.SSLError):

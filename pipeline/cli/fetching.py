@@ -33,7 +33,7 @@ def _asked(fetch: FetchLine) -> str:
 
 def _read(source: SourceLine) -> str:
     name = f"source {source.institution}/{source.name}"
-    taken = f"{source.taken} images taken" + (f", {source.waiting} studies coming" if source.waiting else "")
+    taken = f"{source.taken} images taken" + (f", {source.waiting} studies still to come" if source.waiting else "")
     if source.problem and source.down_since is not None:
         return f"{name} cannot be read since {local_time(source.down_since)}: {taken}"
     if source.last_change is None or source.changed_at is None:

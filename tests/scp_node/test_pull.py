@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -18,11 +18,13 @@ from pipeline.errors import InputError
 from pipeline.records import tables
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
+from scp_node.dicomweb import WebRefusal
+from scp_node.incoming import HEAD_BYTES
 from scp_node.peer import ConnectionProblem, Target
 from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_command import chosen
 from scp_node.pull_lines import Line, Lines, named_peer
-from scp_node.pull_web import only_part
+from scp_node.pull_web import NotOnePart, only_part
 from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted, answers
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
@@ -193,6 +195,31 @@ class TestByDicomWeb:
         files = [httpx.get(f"{orthanc.url}/instances/{each}/file").content for each in found]
         assert {row["digest"] for row in node.instances("by dicomweb")} == {sha256(file).hexdigest() for file in files}
 
+    def test_an_image_that_is_not_given_holds_no_other_up(
+        self, node: Node, line: Line, orthanc: OrthancPeer, tmp_path: Path
+    ) -> None:
+        uid = give(at(orthanc), tmp_path, "not all given")
+        plan = look(line.archive, line.intake, uid, WANTED)
+        not_there = replace(plan.images[0], sop_instance_uid="1.2.3.4.5")
+        with pytest.raises(WebRefusal, match="HTTP 404"):
+            pull(line.archive, line.intake, replace(plan, images=(not_there, *plan.images)), lambda _done: None)
+        assert len(node.instances("not all given")) == 2
+
+    def test_what_is_too_large_lies_in_quarantine_with_its_beginning(
+        self, node: Node, line: Line, orthanc: OrthancPeer, tmp_path: Path
+    ) -> None:
+        large = make_dx(study="too large")
+        large.add_new((0x0009, 0x0010), "LO", "SAMPLE")
+        large.add_new((0x0009, 0x1001), "OB", bytes(3 << 20))
+        (outcome,) = send_files([OutgoingFile.read(save(large, tmp_path / "large.dcm"))], at(orthanc), calling="US")
+        assert not outcome.problem
+        limited = replace(line, intake=replace(line.intake, maximum_dataset_megabytes=2))
+        assert pull_study(limited, stable_uid("too large", "study")) == (1, 0, 0)
+        with node.database.begin() as connection:
+            row = connection.execute(select(tables.quarantine)).one()
+        assert (row.problem, row.size) == ("too-large", HEAD_BYTES)
+        assert not list(node.lines.folder.iterdir()), "a pulled file was left behind"
+
     def test_what_is_not_there_and_who_is_away_are_told_apart(self, node: Node, line: Line) -> None:
         assert line.archive.studies(StudyQuestion(study_instance_uid="1.2.3.4.5")) == ()
         away = node.add_peer("AWAY", 104, dicomweb_url=f"http://127.0.0.1:{free_port()}/dicom-web")
@@ -200,13 +227,23 @@ class TestByDicomWeb:
             away.archive.studies(StudyQuestion(study_instance_uid="1.2.3.4.5"))
 
 
-def test_a_multipart_message_is_taken_apart_to_the_byte() -> None:
-    content = b"DICM\r\n--not the boundary\r\n\r\n"
-    message = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--"
-    assert only_part(message) == content
-    assert only_part(b"<html></html>") is None
-    assert only_part(message.replace(b"application/dicom", b"text/html")) is None
-    assert only_part(message.removesuffix(b"\r\n--b--")) is None, "a message that broke off"
+@pytest.mark.parametrize("size", [1, 7, 4096, 1 << 20])
+def test_a_multipart_message_is_taken_apart_to_the_byte(size: int) -> None:
+    content = b"DICM\r\n--not the boundary\r\n\r\n" * 100
+    message = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
+
+    def part(message: bytes) -> bytes:
+        return b"".join(only_part(message[at : at + size] for at in range(0, len(message), size)))
+
+    assert part(message) == part(b"\r\n" + message) == content
+    for other in (
+        b"",
+        b"<html></html>",
+        message.replace(b"application/dicom", b"text/html"),
+        message.removesuffix(b"\r\n--b--\r\n"),
+    ):
+        with pytest.raises(NotOnePart):
+            part(other)
 
 
 def test_studies_are_found_by_patient_and_by_order_and_never_by_wildcards(

@@ -1,5 +1,6 @@
 """An Orthanc server is watched: what becomes stable there is taken, once, whoever stops meanwhile."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +17,12 @@ from pipeline.records.sources import SourceLine
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.watch import OVERDUE, Watcher
+from scp_node.watch_feed import Feed, FeedProblem, FeedTarget, NotGiven
 from tests.dicom_write.example import write
 from tests.factories import make_dx, save, stable_uid
 from tests.peers import OrthancPeer, free_port, running_orthanc
 from tests.scp_node.senders import wait_until
+from tests.scp_node.test_stow import odd_archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +123,37 @@ def test_our_own_results_are_left_there(watched: Watched, tmp_path: Path) -> Non
             httpx.post(f"{orthanc.url}/instances", content=content).raise_for_status()
         wait_until(lambda: is_stable(orthanc, "a study"))
         assert watched.look() == 0
+
+
+def test_an_image_that_the_server_cannot_give_keeps_no_other_and_is_asked_for_again(
+    watched: Watched, tmp_path: Path
+) -> None:
+    (tmp_path / "orthanc").mkdir()
+    with running_orthanc(tmp_path / "orthanc", StorageCompression=True, MaximumStorageCacheSize=0) as orthanc:
+        watched.point_at(orthanc)
+        watched.look()
+        give(orthanc, tmp_path, "damaged")
+        damaged, whole = damage_the_image(tmp_path / "orthanc" / "storage")
+        give(orthanc, tmp_path, "damaged", "LATERAL")
+        wait_until(lambda: is_stable(orthanc, "damaged"))
+        give(orthanc, tmp_path, "after it")
+        wait_until(lambda: is_stable(orthanc, "after it"))
+        assert watched.look() == 2
+        assert [len(watched.uids(study)) for study in ("damaged", "after it")] == [1, 1]
+        assert (watched.line().waiting, watched.line().problem) == (1, "")
+        damaged.write_bytes(whole)
+        assert watched.look() == 0, "it is asked for at every look"
+        later = utc_now() + OVERDUE
+        assert replace(watched, watcher=replace(watched.watcher, clock=lambda: later)).look() == 1
+    assert watched.line().waiting == 0
+
+
+def damage_the_image(storage: Path) -> tuple[Path, bytes]:
+    """Spoil what Orthanc has compressed, so that nobody can unpack it; gives the file, and what was in it."""
+    file = max(storage.glob("??/??/*"), key=lambda path: path.stat().st_size)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:8] + bytes(len(whole) - 8))
+    return file, whole
 
 
 class TestAcrossRestarts:
@@ -226,3 +260,23 @@ def test_what_is_no_orthanc_is_named(watched: Watched, orthanc: OrthancPeer) -> 
     watched.point_at(replace(orthanc, url=f"{orthanc.url}/app"))
     watched.look()
     assert "url" in watched.line().problem
+
+
+@pytest.mark.parametrize("answer", [(500, {}), (200, {}), (200, [])], ids=["an error", "no series", "a list"])
+def test_what_goes_wrong_with_one_series_concerns_that_series_only(answer: tuple[int, object]) -> None:
+    assert isinstance(problem_of_a_series(answer), NotGiven)
+
+
+def test_a_server_that_is_busy_cannot_be_asked_for_anything() -> None:
+    assert not isinstance(problem_of_a_series((504, {})), NotGiven)
+
+
+def problem_of_a_series(answer: tuple[int, object]) -> FeedProblem:
+    """What a server that answers this is said to have failed with."""
+    with (
+        odd_archive(lambda _: None, lambda _: answer) as url,
+        closing(Feed(FeedTarget(name="odd", url=url))) as feed,
+        pytest.raises(FeedProblem) as caught,
+    ):
+        feed.study_of_series("any")
+    return caught.value
