@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +24,31 @@ from pipeline.errors import ConfigurationError
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 SECRETS_FOLDER = Path("/run/secrets")
+
+SHORTEST_TOKEN: Final = 20
+DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+def _token(text: str) -> str:
+    """Nothing, or a token that nobody guesses; the message does not repeat it."""
+    if text and len(text) < SHORTEST_TOKEN:
+        raise ValueError(f"it has {len(text)} letters: take {SHORTEST_TOKEN} or more, as of `openssl rand -hex 20`")
+    return text
+
+
+def _browser_origin(text: str) -> str:
+    """An address in the very letters in which a browser's `Origin` names it (RFC 6454 6.2): else none would match."""
+    scheme, host = urlsplit(text).scheme, urlsplit(text).netloc
+    named = f"{scheme}://{host}".lower()
+    if scheme not in DEFAULT_PORTS or not host or "@" in host or text != named or host.endswith(DEFAULT_PORTS[scheme]):
+        raise ValueError(
+            f"{text!r} is not as a browser names it: scheme and host in small letters, the port where it is not the usual "
+            "one, and nothing behind, no slash either, like https://viewer.example.org"
+        )
+    return text
+
+
+BrowserOrigin = Annotated[str, AfterValidator(_browser_origin)]
 
 
 class NodeSettings(BaseSettings):
@@ -74,10 +100,10 @@ class NodeSettings(BaseSettings):
     web_origin: str = ""
     """The address people type (`https://bonecraft.example.org`), where it differs from web_host and web_port."""
 
-    metrics_token: str = ""
-    """Whoever shows it as a bearer token gets the metrics at `/metrics`; empty: nobody does."""
+    metrics_token: Annotated[str, AfterValidator(_token)] = ""
+    """Whoever shows it as a bearer token gets the metrics at `/metrics`; 20 letters or more; empty: nobody does."""
 
-    dicomweb_origins: tuple[str, ...] = ()
+    dicomweb_origins: tuple[BrowserOrigin, ...] = ()
     """Where web viewers come from that may read from this node's DICOMweb door with a token, as a browser names it:
     `["https://viewer.example.org"]`. None: in a browser only viewers that are served at the node's own address."""
 
