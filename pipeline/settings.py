@@ -42,8 +42,8 @@ def _browser_origin(text: str) -> str:
     named = f"{scheme}://{host}".lower()
     if scheme not in DEFAULT_PORTS or not host or "@" in host or text != named or host.endswith(DEFAULT_PORTS[scheme]):
         raise ValueError(
-            f"{text!r} is not as a browser names it: scheme and host in small letters, the port where it is not the usual "
-            "one, and nothing behind, no slash either, like https://viewer.example.org"
+            f"{text!r} is not as a browser names it: scheme and host in small letters, the port where it is not the "
+            "usual one, and nothing behind, no slash either, like https://viewer.example.org"
         )
     return text
 

@@ -14,7 +14,7 @@ def test_no_token_or_a_long_one_lets_monitoring_in(token: str) -> None:
 
 
 def test_a_short_token_for_monitoring_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigurationError, match="metrics_token: .*20 or more") as refused:
+    with pytest.raises(ConfigurationError, match=r"metrics_token: .*20 or more") as refused:
         load_settings(metrics_token="x" * 19)
     assert "xx" not in str(refused.value)
 
@@ -32,5 +32,5 @@ def test_a_web_viewers_address_is_taken_as_a_browser_names_it(origin: str) -> No
     ],
 )
 def test_an_address_that_no_browser_would_name_is_refused_with_an_example(origin: str) -> None:
-    with pytest.raises(ConfigurationError, match="like https://viewer.example.org"):
+    with pytest.raises(ConfigurationError, match=r"like https://viewer\.example\.org"):
         load_settings(dicomweb_origins=(origin,))
