@@ -79,6 +79,22 @@ def test_processes_that_migrate_at_once_wait_for_each_other(database: Database, 
         assert connection.execute(text("SELECT count(*) FROM studies")).scalar() == 0
 
 
+def test_a_constraint_of_the_same_name_in_another_schema_does_not_stop_a_migration(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009")
+        connection.execute(text("CREATE SCHEMA kept"))
+        connection.execute(text("CREATE TABLE kept.ledger (event text CONSTRAINT ck_ledger_event CHECK (event = 'x'))"))
+    upgrade(database.engine)
+    allowed = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'public.ledger'::regclass"
+    with database.begin() as connection:
+        (event,) = connection.execute(text(f"{allowed} AND conname = 'ck_ledger_event'")).scalars()
+    assert "'removed'" in event
+    assert "'received'" in event
+
+
 def test_another_process_finds_the_server_of_a_data_folder_and_it_survives_kill_9(short_folder: Path) -> None:
     with running_keeper(short_folder) as keeper:
         database = open_database(NodeSettings(data_folder=short_folder))

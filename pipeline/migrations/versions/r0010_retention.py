@@ -53,7 +53,10 @@ def upgrade() -> None:
 def _also_allow_event(event: str) -> None:
     """Add to the events of the ledger that the revisions before this one allow."""
     constraint = "ck_ledger_event"
-    found = sa.text("SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conname = :name")
+    found = sa.text(
+        "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint"
+        " WHERE conname = :name AND conrelid = 'ledger'::regclass"
+    )
     allowed = op.get_bind().execute(found, {"name": constraint}).scalar_one()
     op.drop_constraint(op.f(constraint), "ledger", type_="check")
     op.create_check_constraint(op.f(constraint), "ledger", f"({allowed}) OR event = '{event}'")
