@@ -15,10 +15,11 @@ from typing import Any, Final
 from pipeline.database import open_database
 from pipeline.errors import BonecraftError, ConfigurationError, InputError
 from pipeline.logs import configure_logs
+from pipeline.records.directory import named_peer
 from pipeline.settings import load_settings
 from pipeline.store import open_store
 from scp_node.pull import RADIOGRAPHS, Plan, Pulled, look, pull
-from scp_node.pull_lines import Line, Lines, named_peer
+from scp_node.pull_lines import Line, Lines
 from scp_node.query import FoundStudy, StudyQuestion, Wanted
 
 DONE, NOT_ALL, WRONG, TRY_AGAIN = 0, 1, 2, 75

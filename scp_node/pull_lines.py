@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
-from pipeline.errors import InputError
 from pipeline.peer_secrets import PeerSecrets
-from pipeline.records.directory import Peer, every_peer, first_called_ae_title, slug_of
+from pipeline.records.directory import Peer, first_called_ae_title, slug_of
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.dicomweb import web_target_of
@@ -104,17 +101,3 @@ def archive_of(settings: NodeSettings, peer: Peer, *, institution: str, calling:
         listener_port=settings.dicom_port if settings.dicom_plain else settings.dicom_tls_port,
         may_send=peer.sends,
     )
-
-
-def named_peer(connection: Connection, name: str) -> Peer:
-    """The peer of that AE title, or INSTITUTION/TITLE where several institutions have one.
-
-    Raises:
-        InputError: There is none, or there are several.
-    """
-    known = {f"{slug}/{peer.ae_title}": peer for slug, peer in every_peer(connection)}
-    found = [full for full in known if name in (full, full.partition("/")[2])]
-    if len(found) != 1:
-        there_are = ", ".join(known) or "none yet"
-        raise InputError(f"{'several peers' if found else 'no peer'} {name!r}; there are: {there_are}")
-    return known[found[0]]

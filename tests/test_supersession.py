@@ -226,6 +226,20 @@ def test_what_a_peer_does_not_keep_waits_for_the_reconstruction_on_its_way(
     assert state_of(hospital)[OLD, "PACS"] == state
 
 
+def test_what_was_replaced_is_not_sent_again_on_request_and_its_note_is(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS")
+    send_late_view(hospital)
+    with hospital.database.begin() as connection:
+        pacs = connection.execute(select(tables.peers.c.id).where(tables.peers.c.ae_title == "PACS")).scalar_one()
+        connection.execute(update(tables.deliveries).values(state="dead"))
+        old = select(tables.deliveries.c.id).join_from(tables.deliveries, tables.result_files)
+        [to_pacs, _] = connection.execute(old.where(tables.result_files.c.sop_instance_uid == OLD)).scalars()
+        assert not deliveries.resend(connection, to_pacs, now=after(800))
+        assert deliveries.resend_failed(connection, pacs, now=after(800)) == 2
+    again = {key for key, state in state_of(hospital).items() if state == "pending"}
+    assert again == {(NEW, "PACS"), (NOTE, "PACS")}
+
+
 def test_what_a_peer_does_not_keep_of_the_standing_result_is_sent_again(hospital: Hospital, first: Study) -> None:
     deliver(hospital, "PACS", awaits_commitment=True)
     refuse_commitment(hospital)

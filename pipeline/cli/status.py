@@ -23,6 +23,7 @@ from pipeline.cli.quarantine import show_quarantine
 from pipeline.errors import ConfigurationError
 from pipeline.records import deliveries
 from pipeline.records.arrivals import silent_senders
+from pipeline.records.directory import named_peer
 from pipeline.records.status import FailedDelivery, FailedReconstruction, Snapshot, StudyLine, snapshot
 from pipeline.settings import load_settings
 
@@ -84,7 +85,9 @@ def rerun(reconstruction: Id, config: Config = None) -> None:
 @resend_app.command()
 def resend(
     delivery: Annotated[UUID | None, typer.Argument(metavar="ID", help="As `bonecraft status` shows it.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="AE", help="Everything that this peer did not get.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="AE", help="Everything that this peer (INSTITUTION/AE) did not get.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Send results again that could not be delivered, or that the peer did not take: one, or all for a peer."""
@@ -93,8 +96,10 @@ def resend(
     now = datetime.now(UTC)
     with transaction(config) as connection:
         if delivery is not None and not deliveries.resend(connection, delivery, now=now):
-            raise ConfigurationError(f"there is no delivery {delivery}: see bonecraft status")
-        sent = 1 if to is None else deliveries.resend_failed(connection, to, now=now)
+            raise ConfigurationError(
+                f"there is no delivery {delivery}, or a newer result took its place: see bonecraft status"
+            )
+        sent = 1 if to is None else deliveries.resend_failed(connection, named_peer(connection, to).id, now=now)
     typer.echo(f"{delivery or f'{sent} deliveries to {to}'} will be sent again")
 
 

@@ -242,14 +242,13 @@ def mark_failed(
 
 
 def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
-    """Send (again): as if it had never been tried. False where there is no such delivery."""
+    """Send (again): as if it had never been tried. False where there is none such, or its result was replaced."""
     return _resend(connection, deliveries.c.id == delivery_id, now=now) == 1
 
 
-def resend_failed(connection: Connection, peer_ae_title: str, *, now: datetime) -> int:
-    """Send everything again that a peer was not given or did not take; gives how much that is."""
-    titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
-    failed = and_(deliveries.c.peer_id.in_(titled), deliveries.c.state.in_(("dead", "not-accepted")))
+def resend_failed(connection: Connection, peer_id: UUID, *, now: datetime) -> int:
+    """Send again what a peer was not given or did not take, but for what was replaced; gives how much that is."""
+    failed = and_(deliveries.c.peer_id == peer_id, deliveries.c.state.in_(("dead", "not-accepted")))
     return _resend(connection, failed, now=now)
 
 
@@ -259,7 +258,7 @@ def send_left_out(connection: Connection, study_instance_uid: str, peer_ae_title
         select(result_files.c.id)
         .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(studies, studies.c.id == result_sets.c.study_id)
-        .where(studies.c.study_instance_uid == study_instance_uid, result_sets.c.replaced_at.is_(None))
+        .where(studies.c.study_instance_uid == study_instance_uid)
     )
     titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
     kept = and_(deliveries.c.result_file_id.in_(files), deliveries.c.peer_id.in_(titled))
@@ -270,7 +269,18 @@ def _resend(connection: Connection, condition: ColumnElement[bool], *, now: date
     times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
     wake(connection)
     again = {"state": "pending", "attempts": 0, "problem": "", "note": "", "commitment_id": None, **times}
-    return connection.execute(update(deliveries).where(condition).values(**again)).rowcount
+    return connection.execute(update(deliveries).where(condition, _may_still_go()).values(**again)).rowcount
+
+
+def _may_still_go() -> ColumnElement[bool]:
+    """SQL on `deliveries`: nobody is sent a replaced result after its rejection note; the note itself may always go."""
+    is_note = result_files.c.kind == FileKind.REJECTION_NOTE
+    files = (
+        select(result_files.c.id)
+        .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
+        .where(or_(result_sets.c.replaced_at.is_(None), is_note))
+    )
+    return deliveries.c.result_file_id.in_(files)
 
 
 def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:

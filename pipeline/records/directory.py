@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, func, select
 
+from pipeline.errors import InputError
 from pipeline.records.tables import called_ae_titles, institutions, peers
 
 
@@ -90,6 +91,20 @@ def every_peer(connection: Connection) -> tuple[tuple[str, Peer], ...]:
     query = select(institutions.c.slug, peers).join_from(peers, institutions)
     rows = connection.execute(query.order_by(institutions.c.slug, peers.c.ae_title)).mappings()
     return tuple((row["slug"], as_peer(row)) for row in rows)
+
+
+def named_peer(connection: Connection, name: str) -> Peer:
+    """The peer of that AE title, or INSTITUTION/TITLE where several institutions have one.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    known = {f"{slug}/{peer.ae_title}": peer for slug, peer in every_peer(connection)}
+    found = [full for full in known if name in (full, full.partition("/")[2])]
+    if len(found) != 1:
+        there_are = ", ".join(known) or "none yet"
+        raise InputError(f"{'several peers' if found else 'no peer'} {name!r}; there are: {there_are}")
+    return known[found[0]]
 
 
 def slug_of(connection: Connection, institution_id: UUID) -> str:

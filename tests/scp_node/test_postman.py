@@ -276,7 +276,7 @@ def test_what_a_peer_does_not_take_is_said_and_the_rest_is_delivered(
     assert "does not accept Surface Segmentation Storage" in refused[0]["problem"]
     assert sorted(outbox.shown_in_viewer()) == ["delivered", "delivered", "not-accepted"]
     with outbox.hospital.database.begin() as connection:
-        assert deliveries.resend_failed(connection, "PACS", now=outbox.now) == 1
+        assert deliveries.resend_failed(connection, outbox.rows()[0]["peer_id"], now=outbox.now) == 1
     with archive(tmp_path / "archive", port) as folder:
         assert outbox.deliver() == 1
         assert len(list(folder.rglob("*.dcm"))) == 1

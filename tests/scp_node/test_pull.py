@@ -16,6 +16,7 @@ from sqlalchemy import insert, select
 from pipeline.database import Database
 from pipeline.errors import InputError
 from pipeline.records import tables
+from pipeline.records.directory import named_peer
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from scp_node.dicomweb import WebRefusal
@@ -23,7 +24,7 @@ from scp_node.incoming import HEAD_BYTES
 from scp_node.peer import ConnectionProblem, Target
 from scp_node.pull import RADIOGRAPHS, Plan, look, pull
 from scp_node.pull_command import chosen
-from scp_node.pull_lines import Line, Lines, named_peer
+from scp_node.pull_lines import Line, Lines
 from scp_node.pull_web import NotOnePart, only_part
 from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted, answers
 from scp_node.sending import OutgoingFile, send_files
