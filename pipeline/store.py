@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -197,6 +198,8 @@ def _synced(path: Path, digest: str | None) -> tuple[str, int]:
 def _link_durably(source: Path, target: Path) -> bool:
     """Give the synced bytes of `source` a second name, and wait until that name is on the disk; whether it is new."""
     _make_folder(target.parent)
+    for folder in (target.parent.parent, target.parent):
+        _sync_name(folder)
     is_new = True
     try:
         os.link(source, target)
@@ -227,6 +230,12 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True, mode=0o700)
+    _sync_folder(folder.parent)
+
+
+@cache
+def _sync_name(folder: Path) -> None:
+    """Wait, once, until a folder's own name is on the disk: another thread may have made it and not come so far yet."""
     _sync_folder(folder.parent)
 
 

@@ -106,6 +106,19 @@ def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
     assert [file.name for file in (store.folder / blob.key).parent.iterdir()] == [blob.digest]
 
 
+def test_the_names_of_folders_that_another_one_has_just_made_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(NodeSettings(data_folder=tmp_path / "data"))
+    made = store.folder / str(DEMO) / sha256(b"bytes").hexdigest()[:2]
+    made.mkdir(parents=True)
+    synced: set[int] = set()
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.add(os.fstat(file).st_ino), sync(file)))
+    store.put_file(DEMO, write(tmp_path / "a", b"bytes"))
+    assert {folder.stat().st_ino for folder in (store.folder, made.parent, made)} <= synced
+
+
 def test_only_the_owner_may_look_into_the_store(tmp_path: Path) -> None:
     store = open_store(NodeSettings(data_folder=tmp_path))
     store.put_file(DEMO, write(tmp_path / "film.dcm", b"patient"))
