@@ -148,9 +148,9 @@ def _put(store: Store, incoming: Incoming) -> Blob:
 
 
 def _hold(connection: Connection, store: Store, incoming: Incoming, blob: Blob) -> None:
-    """Bytes that were here before may be about to be removed: see `pipeline.records.blobs`."""
-    if blob.was_there:
-        blobs.hold(connection, [blob.key])
+    """Bytes that were here before may be on their way out, even if they were gone: see `pipeline.records.blobs`."""
+    blobs.hold(connection, [blob.key])
+    if not store.has(blob.key):
         _put(store, incoming)
 
 

@@ -121,6 +121,19 @@ class Store:
         with file:
             yield file
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a blob; it is not read.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with _typed_errors():
+            try:
+                obstore.head(self.backend, key)
+            except FileNotFoundError:
+                return False
+        return True
+
     def holds(self, institution_id: UUID, digest: str) -> bool:
         """Whether the very bytes of that digest are here: they are read and hashed again.
 

@@ -17,8 +17,8 @@ from pipeline.jobs import rerun
 from pipeline.records import blobs, commitment_reports, deliveries, ledger, retention, tables
 from pipeline.records.instances import Addition
 from pipeline.records.ledger import LedgerEvent, NewEntry
-from pipeline.retention import TIME_TO_UNDO, run_by_itself
-from pipeline.store import StoreUnavailable
+from pipeline.retention import TIME_TO_UNDO, remove_blobs, run_by_itself
+from pipeline.store import Blob, Store, StoreUnavailable
 from tests.factories import make_dx, save
 from tests.node_helpers import NOON
 from tests.scp_node.senders import wait_until
@@ -172,6 +172,30 @@ def test_bytes_that_come_in_again_while_they_are_being_removed_are_there_afterwa
         store.remove(unneeded)
     sender.join()
     assert all(map(ward.has_bytes, ward.keys("instances")))
+
+
+def test_bytes_that_come_in_after_a_crash_that_left_them_listed_are_kept(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the crash there are the list and no bytes; the next removal falls between the bytes and their row."""
+    database, store = ward.hospital.database, ward.hospital.store
+    with database.begin() as connection:
+        connection.execute(update(tables.instances).values(removed_at=NOON))
+        blobs.release(connection, ward.keys("instances"))
+    store.remove(ward.keys("instances"))
+    put = Store.put_file
+
+    def put_and_remove(*args: object, **options: object) -> Blob:
+        blob = put(*args, **options)
+        if ward.count("unreferenced_blobs"):
+            remove_blobs(database, store)
+        return blob
+
+    monkeypatch.setattr(Store, "put_file", put_and_remove)
+    ward.hospital.send("AP", now=days(3))
+    with database.begin() as connection:
+        (key,) = connection.execute(select(tables.instances.c.blob_key).where(tables.instances.c.removed_at.is_(None)))
+    assert ward.has_bytes(key.blob_key)
 
 
 def somebody_waits(database: Database) -> bool:

@@ -1,8 +1,9 @@
 """Blobs that no row refers to any more: listed with the removal of their rows, removed afterwards.
 
 Blobs are named by their content, so that the same bytes may come in again, or be made again, while they are on their
-way out. Who finds them in the store already therefore holds them (`hold`) until the commit of the row that refers to
-them, and puts them once more: either they were removed before, and are back, or the row is there when `take` looks.
+way out, or listed still after a crash that left no bytes. Who has put some therefore holds them (`hold`) until the
+commit of the row that refers to them, and puts them once more where they are gone: either they were removed before, and
+are back, or the row is there when `take` looks.
 """
 
 from __future__ import annotations
