@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, union, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from pipeline.records.tables import fetches, instances, peers, result_files, studies
+from pipeline.records.tables import fetches, instances, ledger, peers, result_files, studies
 
 MISSING_VIEWS: Final = "missing-views"
 PRIOR: Final = "prior"
@@ -107,10 +107,6 @@ def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...
         fetches.c.purpose == MISSING_VIEWS,
         fetches.c.planned_at >= studies.c.last_received_at,
     )
-    was_fetched = exists().where(
-        fetches.c.institution_id == studies.c.institution_id,
-        fetches.c.fetched_study_uid == studies.c.study_instance_uid,
-    )
     rows = connection.execute(
         select(
             studies.c.institution_id,
@@ -125,7 +121,7 @@ def candidates(connection: Connection, *, now: datetime) -> tuple[Candidate, ...
             studies.c.state.not_in(("out-of-scope", "left-out")),
             studies.c.last_received_at.between(now - ASK_FOR, now - ASK_AFTER),
             ~is_asked,
-            ~was_fetched,
+            ~_is_prior(),
         )
         .order_by(studies.c.last_received_at)
     )
@@ -243,12 +239,43 @@ def lines(connection: Connection, *, last: int) -> tuple[FetchLine, ...]:
 
 def was_fetched_as_prior(connection: Connection, study_id: UUID) -> bool:
     """Whether the study is here only to compare a newer one with."""
-    is_it = and_(
-        fetches.c.institution_id == studies.c.institution_id,
-        fetches.c.fetched_study_uid == studies.c.study_instance_uid,
-        studies.c.id == study_id,
+    is_it = select(_is_prior()).select_from(studies).where(studies.c.id == study_id)
+    return bool(connection.execute(is_it).scalar_one())
+
+
+def _is_prior() -> ColumnElement[bool]:
+    """Of a study: it was asked for as a prior, and nobody sent an image of it unasked.
+
+    Not every archive says that C-MOVE brought an image (Move Originator is optional: PS3.7 9.1.1.1), so what the peer
+    sends while it is asked counts as fetched, too.
+    """
+    asked = peers.alias()
+    while_asked = and_(
+        ledger.c.facts["calling_ae_title"].astext == asked.c.ae_title,
+        ledger.c.recorded_at.between(fetches.c.planned_at, func.coalesce(fetches.c.finished_at, ledger.c.recorded_at)),
     )
-    return bool(connection.execute(select(exists().where(is_it))).scalar_one())
+    sent = (
+        exists()
+        .where(
+            instances.c.study_id == studies.c.id,
+            ledger.c.institution_id == instances.c.institution_id,
+            ledger.c.sop_instance_uid == instances.c.sop_instance_uid,
+            ledger.c.event == "received",
+            ~ledger.c.facts.has_key("fetched_by"),
+            ~while_asked,
+        )
+        .correlate(studies, fetches, asked)
+    )
+    return (
+        exists()
+        .where(
+            fetches.c.institution_id == studies.c.institution_id,
+            fetches.c.fetched_study_uid == studies.c.study_instance_uid,
+            fetches.c.peer_id == asked.c.id,
+            ~sent,
+        )
+        .correlate(studies)
+    )
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

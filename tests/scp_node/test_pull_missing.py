@@ -209,6 +209,30 @@ class TestPriors:
         node.ask()
         assert ("prior", "fetched", 1) in node.fetches()
 
+    def test_an_earlier_study_of_which_nothing_could_be_fetched_is_processed_when_a_device_sends_it(
+        self, node: Node
+    ) -> None:
+        node.add_peer(free_port(), asked_for="priors")
+        node.take(view("named"))
+        node.fetcher.plan()
+        with node.hospital.database.begin() as connection:
+            given_up = {"state": "given-up", "fetched_study_uid": stable_uid("named 20251001", "study")}
+            connection.execute(update(tables.fetches).values(finished_at=SOON, **given_up))
+        for each in ("AP", "LATERAL"):
+            node.take(view("named", each, date="20251001"), now=after(60))
+        assert node.studies()["20251001"] == "queued"
+
+    def test_what_a_peer_sends_while_it_is_asked_counts_as_fetched_though_it_does_not_say_so(self, node: Node) -> None:
+        node.add_peer(free_port(), asked_for="priors", ae_title="MODALITY")
+        node.take(view("moved"))
+        node.fetcher.plan()
+        with node.hospital.database.begin() as connection:
+            named = stable_uid("moved 20251001", "study")
+            connection.execute(update(tables.fetches).values(fetched_study_uid=named))
+        for each in ("AP", "LATERAL"):
+            node.take(view("moved", each, date="20251001"), now=after(60))
+        assert node.studies()["20251001"] == "left-out"
+
     def test_a_patient_id_that_archives_would_take_for_a_pattern_is_given_up_and_not_told(self, node: Node) -> None:
         node.add_peer(free_port(), asked_for="priors")
         named = {"PatientID": "4711?SAMPLE"}
