@@ -48,6 +48,10 @@ class BrokenOff(ConnectionProblem):
     """The connection broke, or no answer came, after the request had left: the peer may have done what it asked."""
 
 
+class Busy(ConnectionProblem):
+    """The service answers that it cannot do anything now."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebTarget:
     """Whom to call by DICOMweb.
@@ -215,7 +219,7 @@ def refusal(answer: requests.Response | None, target: WebTarget) -> ConnectionPr
     if status == HTTPStatus.FORBIDDEN:
         return ConnectionProblem(f"{target} does not allow us this (HTTP 403): grant it there", is_rejection=True)
     if status in BUSY:
-        return ConnectionProblem(f"{target} is busy or stopped (HTTP {status}): try again later", is_rejection=True)
+        return Busy(f"{target} is busy or stopped (HTTP {status}): try again later", is_rejection=True)
     return WebRefusal(f"{target} {_said(status)} (HTTP {status})", status=status)
 
 

@@ -20,7 +20,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from pipeline.records.commitments import Ask
-from scp_node.dicomweb import TIMEOUTS, BrokenOff, WebRefusal, WebTarget, check, client_for, explained, open_session
+from scp_node.dicomweb import (
+    TIMEOUTS,
+    BrokenOff,
+    Busy,
+    WebRefusal,
+    WebTarget,
+    check,
+    client_for,
+    explained,
+    open_session,
+)
 from scp_node.peer import ConnectionProblem
 from scp_node.sending import SUCCESS, WARNINGS, Fate, Outcome, OutgoingFile, store_problem
 
@@ -92,7 +102,7 @@ class StowCarrier:
         return answer
 
     def _read_back(self, outcome: Outcome) -> Outcome:
-        """What the peer gives back decides: not there is not delivered, changed is noted."""
+        """What the peer gives back decides: not there, or not to be had now, is not delivered; changed is noted."""
         sent = dcmread(outcome.file.path)
         try:
             returned = self._retrieve(sent)
@@ -102,7 +112,10 @@ class StowCarrier:
             if getattr(problem, "status", None) in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 lost = f"{self.target} says that it stored it, but does not give it back: see its log"
                 return replace(outcome, fate=Fate.FAILED, problem=lost)
-            return replace(outcome, note=_joined(outcome.note, f"it could not be read back: {problem}"))
+            unread = f"it could not be read back: {problem}"
+            if not _gives_nothing_back(problem):
+                return replace(outcome, fate=Fate.FAILED, problem=unread)
+            return replace(outcome, note=_joined(outcome.note, unread))
         if returned == sent:
             return replace(outcome, answer=f"{outcome.answer}, read back the same")
         changed = f"{self.target} changed it: what it gives back is not what it got"
@@ -152,6 +165,13 @@ def _check_service(answer: requests.Response, target: WebTarget) -> None:
         if refusal.status < HTTPStatus.BAD_REQUEST or refusal.status in NO_SERVICE:
             raise ConnectionProblem(str(refusal), is_rejection=True) from refusal
         raise
+
+
+def _gives_nothing_back(problem: WebRefusal | ConnectionProblem) -> bool:
+    """Whether the peer gives nothing back to us, or not in this form, whenever it is asked; else it is in trouble."""
+    if isinstance(problem, WebRefusal):
+        return problem.status < HTTPStatus.INTERNAL_SERVER_ERROR or problem.status == HTTPStatus.NOT_IMPLEMENTED
+    return problem.is_rejection and not isinstance(problem, Busy)
 
 
 def _outcome(answer: requests.Response, file: OutgoingFile, target: WebTarget) -> Outcome:

@@ -175,8 +175,18 @@ def test_what_is_not_given_back_was_not_delivered(outbox: Outbox) -> None:
     assert all("does not give it back" in row["problem"] and row["attempts"] == 1 for row in outbox.rows())
 
 
-def test_where_nothing_can_be_read_the_answer_counts_and_that_is_noted(outbox: Outbox) -> None:
-    with odd_archive(lambda _: (200, {}), lambda _: (403, [])) as url:
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_a_peer_in_trouble_cannot_give_back_is_tried_again(outbox: Outbox, status: int) -> None:
+    with odd_archive(lambda _: (200, {}), lambda _: (status, [])) as url:
+        call_by_dicomweb(outbox, url)
+        outbox.deliver()
+    assert outbox.states() == {"pending"}
+    assert all("could not be read back" in row["problem"] and row["attempts"] == 1 for row in outbox.rows())
+
+
+@pytest.mark.parametrize("status", [401, 403, 406])
+def test_where_nothing_can_be_read_the_answer_counts_and_that_is_noted(outbox: Outbox, status: int) -> None:
+    with odd_archive(lambda _: (200, {}), lambda _: (status, [])) as url:
         call_by_dicomweb(outbox, url)
         outbox.deliver()
     assert outbox.states() == {"delivered"}
