@@ -214,16 +214,14 @@ class ReconstructionJob:
 
     def _keep(self, institution_id: UUID, out: Path, described: ResultFile) -> StoredFile:
         blob = self.store.put_file(institution_id, out / described.path)
-        return StoredFile(
-            described=described, blob_key=blob.key, size=blob.size, digest=blob.digest, was_there=blob.was_there
-        )
+        return StoredFile(described=described, blob_key=blob.key, size=blob.size, digest=blob.digest)
 
     def _hold(self, connection: Connection, institution_id: UUID, out: Path, files: Sequence[StoredFile]) -> None:
-        """Bytes that were here before may be about to be removed: see `pipeline.records.blobs`."""
-        known = [file for file in files if file.was_there]
-        blobs.hold(connection, [file.blob_key for file in known])
-        for file in known:
-            self.store.put_file(institution_id, out / file.described.path)
+        """Bytes that were here before may be on their way out, even if they were gone: see `pipeline.records.blobs`."""
+        blobs.hold(connection, [file.blob_key for file in files])
+        for file in files:
+            if not self.store.has(file.blob_key):
+                self.store.put_file(institution_id, out / file.described.path)
 
     def _record_failure(self, begun: Reconstruction, failure: ReconstructionFailed) -> timedelta | None:
         """Wait for another attempt, or make it a dead letter; another worker's later attempt is left alone."""

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -47,13 +47,11 @@ class Blob:
         key: Where.
         digest: Their SHA-256, hexadecimal.
         size: How many.
-        was_there: They were here before: `pipeline.records.blobs` says what is to be done about that.
     """
 
     key: str
     digest: str
     size: int
-    was_there: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +82,11 @@ class Store:
         with _typed_errors():
             found, size = _synced(path, digest)
             key = _key(institution_id, found)
-            is_new = self._put_remote(path, key) if self.folder is None else _link_durably(path, self.folder / key)
-        return Blob(key=key, digest=found, size=size, was_there=not is_new)
+            if self.folder is None:
+                self._put_remote(path, key)
+            else:
+                _link_durably(path, self.folder / key)
+        return Blob(key=key, digest=found, size=size)
 
     def read(self, key: str) -> bytes:
         """All bytes of a blob.
@@ -172,12 +173,9 @@ class Store:
                 with suppress(FileNotFoundError):
                     obstore.delete(self.backend, key)
 
-    def _put_remote(self, path: Path, key: str) -> bool:
-        try:
+    def _put_remote(self, path: Path, key: str) -> None:
+        with suppress(AlreadyExistsError):  # the same digest: the same bytes
             obstore.put(self.backend, key, path, mode="create")
-        except AlreadyExistsError:
-            return False  # the same digest: the same bytes
-        return True
 
 
 def open_store(settings: NodeSettings) -> Store:
@@ -208,34 +206,29 @@ def _synced(path: Path, digest: str | None) -> tuple[str, int]:
         return digest, os.fstat(file.fileno()).st_size
 
 
-def _link_durably(source: Path, target: Path) -> bool:
-    """Give the synced bytes of `source` a second name, and wait until that name is on the disk; whether it is new."""
+def _link_durably(source: Path, target: Path) -> None:
+    """Give the synced bytes of `source` a second name, and wait until that name is on the disk."""
     _make_folder(target.parent)
     for folder in (target.parent.parent, target.parent):
         _sync_name(folder)
-    is_new = True
     try:
         os.link(source, target)
     except FileExistsError:
-        is_new = False  # the same digest: the same bytes; but its name may not be on the disk yet
+        pass  # the same digest: the same bytes; but its name may not be on the disk yet
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        is_new = _copy_durably(source, target)
+        _copy_durably(source, target)
     _sync_folder(target.parent)
-    return is_new
 
 
-def _copy_durably(source: Path, target: Path) -> bool:
+def _copy_durably(source: Path, target: Path) -> None:
     with NamedTemporaryFile(dir=target.parent, prefix=".incoming-") as copy, source.open("rb") as original:
         shutil.copyfileobj(original, copy, CHUNK_BYTES)
         copy.flush()
         os.fsync(copy.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(copy.name, target)
-        except FileExistsError:
-            return False
-    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -19,13 +19,12 @@ from pipeline.results import FileKind, Report, ResultFile
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file of a result folder, in the store, where its bytes may have been before."""
+    """A file of a result folder, in the store."""
 
     described: ResultFile
     blob_key: str
     size: int
     digest: str
-    was_there: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
