@@ -83,7 +83,7 @@ def work_off(listener: ListenerProcess, *, at_most: int) -> Counter[str]:
     with listener.database.begin() as connection:
         table = tables.reconstructions
         rows = connection.execute(select(table.c.state, table.c.problem).where(table.c.id.in_(queued))).all()
-    without_reason = [row.state for row in rows if row.state != "succeeded" and not row.problem]
+    without_reason = [row.state for row in rows if row.state != "reconstructed" and not row.problem]
     if without_reason:
         raise AssertionError(f"no reason is given for {without_reason}")
     return Counter(row.state for row in rows)
