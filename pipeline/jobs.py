@@ -11,7 +11,7 @@ and only if the reconstruction's row does. Its trigger then wakes a worker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from pgqueuer.queries import SyncQueries
 from psycopg import RawCursor
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pipeline.errors import InputError
 from pipeline.records import associations, fetches, instances, reconstructions, rules, studies
@@ -33,6 +34,9 @@ from pipeline.waits import wait_for
 
 RECONSTRUCT: Final = "reconstruct"
 """The queue's name for our only kind of job; its payload is the reconstruction's ID."""
+
+LOOKED_AT_AGAIN: Final = timedelta(minutes=5)
+"""So long after it could not be settled a study is looked at again."""
 
 _BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """Where places in the queue are counted from; seconds since then fit into 32 bits until 2088."""
@@ -146,8 +150,21 @@ def _queue(
 
 def settle_due(connection: Connection, *, now: datetime) -> tuple[UUID, ...]:
     """Queue what has become ready by waiting; studies that another process is settling are left to it."""
-    queued = (settle(connection, study, now=now) for study in studies.lock_due(connection, now=now))
+    queued = (_settle_alone(connection, study, now=now) for study in studies.lock_due(connection, now=now))
     return tuple(created for created in queued if created is not None)
+
+
+def _settle_alone(connection: Connection, study: LockedStudy, *, now: datetime) -> UUID | None:
+    """See `settle`; a study that cannot be settled keeps no other waiting, and is looked at again later."""
+    try:
+        with connection.begin_nested():
+            return settle(connection, study, now=now)
+    except (OperationalError, InterfaceError):
+        raise  # the database went away
+    except Exception as error:  # noqa: BLE001 - whatever one study holds; the text may hold a row
+        log.error("study_not_settled", study=str(study.id), error=type(error).__name__)  # noqa: TRY400 - for that reason
+        studies.look_again(connection, study.id, now + LOOKED_AT_AGAIN)
+        return None
 
 
 def settle_study(connection: Connection, study_id: UUID, *, now: datetime) -> UUID | None:

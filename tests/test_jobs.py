@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from pipeline.jobs import rerun, settle_due
 from pipeline.records import admin, associations, reconstructions, tables
@@ -182,3 +182,14 @@ def test_a_shorter_wait_holds_for_what_is_waiting_already(hospital: Hospital) ->
     with hospital.database.begin() as connection:
         [created] = settle_due(connection, now=datetime.now(UTC))
     assert hospital.study(accepted).progress.reconstruction_id == created
+
+
+def test_a_study_that_cannot_be_settled_keeps_no_other_waiting(hospital: Hospital) -> None:
+    spoiled, sound = hospital.send("AP", study="spoiled"), hospital.send("AP", study="sound")
+    its_image = tables.instances.c.id == spoiled.instance_id
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.instances).where(its_image).values(header=[]))
+        assert len(settle_due(connection, now=after(600))) == 1
+        assert settle_due(connection, now=after(601)) == ()
+    assert hospital.study(sound).state == "queued"
+    assert hospital.study(spoiled).state == "receiving"

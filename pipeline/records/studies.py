@@ -191,6 +191,11 @@ def wait(connection: Connection, study_id: UUID, verdict: NotYet) -> None:
     connection.execute(update(studies).where(studies.c.id == study_id).values(**values))
 
 
+def look_again(connection: Connection, study_id: UUID, at: datetime) -> None:
+    """When the study is to be looked at next."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(look_at=at))
+
+
 def look_at_waiting(connection: Connection, institution_id: UUID) -> None:
     """How long the institution waits has changed: what waits is to be looked at anew."""
     waiting = and_(studies.c.institution_id == institution_id, studies.c.state == "receiving")
