@@ -78,7 +78,7 @@ class Hindrance(StrEnum):
 
 HINDRANCES: Final = tuple(Hindrance)
 
-HINDRANCE_NEEDED: Final = {Hindrance.METAL: 0.6, Hindrance.CAST: 0.3, Hindrance.FRACTURE: 0.6}
+HINDRANCE_NEEDED: Final = {Hindrance.METAL: 0.65, Hindrance.CAST: 0.4, Hindrance.FRACTURE: 0.7}
 """Probability from which a picture is refused for a hindrance: each turns away about one in a hundred films that have
 none (models/cards/gate.md)."""
 
