@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ def main() -> None:
     if absent:
         raise SystemExit(f"missing: {', '.join(absent)} (Debian packages dcmtk, orthanc): make peers")
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as Ctrl-C: node, Orthanc and mounts are taken down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: node, Orthanc and mounts are taken down
     traced = trace_order()
     rows: list[Row] = []
     for name in options.only:
@@ -86,6 +87,7 @@ def _played(name: str, scenario: Callable[[], list[Row]]) -> list[Row]:
     try:
         return scenario()
     except (SystemExit, pytest.fail.Exception) as end:
+        traceback.print_exc()
         return [Row(fault=name, broken=str(end).partition("\n")[0])]
 
 
