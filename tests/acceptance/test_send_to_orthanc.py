@@ -4,6 +4,7 @@ Everything is real: dcmtk sends and asks, the node is `bonecraft serve` with its
 """
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,7 +16,14 @@ from dicomweb_client import DICOMwebClient
 from orthanc_api_client import OrthancApiClient
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage, SurfaceSegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedSTLStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SurfaceSegmentationStorage,
+)
 
 from pipeline.cli.sample import sample_folder
 from pipeline.dicom_renew import renew_study
@@ -103,9 +111,16 @@ def segmentation(road: Road, found: list[Dataset]) -> Dataset:
     return dcmread(BytesIO(buffer.getvalue()))
 
 
-def test_c_find_finds_the_surface_and_a_picture_per_radiograph_in_the_same_study(found: list[Dataset]) -> None:
-    classes = sorted(instance.SOPClassUID for instance in found)
-    assert classes == sorted([SurfaceSegmentationStorage, SecondaryCaptureImageStorage, SecondaryCaptureImageStorage])
+def test_c_find_finds_every_kind_of_result_in_the_same_study(found: list[Dataset]) -> None:
+    """The pictures are two radiographs with outlines, six renderings and a page with the measurements."""
+    assert Counter(instance.SOPClassUID for instance in found) == {
+        SurfaceSegmentationStorage: 1,
+        SecondaryCaptureImageStorage: 9,
+        MultiFrameTrueColorSecondaryCaptureImageStorage: 1,
+        Comprehensive3DSRStorage: 1,
+        KeyObjectSelectionDocumentStorage: 1,
+        EncapsulatedSTLStorage: 1,
+    }
 
 
 def test_orthanc_lists_the_study_with_the_results(road: Road) -> None:
@@ -113,7 +128,7 @@ def test_orthanc_lists_the_study_with_the_results(road: Road) -> None:
     study = client.studies.lookup(road.study_uid)
     assert study is not None
     modalities = sorted(client.series.get_tags(series)["Modality"] for series in client.studies.get_series_ids(study))
-    assert modalities == ["OT", "SEG"]
+    assert modalities == ["KO", "M3D", *["OT"] * 4, "SEG", "SR"]
 
 
 def test_the_surface_belongs_to_the_patient_and_refers_to_the_radiographs(road: Road, segmentation: Dataset) -> None:
