@@ -128,7 +128,9 @@ class RunningNode:
             OSError: It does not run at the moment.
         """
         pid = int((self.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, 0)
+        # The file outlives a server that was killed, and its number may be another process's by now.
+        if str(self.data) not in " ".join(command_of(pid)):
+            raise ProcessLookupError("PostgreSQL does not run")
         return pid
 
     def pid_of(self, program: str) -> int:
