@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -171,7 +171,7 @@ class Modality(threading.Thread):
         """One association; gives what was acknowledged on it."""
         titles = ("-aet", MODALITY_AE_TITLE, "-aec", NODE_AE_TITLE)
         command = [STORESCU, "-v", "-R", "-xr", *self.called.options, *titles, "127.0.0.1", str(self.called.port)]
-        with self.log.said.open("ab") as said:
+        with self.log.said.open("ab") as said, suppress(subprocess.TimeoutExpired):  # as a person would, start it again
             begin = said.tell()
             subprocess.run([*command, *map(str, files)], stdout=said, stderr=said, timeout=SEND_SECONDS, check=False)
         with self.log.said.open("rb") as said:
