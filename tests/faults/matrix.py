@@ -126,6 +126,8 @@ def _wrong(row: Row) -> list[str]:
     if row.account is None:
         return []
     found = [*row.account.lost, *row.account.duplicated]
+    if not row.account.results:
+        found.append("no result reached Orthanc: nothing was tried")
     if row.share_hit is not None and row.share_hit < LEAST_SHARE_HIT:
         found.append(f"only {row.share_hit:.0%} hit an open association or a running job")
     return [f"{row.fault}: {problem}" for problem in found]

@@ -156,12 +156,14 @@ def _named_by(result: Dataset) -> frozenset[str]:
     )
 
 
+def _series(result: Dataset) -> str:
+    """Which series it is: a second result of the same images says what it replaces, and is the same series again."""
+    return str(result.get("SeriesDescription", "")).partition(", replaces ")[0]
+
+
 def twice(results: list[Dataset]) -> Iterator[str]:
     """Results that show the same of the same images."""
-    shown = Counter(
-        (str(r.SOPClassUID), _named_by(r), str(r.get("SeriesDescription", "")), str(r.get("InstanceNumber", "")))
-        for r in results
-    )
+    shown = Counter((str(r.SOPClassUID), _named_by(r), _series(r), str(r.get("InstanceNumber", ""))) for r in results)
     for (sop_class, _, series, number), count in shown.items():
         if count > 1:
             yield f"{count} × {sop_class} {series} {number} in {results[0].StudyInstanceUID}"

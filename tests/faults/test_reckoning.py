@@ -70,6 +70,12 @@ def test_the_same_of_the_same_films_under_another_uid_is_a_duplicate() -> None:
     assert list(twice([result("5", "1", "2"), result("6", "1")])) == []
 
 
+def test_a_second_result_of_the_same_images_counts_also_where_it_says_what_it_replaces() -> None:
+    again = result("6", "1", "2")
+    again.SeriesDescription += ", replaces 2026-01-02 12:03"
+    assert len(list(twice([result("5", "1", "2"), again]))) == 1
+
+
 def test_a_trace_in_the_demanded_order_is_read() -> None:
     steps = seen(TRACE)
     assert [step.call.name for step in steps] == [
