@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import Final
 
 from pynetdicom import _config, dimse_messages
 
 from pipeline.disk_space import BYTES_PER_MEGABYTE, has_room
 from pipeline.settings import NodeSettings
+from scp_node.direct_file import DirectFile
 
 SUFFIX: Final = ".incoming"
 LOOK_EVERY_BYTES: Final = 4 << 20
@@ -45,14 +44,13 @@ class IncomingFile:
         self.cut_at: int | None = None
         self._folder, self._minimum_free_megabytes = folder, minimum_free_megabytes
         self._unlooked = 0
-        self._file: IO[bytes] = NamedTemporaryFile(dir=folder, suffix=SUFFIX, delete=False)  # noqa: SIM115 - closed by close()
-        self._hashed = hashlib.sha256()
+        self._file = DirectFile(folder, suffix=SUFFIX)
         self.problem: OSError | None = None
 
     @property
     def name(self) -> str:
         """Its path."""
-        return self._file.name
+        return str(self._file.path)
 
     @property
     def file(self) -> IncomingFile:
@@ -61,23 +59,35 @@ class IncomingFile:
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of everything that was written, hexadecimal; None where not all of it was kept."""
-        return self._hashed.hexdigest() if self.cut_at is None else None
+        """SHA-256 of everything, hexadecimal, once it is closed; None where not all of it was kept."""
+        return self._file.digest() if self.cut_at is None else None
 
     def write(self, data: bytes | memoryview) -> int:
         """Append `data`, unless a write has failed before, or there is too much of it."""
-        self._size += len(data)
+        rest = memoryview(data)
+        while rest:
+            room = self.room()
+            piece, rest = rest[: len(room)], rest[len(room) :]
+            room[: len(piece)] = piece
+            self.took(len(piece))
+        return len(data)
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be put, at least one; `took` appends them."""
+        return self._file.room()
+
+    def took(self, count: int) -> None:
+        """Append that many bytes, which were put into `room()`, unless a write has failed, or there is too much."""
+        self._size += count
         if self._maximum_bytes is not None and self._size > self._maximum_bytes and self.cut_at is None:
             self.cut_at = self._maximum_bytes
             self._keep(HEAD_BYTES)
         if self.problem is None and self.cut_at is None:
             try:
-                self._look_for_room(len(data))
-                self._file.write(data)
-                self._hashed.update(data)
+                self._look_for_room(count)
+                self._file.took(count)
             except OSError as problem:
                 self._give_up(problem)
-        return len(data)
 
     def _look_for_room(self, size: int) -> None:
         """Now and then, so that one huge dataset cannot fill the disk that the database needs.
@@ -99,8 +109,7 @@ class IncomingFile:
 
     def _keep(self, size: int) -> None:
         with contextlib.suppress(OSError):
-            self._file.flush()
-            self._file.truncate(min(size, self._file.tell()))
+            self._file.truncate(size)
 
     def flush(self) -> None:
         """Do nothing: the store flushes and syncs the whole file once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socketserver
 import sys
 import threading
@@ -65,6 +66,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     servers = start_servers(settings, handlers)
     writing = threading.Thread(target=handlers.senders.write_until, args=(stop,), name="senders", daemon=True)
     writing.start()
+    gc.freeze()  # what lives as long as the process is not looked through again and again
     log.info("ready", host=settings.dicom_host, ports=[server.server_address[1] for server in servers])
     warned = datetime.min.replace(tzinfo=UTC)
     while True:

@@ -127,6 +127,7 @@ class Reception(DULServiceProvider):
             OSError: The connection ended, or the PDU came too slowly.
             InvalidPdu: The fragments' lengths do not fit, or there is one of a command among them (PS3.7 6.3.1).
         """
+        until = line.deadline()
         while length > 0:
             if length < PDV_HEADER.size:
                 raise InvalidPdu("bytes behind the last fragment")
@@ -134,8 +135,10 @@ class Reception(DULServiceProvider):
             data_length, length = item_length - 2, length - 4 - item_length
             if data_length < 0 or length < 0 or control & IS_COMMAND:
                 raise InvalidPdu("a fragment that does not fit")
-            for piece in line.pieces(data_length):
-                file.write(piece)
+            while data_length > 0:
+                count = line.recv_into(file.room()[:data_length], until)
+                file.took(count)
+                data_length -= count
             if control & IS_LAST:  # apart from what else is in this PDU: pynetdicom looks no further than to an end
                 self._take_whole(P_DATA_TYPE, PDV_HEADER.pack(2, context_id, IS_LAST))
                 if length:

@@ -15,7 +15,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from typing import Final, TypeVar
 
 from pynetdicom.association import Association
@@ -27,8 +26,8 @@ REQUEST_SECONDS: Final = 15
 """So long a connection may be open without a whole association request."""
 LOOK_SECONDS: Final = 0.5
 """So often timers (PS3.8 9.1.5 ARTIM, silence) are looked at where nothing else happens."""
-BUFFER_BYTES: Final = 256 << 10
-"""Bytes that are read at a time; pynetdicom by itself would read 4096."""
+AHEAD_BYTES: Final = 4 << 10
+"""Bytes that are read beyond those that are wanted: the header of what comes next, or all of a small message."""
 LONGEST_MESSAGE: Final = 16 << 20
 """Bytes of a message that is held in memory: all but the datasets of C-STORE, which go to a file."""
 UNANSWERED: Final = 4
@@ -129,8 +128,14 @@ class Line(AssociationSocket):
         self._number = connection.fileno()
         self._poll.register(self._number, select.POLLIN)
         self._poll.register(self.wakeup, select.POLLIN)
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))  # zeros that are not written to take no memory
+        self._came, self._leaves = select.poll(), select.poll()
+        self._came.register(self._number, select.POLLIN)
+        self._leaves.register(self._number, select.POLLOUT)
+        self._buffer = memoryview(bytearray(AHEAD_BYTES))  # zeros that are not written to take no memory
         self._unread = self._buffer[:0]
+        self._is_encrypted = isinstance(connection, ssl.SSLSocket)
+        if not self._is_encrypted:
+            connection.setblocking(False)  # most reads find something: no system call to wait, none for a deadline
 
     @property
     def ready(self) -> bool:
@@ -171,45 +176,85 @@ class Line(AssociationSocket):
         held = sum(part.tell() for part in (message.encoded_command_set, message.data_set) if part is not None)
         return held > LONGEST_MESSAGE
 
+    def deadline(self) -> float:
+        """Until when, on the monotonic clock, what is read from now on has to have come."""
+        is_requested = self.assoc.requestor.primitive is not None
+        return time.monotonic() + STALL_SECONDS if is_requested else self._request_until
+
     def recv(self, nr_bytes: int) -> bytearray:
         """So many bytes.
 
         Raises:
             OSError: They did not come in time, or the caller hung up before.
         """
-        received = bytearray()
-        for piece in self.pieces(nr_bytes):
-            received += piece
+        received, count, until = bytearray(nr_bytes), 0, self.deadline()
+        with memoryview(received) as view:
+            while count < nr_bytes:
+                count += self.recv_into(view[count:], until)
         return received
 
-    def pieces(self, count: int) -> Iterator[memoryview]:
-        """So many bytes, as they come; a piece is good until the next is asked for.
+    def recv_into(self, view: memoryview, until: float) -> int:
+        """Put the next bytes where they belong, as many as there are, at least one; how many they are.
+
+        What came behind them is kept for next time, and little of that: it is copied once more.
 
         Raises:
-            OSError: They did not come in time, or the caller hung up before.
+            OSError: None came in time, or the caller hung up.
         """
-        until = self._until()
-        while count > 0:
-            if not self._unread:
-                self._fill(until)
-            piece, self._unread = self._unread[:count], self._unread[count:]
-            count -= len(piece)
-            yield piece
+        if not self._unread:
+            return self._fill(view, until)
+        piece, self._unread = self._unread[: len(view)], self._unread[len(view) :]
+        view[: len(piece)] = piece
+        return len(piece)
 
-    def _fill(self, until: float) -> None:
+    def _fill(self, view: memoryview, until: float) -> int:
         connection = self.socket
         if connection is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        connection.settimeout(max(until - time.monotonic(), 0.001))
-        count = connection.recv_into(self._buffer)
-        connection.settimeout(STALL_SECONDS)
+        receive = self._decrypted if self._is_encrypted else self._received
+        count = receive(connection, view, until)
         if not count:
             raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-        self._unread = self._buffer[:count]
+        self._unread = self._buffer[: max(count - len(view), 0)]
+        return min(count, len(view))
 
-    def _until(self) -> float:
-        is_requested = self.assoc.requestor.primitive is not None
-        return time.monotonic() + STALL_SECONDS if is_requested else self._request_until
+    def _decrypted(self, connection: socket.socket, view: memoryview, until: float) -> int:
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        try:
+            return connection.recv_into(view)
+        finally:
+            connection.settimeout(STALL_SECONDS)
+
+    def _received(self, connection: socket.socket, view: memoryview, until: float) -> int:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return connection.recvmsg_into((view, self._buffer))[0]
+            _wait(self._came, until)
+
+    def send(self, bytestream: bytes) -> None:
+        """All of it; where that takes too long the connection counts as closed (PS3.8 9.2.1, Evt17)."""
+        if self._is_encrypted or self.socket is None:
+            super().send(bytestream)
+            return
+        rest, until = memoryview(bytestream), time.monotonic() + STALL_SECONDS
+        try:
+            while rest:
+                with contextlib.suppress(BlockingIOError):
+                    rest = rest[self.socket.send(rest) :]
+                    continue
+                _wait(self._leaves, until)
+        except OSError:
+            self.event_queue.put("Evt17")
+
+
+def _wait(poll: select.poll, until: float) -> None:
+    """Until a connection can go on.
+
+    Raises:
+        TimeoutError: It could not until then.
+    """
+    if not poll.poll(1000 * max(until - time.monotonic(), 0)):
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
 def wait_well(association: Association, connection: socket.socket) -> None:

@@ -466,8 +466,9 @@ def test_a_study_whose_radiographs_were_removed_says_so(log_in: Opener, example:
 def test_a_wrong_ae_title_is_refused_with_the_reason(log_in: Opener):
     page = log_in(Role.ADMIN)
     page.goto("/administration")
-    page.get_by_label("Modalities call the node as").fill("A TITLE THAT IS TOO LONG")
-    page.get_by_role("button", name="Show the change").click()
+    titles = page.locator("section").filter(has=page.get_by_label("Modalities call the node as"))
+    titles.get_by_label("Modalities call the node as").fill("A TITLE THAT IS TOO LONG")
+    titles.get_by_role("button", name="Show the change").click()
     expect(page.get_by_role("alert")).to_contain_text("DICOM allows 16")
 
 

@@ -56,8 +56,14 @@ def _fill(stage: Stage, disk: Path, say: Say, fault: str, *, leave: int) -> Row:
         recovery = seconds_to_next_acknowledgement(senders)
     refused = _refused(senders)
     stage.settle()
-    remark = f"0xA700 was answered {refused} times" if refused else ""
-    return Row(fault=fault, faults=1, account=stage.reckon(senders), recovery=f"{recovery:.1f} s", remark=remark)
+    return Row(
+        fault=fault,
+        faults=1,
+        account=stage.reckon(senders),
+        recovery=f"{recovery:.1f} s",
+        met=refused,
+        remark=f"0xA700 was answered {refused} times",
+    )
 
 
 @contextmanager

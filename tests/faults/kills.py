@@ -30,8 +30,8 @@ STEERED = 0.85
 AIM_SECONDS = 6.0
 PATIENCE_SECONDS = 30.0
 """So long a kill waits for its victim to be in the middle of something, and then for any other."""
-LONGEST_GAP_SECONDS = 2.5
-KILLS_BETWEEN_RESULTS = 10
+LONGEST_GAP_SECONDS = 1.5
+KILLS_BETWEEN_RESULTS = 20
 """Then the worker is left alone until it has made something, which the delivery can be hit with."""
 WHENEVER_SECONDS = 0.3
 BACKEND_SHARE = 0.3

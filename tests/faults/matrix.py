@@ -128,6 +128,8 @@ def _wrong(row: Row) -> list[str]:
     found = [*row.account.lost, *row.account.duplicated]
     if not row.account.results:
         found.append("no result reached Orthanc: nothing was tried")
+    if row.met == 0:
+        found.append("nobody met it: nothing was tried")
     if row.share_hit is not None and row.share_hit < LEAST_SHARE_HIT:
         found.append(f"only {row.share_hit:.0%} hit an open association or a running job")
     return [f"{row.fault}: {problem}" for problem in found]

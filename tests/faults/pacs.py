@@ -25,6 +25,9 @@ BACKLOG = """
 SELECT count(*) FROM deliveries d JOIN peers p ON p.id = d.peer_id
 WHERE p.ae_title = %s AND d.state = 'pending' AND d.planned_at <= to_timestamp(%s)
 """
+MET = """
+SELECT count(*) FROM deliveries d JOIN peers p ON p.id = d.peer_id WHERE p.ae_title = %s AND d.attempts > 1
+"""
 LONGEST_WAIT = """
 SELECT max(extract(epoch FROM d.delivered_at - d.planned_at))::float AS seconds
 FROM deliveries d JOIN peers p ON p.id = d.peer_id WHERE p.ae_title = %s
@@ -97,7 +100,15 @@ def _seconds_with_backlog(stage: Stage, title: str, ended: float) -> float:
 def _row(stage: Stage, senders: Senders, misbehaviour: Misbehaviour, seconds: float) -> Row:
     account = stage.reckon(senders, title=misbehaviour.title)
     fault = f"PACS {misbehaviour.words} for {misbehaviour.seconds} s"
-    return Row(fault=fault, faults=1, account=account, recovery=f"{seconds:.0f} s until what waited was there")
+    met = int(str(stage.node.query(MET, [misbehaviour.title])[0]["count"]))
+    return Row(
+        fault=fault,
+        faults=1,
+        account=account,
+        recovery=f"{seconds:.0f} s until what waited was there",
+        met=met,
+        remark=f"{met} objects were sent more than once",
+    )
 
 
 def _row_of_the_other(stage: Stage, senders: Senders) -> Row:

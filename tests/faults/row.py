@@ -23,6 +23,7 @@ class Row:
         recovery: Time to recover, in words.
         share_hit: The share of them that came in the middle of an association or a job.
         account: What came of it; None where it is counted in another row.
+        met: How often somebody met it, where that is counted: 0 means that nothing was tried.
         remark: What else is to be known of it.
         skipped: Why it could not be tried here.
         broken: How it ended where it did not end well: what did not come back.
@@ -33,6 +34,7 @@ class Row:
     recovery: str = ""
     share_hit: float | None = None
     account: Account | None = None
+    met: int | None = None
     remark: str = ""
     skipped: str = ""
     broken: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -79,7 +80,7 @@ def run_campaign(
         handled=sum(event["event"] in HANDLED for event in _events(listener)),
         crashes=tuple(_crashes(listener)),
         before=before,
-        after=_calm(listener),
+        after=_calm(listener, no_more_than=before.threads),
         seconds=time.monotonic() - began,
     )
 
@@ -114,11 +115,14 @@ def _run(
         return [each for future in called for each in future.result()]
 
 
-def _calm(listener: ListenerProcess) -> Footprint:
-    """What it holds once the threads of the last associations have ended: no fewer for a while."""
+def _calm(listener: ListenerProcess, *, no_more_than: int = sys.maxsize) -> Footprint:
+    """What it holds once the threads of the last associations have ended: no fewer for a while, and not too many.
+
+    What is too many has time to end: a caller that said nonsense and hung up may be waited for until a timer is due.
+    """
     give_up = time.monotonic() + CALM_SECONDS
     fewest, quiet = listener.threads, 0
-    while quiet < CALM_LOOKS and time.monotonic() < give_up:
+    while (quiet < CALM_LOOKS or fewest > no_more_than) and time.monotonic() < give_up:
         time.sleep(0.25)
         quiet = 0 if listener.threads < fewest else quiet + 1
         fewest = min(fewest, listener.threads)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from scp_node.listener import SILENCE_SECONDS
 from tests.factories import stable_uid
 from tests.fuzz import wire
 from tests.fuzz.mutations import elements_of, encode, spoil, spoil_deflated, spoil_elements
@@ -18,6 +20,8 @@ from tests.fuzz.seeds import Seed
 ANSWER_SECONDS: Final = 90
 """Longer than the listener lets any connection be silent."""
 CASES_IN_AN_ASSOCIATION: Final = 25
+SILENT_SECONDS: Final = SILENCE_SECONDS / 3
+"""An association that nothing was said on for so long may have been closed by now: it is left, not used again."""
 
 DATASETS: Final = ("explicit", "explicit", "implicit", "big-endian", "deflated", "rle", "jpeg", "jpeg-ls")
 
@@ -37,19 +41,26 @@ class Line:
     seeds: Mapping[str, Seed]
     _open: dict[str, tuple[socket.socket, int]] = field(default_factory=dict)
     _used: Counter[str] = field(default_factory=Counter)
+    _spoke: dict[str, float] = field(default_factory=dict)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS)
 
     def association(self, name: str) -> tuple[socket.socket, int]:
         """An open association as that seed asks for it, and its context; shared by several cases."""
-        if self._used[name] >= CASES_IN_AN_ASSOCIATION:
+        if self._is_silent(name):
+            self.drop(name)
+        elif self._used[name] >= CASES_IN_AN_ASSOCIATION:
             self.release(name)
         if name not in self._open:
             self._used[name] = 0
             self._open[name] = self.associate(self.seeds[name])
         self._used[name] += 1
+        self._spoke[name] = time.monotonic()
         return self._open[name]
+
+    def _is_silent(self, name: str) -> bool:
+        return name in self._open and time.monotonic() - self._spoke[name] > SILENT_SECONDS
 
     def associate(self, seed: Seed) -> tuple[socket.socket, int]:
         connection = self.connect()
@@ -68,12 +79,15 @@ class Line:
             raise RuntimeError("a release was not answered")
 
     def drop(self, name: str) -> None:
-        """The listener ended it."""
+        """The listener ended it, or would soon."""
         self._open.pop(name)[0].close()
 
     def close(self) -> None:
         for name in list(self._open):
-            self.release(name)
+            if self._is_silent(name):
+                self.drop(name)
+            else:
+                self.release(name)
 
 
 def outcome_of(answer: bytes | None) -> str:
