@@ -18,6 +18,11 @@ from sqlalchemy.types import Text
 from pipeline.records.tables import instances, quarantine, result_files, unreferenced_blobs
 
 AT_ONCE: Final = 200
+_HOLD: Final = text(
+    "SELECT pg_advisory_xact_lock(number) FROM (SELECT DISTINCT hashtextextended(key, 0) AS number"
+    " FROM unnest(CAST(:keys AS text[])) AS key ORDER BY number) AS numbers"
+)
+"""In one order for all, so that two who hold several of the same never wait for each other."""
 
 
 def release(connection: Connection, keys: Iterable[str]) -> None:
@@ -29,12 +34,7 @@ def release(connection: Connection, keys: Iterable[str]) -> None:
 
 def hold(connection: Connection, keys: Sequence[str]) -> None:
     """Nobody removes these blobs before the end of the transaction."""
-    # In one order for all, so that two who hold several of the same never wait for each other.
-    in_order = text(
-        "SELECT pg_advisory_xact_lock(number) FROM (SELECT DISTINCT hashtextextended(key, 0) AS number"
-        " FROM unnest(CAST(:keys AS text[])) AS key ORDER BY number) AS numbers"
-    )
-    connection.execute(in_order, {"keys": list(keys)})
+    connection.execute(_HOLD, {"keys": list(keys)})
 
 
 def take(connection: Connection) -> tuple[int, tuple[str, ...]]:

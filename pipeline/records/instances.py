@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import Connection, CursorResult, Row, Select, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -107,6 +107,7 @@ _HELD: Final = select(
     *(instances.c[name] for name in ("id", "digest", "removed_at", "superseded", "called_ae_title"))
 ).where(instances.c.institution_id == bindparam("whose"), instances.c.sop_instance_uid == bindparam("uid"))
 """What is held under a SOPInstanceUID. Built once: building a statement takes longer than PostgreSQL needs for it."""
+_ADD: Final = insert(instances).returning(instances.c.id)
 
 
 def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
@@ -130,7 +131,7 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
         return twin.id, Addition.RESTORED
     values = {name: getattr(new, name) for name in NewInstance.__dataclass_fields__ if name != "facts"}
     created: UUID = connection.execute(
-        insert(instances).values(**values, header=dict(new.facts), superseded=superseded).returning(instances.c.id)
+        _ADD, {**values, "header": dict(new.facts), "superseded": superseded}
     ).scalar_one()
     return created, outcome
 
@@ -156,22 +157,34 @@ def _outcome(new: NewInstance, in_use: Row[Any] | None) -> Addition:
     return Addition.REPLACES_UPLOAD if new.called_ae_title and is_only_an_upload else Addition.SUPERSEDED
 
 
+_PLAIN: Final = tuple(name for name in Instance.__dataclass_fields__ if name not in ("facts", "role"))
+_USED: Final = (
+    instances.c.study_id == bindparam("study"),
+    instances.c.role == InstanceRole.RADIOGRAPH,
+    ~instances.c.superseded,
+)
+
+
+def _selected(*conditions: Any) -> Select[Any]:  # noqa: ANN401 - SQL expressions
+    return (
+        select(*(instances.c[name] for name in _PLAIN), instances.c.role, instances.c.header)
+        .where(*conditions)
+        .order_by(instances.c.sop_instance_uid, instances.c.received_at)
+    )
+
+
+_RADIOGRAPHS: Final = _selected(*_USED, instances.c.removed_at.is_(None))
+_REMOVED: Final = select(instances.c.id).where(*_USED, instances.c.removed_at.is_not(None)).limit(1)
+
+
 def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:
     """The radiographs of a study that are in use, in order of SOPInstanceUID."""
-    return _read(
-        connection,
-        instances.c.study_id == study_id,
-        instances.c.role == InstanceRole.RADIOGRAPH,
-        ~instances.c.superseded,
-        instances.c.removed_at.is_(None),
-    )
+    return _instances(connection.execute(_RADIOGRAPHS, {"study": study_id}))
 
 
 def any_removed(connection: Connection, study_id: UUID) -> bool:
     """Whether a radiograph that the study used was removed by retention, and has not come again."""
-    used = (instances.c.study_id == study_id, instances.c.role == InstanceRole.RADIOGRAPH, ~instances.c.superseded)
-    removed = select(instances.c.id).where(*used, instances.c.removed_at.is_not(None)).limit(1)
-    return connection.execute(removed).one_or_none() is not None
+    return connection.execute(_REMOVED, {"study": study_id}).one_or_none() is not None
 
 
 def instances_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[Instance, ...]:
@@ -193,13 +206,11 @@ def by_ids(connection: Connection, ids: Sequence[UUID]) -> tuple[Instance, ...]:
 
 
 def _read(connection: Connection, *conditions: Any) -> tuple[Instance, ...]:  # noqa: ANN401 - SQL expressions
-    names = [name for name in Instance.__dataclass_fields__ if name not in ("facts", "role")]
-    rows = connection.execute(
-        select(*(instances.c[name] for name in names), instances.c.role, instances.c.header)
-        .where(*conditions)
-        .order_by(instances.c.sop_instance_uid, instances.c.received_at)
-    )
+    return _instances(connection.execute(_selected(*conditions)))
+
+
+def _instances(rows: CursorResult[Any]) -> tuple[Instance, ...]:
     return tuple(
-        Instance(role=InstanceRole(row["role"]), facts=row["header"], **{name: row[name] for name in names})
+        Instance(role=InstanceRole(row["role"]), facts=row["header"], **{name: row[name] for name in _PLAIN})
         for row in rows.mappings()
     )

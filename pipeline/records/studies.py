@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.tables import instances, institutions, reconstructions, studies
@@ -105,6 +105,19 @@ class LockedStudy:
     waits: Waits
 
 
+_CREATE: Final = insert(studies).on_conflict_do_nothing()
+_CHANGE: Final = update(studies).where(studies.c.id == bindparam("which"))
+_LOCKABLE: Final = select(
+    *(studies.c[name] for name in ("id", "institution_id", "state", "uploaded_by", "last_received_at")),
+    func.coalesce(studies.c.waiting_since, studies.c.last_received_at).label("waiting_since"),
+    *(institutions.c[name] for name in ("quiet_seconds", "maximum_wait_seconds", "waits")),
+).join_from(studies, institutions)
+_LOCK_BY_UID: Final = _LOCKABLE.where(
+    studies.c.institution_id == bindparam("whose"), studies.c.study_instance_uid == bindparam("uid")
+).with_for_update(of=studies)
+"""Of what every image needs. Built once: building a statement takes longer than PostgreSQL needs for it."""
+
+
 def lock_or_create(
     connection: Connection, *, institution_id: UUID, header: StudyHeader, uploaded_by: UUID | None
 ) -> LockedStudy:
@@ -112,23 +125,11 @@ def lock_or_create(
 
     A new study is `out-of-scope` until a radiograph arrives.
     """
-    connection.execute(
-        insert(studies)
-        .values(
-            institution_id=institution_id,
-            study_instance_uid=header.study_instance_uid,
-            patient_id=header.patient_id,
-            patient_name=header.patient_name,
-            accession_number=header.accession_number,
-            study_date=header.study_date,
-            study_description=header.study_description,
-            uploaded_by=uploaded_by,
-            state="out-of-scope",
-        )
-        .on_conflict_do_nothing()
-    )
-    is_it = and_(studies.c.institution_id == institution_id, studies.c.study_instance_uid == header.study_instance_uid)
-    return _locked(connection, is_it)[0]
+    said = {name: getattr(header, name) for name in StudyHeader.__dataclass_fields__}
+    whose = {"institution_id": institution_id, "uploaded_by": uploaded_by}
+    connection.execute(_CREATE, {**said, **whose, "state": "out-of-scope"})
+    found = connection.execute(_LOCK_BY_UID, {"whose": institution_id, "uid": header.study_instance_uid})
+    return _locked_study(found.mappings().one())
 
 
 def lock(connection: Connection, study_id: UUID) -> LockedStudy | None:
@@ -153,27 +154,22 @@ def _locked(
     connection: Connection, condition: ColumnElement[bool], *, skip_locked: bool = False, limit: int | None = None
 ) -> tuple[LockedStudy, ...]:
     rows = connection.execute(
-        select(
-            *(studies.c[name] for name in ("id", "institution_id", "state", "uploaded_by", "last_received_at")),
-            func.coalesce(studies.c.waiting_since, studies.c.last_received_at).label("waiting_since"),
-            *(institutions.c[name] for name in ("quiet_seconds", "maximum_wait_seconds", "waits")),
-        )
-        .join_from(studies, institutions)
-        .where(condition)
+        _LOCKABLE.where(condition)
         .order_by(studies.c.look_at, studies.c.last_received_at)
         .limit(limit)
         .with_for_update(of=studies, skip_locked=skip_locked)
     )
-    return tuple(_locked_study(dict(row)) for row in rows.mappings())
+    return tuple(map(_locked_study, rows.mappings()))
 
 
-def _locked_study(row: dict[str, Any]) -> LockedStudy:
+def _locked_study(row: RowMapping) -> LockedStudy:
     waits = Waits(
-        quiet_seconds=row.pop("quiet_seconds"),
-        maximum_wait_seconds=row.pop("maximum_wait_seconds"),
-        parts=tuple(PartWait(**part) for part in row.pop("waits")),
+        quiet_seconds=row["quiet_seconds"],
+        maximum_wait_seconds=row["maximum_wait_seconds"],
+        parts=tuple(PartWait(**part) for part in row["waits"]),
     )
-    return LockedStudy(waits=waits, **row)
+    columns = (name for name in LockedStudy.__dataclass_fields__ if name != "waits")
+    return LockedStudy(waits=waits, **{name: row[name] for name in columns})
 
 
 def note_radiograph(connection: Connection, study: LockedStudy, *, now: datetime) -> LockedStudy:
@@ -181,14 +177,14 @@ def note_radiograph(connection: Connection, study: LockedStudy, *, now: datetime
     since = study.waiting_since if study.state == "receiving" else now
     changed = replace(study, state="receiving", last_received_at=now, waiting_since=since)
     values = {"state": changed.state, "last_received_at": now, "waiting_since": since, "look_at": now}
-    connection.execute(update(studies).where(studies.c.id == study.id).values(**values))
+    connection.execute(_CHANGE, {"which": study.id, **values})
     return changed
 
 
 def wait(connection: Connection, study_id: UUID, verdict: NotYet) -> None:
     """What the study waits for, and until when."""
     values = {"waits_for": verdict.waits_for, "wait_until": verdict.until, "look_at": verdict.look_at}
-    connection.execute(update(studies).where(studies.c.id == study_id).values(**values))
+    connection.execute(_CHANGE, {"which": study_id, **values})
 
 
 def look_again(connection: Connection, study_id: UUID, at: datetime) -> None:
