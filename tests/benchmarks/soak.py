@@ -34,6 +34,8 @@ IMAGES_IN_AN_ASSOCIATION = 50
 LOOKS = (0.1, 0.5, 1.0)
 """Shares of all instances after which memory is looked at."""
 ROWS, COLUMNS = 64, 48
+MEGABYTES_MORE = 20
+"""So much more memory than halfway may be held at the end, or it is not flat."""
 
 
 def main() -> None:
@@ -70,6 +72,8 @@ def main() -> None:
     )
     if lost or len(latencies) != options.instances:
         raise SystemExit(f"{options.instances} sent, {len(latencies)} acknowledged, {rows} rows, {blobs} files")
+    if soak.megabytes[1.0] > soak.megabytes[0.5] + MEGABYTES_MORE:
+        raise SystemExit(f"memory is not flat: {soak.megabytes}")
 
 
 def _options() -> argparse.Namespace:
