@@ -42,7 +42,7 @@ peers: ## Install the programs the tests talk to (Orthanc, dcmtk, Chromium, ...)
 	@deploy/setup/install_peers.sh
 
 test: setup .setup/dev .setup/deploy peers ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-training: setup .setup/dev ## Tests of the networks' training; installs PyTorch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'onnx>=1.17'
