@@ -27,10 +27,10 @@ TO_PACS = 2_000_000.0
 """Bytes per second and connection: slow lines, so that there is much time to be hit in."""
 STEERED = 0.85
 """The share of kills that wait for something to hit; the others come whenever."""
-AIM_SECONDS = 6.0
+AIM_SECONDS = 3.0
 PATIENCE_SECONDS = 30.0
 """So long a kill waits for its victim to be in the middle of something, and then for any other."""
-LONGEST_GAP_SECONDS = 1.5
+LONGEST_GAP_SECONDS = 0.8
 KILLS_BETWEEN_RESULTS = 20
 """Then the worker is left alone until it has made something, which the delivery can be hit with."""
 WHENEVER_SECONDS = 0.3
