@@ -32,7 +32,9 @@ QUICK = WorkerPace(heartbeat=timedelta(seconds=2), poll=timedelta(seconds=0.3), 
 PATIENCE_SECONDS = 60
 
 
-def work_until_idle(hospital: Hospital, child: ChildProcess, *, attempts: int = 3) -> None:
+def work_until_idle(
+    hospital: Hospital, child: ChildProcess, *, attempts: int = 3, patience_seconds: float = PATIENCE_SECONDS
+) -> None:
     """Run a worker in this process until no job is left."""
     job = ReconstructionJob(
         database=hospital.database,
@@ -47,7 +49,7 @@ def work_until_idle(hospital: Hospital, child: ChildProcess, *, attempts: int = 
     async def run() -> None:
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             while await asyncio.to_thread(jobs_left, hospital):
                 await asyncio.sleep(0.05)
         stop.set()
