@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ from scp_node.peer import ANSWER_SECONDS, CONNECT_SECONDS
 from scp_node.postman import LONGEST_OUTAGE_WAIT, PATIENCE
 from scp_node.query import KEYS, STUDY_ROOT_FIND
 from scp_node.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USUAL_CLASSES
+from scp_node.sending import encodings
 from scp_node.tls import CIPHERS
 from scp_node.transport import HANDSHAKE_SECONDS
 
@@ -132,11 +133,12 @@ def _delivery(settings: NodeSettings) -> Iterator[str]:
     yield ""
     yield "Proposed, each syntax in a presentation context of its own:"
     yield ""
-    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
     yield from table(
         ("SOP class", "UID", "Transfer syntaxes"),
-        ((UID(each).name, each, syntaxes) for each in REQUESTED),
+        ((UID(each).name, each, ", ".join(_names(encodings(each, EXPLICIT_LITTLE)))) for each in REQUESTED),
     )
+    yield "Of those that the peer accepts for an object the first is used."
+    yield ""
     yield "##### 4.2.2.2 Association Policies"
     yield ""
     rows = (
@@ -172,7 +174,7 @@ def _retrieval() -> Iterator[str]:
         " says so. It is an SCU of:"
     )
     yield ""
-    syntaxes = ", ".join(UID(each).name for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
+    syntaxes = ", ".join(_names((EXPLICIT_LITTLE, IMPLICIT_LITTLE)))
     yield from table(
         ("SOP class", "UID", "Transfer syntaxes"), ((UID(each).name, each, syntaxes) for each in RETRIEVAL)
     )
@@ -195,6 +197,10 @@ def _keys(level: str) -> Iterator[str]:
     """The keys of a level, those that are matched marked."""
     for keyword, is_matched in KEYS[level].items():
         yield f"*{keyword}*" if is_matched else keyword
+
+
+def _names(uids: Iterable[str]) -> Iterator[str]:
+    return (UID(each).name for each in uids)
 
 
 def _minutes(duration: timedelta) -> str:

@@ -131,7 +131,7 @@ def annexes() -> Iterator[str]:
     yield ""
     yield "### 8.5 Standard Extended, Specialized and Private SOP Classes"
     yield ""
-    yield "None."
+    yield "Standard Extended: Encapsulated STL Storage, with AnatomicRegionSequence. No others."
     yield ""
     yield "### 8.6 Private Transfer Syntaxes"
     yield ""

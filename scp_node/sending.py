@@ -13,16 +13,21 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID
+from pydicom.uid import UID, EncapsulatedSTLStorage, SurfaceSegmentationStorage
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from pipeline.errors import InputError
-from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, contexts_for
+from scp_node.contexts import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE, contexts_for
 from scp_node.peer import ANSWER_SECONDS, Target, open_association
 
 FILES_PER_ASSOCIATION: Final = 60
-"""Each file needs two presentation contexts at the most, and an association has 128 (PS3.8 9.3.2.2)."""
+"""Each file needs two presentation contexts at the most, `MESHES` a third each, and an association has 128 (PS3.8
+9.3.2.2)."""
+
+MESHES: Final = frozenset({str(SurfaceSegmentationStorage), str(EncapsulatedSTLStorage)})
+"""What is sent deflated where the peer takes it so. Pictures are not: many an archive takes deflated ones that its
+viewers then cannot show."""
 
 SUCCESS: Final = 0x0000
 SLOWEST_BYTES_PER_SECOND: Final = 50_000
@@ -107,25 +112,47 @@ def send_files(files: Iterable[OutgoingFile], target: Target, *, calling: str) -
 
 
 def proposed(files: Sequence[OutgoingFile]) -> list[PresentationContext]:
-    """Each file as it is; an Explicit VR one as Implicit VR too, which every peer must take (PS3.5 10.1)."""
-    exact = {(file.sop_class_uid, file.transfer_syntax_uid) for file in files}
-    fallback = {(sop_class, IMPLICIT_LITTLE) for sop_class, syntax in exact if syntax == EXPLICIT_LITTLE}
-    return contexts_for(exact | fallback)
+    """Each file in every encoding that it can leave in."""
+    return contexts_for(
+        (file.sop_class_uid, syntax)
+        for file in files
+        for syntax in encodings(file.sop_class_uid, file.transfer_syntax_uid)
+    )
+
+
+def encodings(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[str, ...]:
+    """The transfer syntaxes that a file can leave in, the best first.
+
+    As it is; an Explicit VR one deflated before that, where it is worth while, and as Implicit VR after it, which every
+    peer must take (PS3.5 10.1).
+    """
+    if transfer_syntax_uid != EXPLICIT_LITTLE:
+        return (transfer_syntax_uid,)
+    return (*([DEFLATED] if sop_class_uid in MESHES else []), EXPLICIT_LITTLE, IMPLICIT_LITTLE)
 
 
 def store(association: Association, file: OutgoingFile, target: Target) -> Outcome:
-    """C-STORE one file, in an encoding that the peer has accepted for it."""
+    """C-STORE one file, in the best encoding that the peer has accepted for it."""
     if not association.is_established:
         problem = f"{target} closed the association before this file's turn"
         return Outcome(file=file, fate=Fate.NOT_TRIED, problem=problem)
     association.dimse_timeout = answer_seconds(file.path.stat().st_size)
     accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
-    if (file.sop_class_uid, file.transfer_syntax_uid) in accepted:
-        return _outcome(association.send_c_store(file.path), file, target)
-    if file.transfer_syntax_uid == EXPLICIT_LITTLE and (file.sop_class_uid, IMPLICIT_LITTLE) in accepted:
-        outcome = _outcome(association.send_c_store(dcmread(file.path)), file, target)
-        return replace(outcome, transfer_syntax_uid=IMPLICIT_LITTLE)
+    for syntax in encodings(file.sop_class_uid, file.transfer_syntax_uid):
+        if (file.sop_class_uid, syntax) in accepted:
+            outcome = _outcome(association.send_c_store(_encoded(file, syntax)), file, target)
+            return replace(outcome, transfer_syntax_uid=syntax)
     return Outcome(file=file, fate=Fate.NOT_ACCEPTED, problem=_not_accepted(file, accepted, target))
+
+
+def _encoded(file: OutgoingFile, syntax: str) -> Path | Dataset:
+    """What pynetdicom sends in an encoding: of a dataset it finds the context of an uncompressed one by itself."""
+    if syntax == file.transfer_syntax_uid:
+        return file.path
+    dataset = dcmread(file.path)
+    if syntax == DEFLATED:
+        dataset.file_meta.TransferSyntaxUID = UID(DEFLATED)
+    return dataset
 
 
 def answer_seconds(size: int) -> float:

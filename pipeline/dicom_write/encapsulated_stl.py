@@ -15,7 +15,7 @@ from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian
 
 from pipeline.dicom_write.codes import BONE_CODES, SCHEME, SIDE_CODES, code_item
 from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item, series_items
-from pipeline.mesh_files import stl
+from pipeline.mesh_files import AXES, stl
 from pipeline.results import DISCLAIMER
 from pipeline.stages.palette import BONE_COLOURS, cielab
 from pipeline.surface import BoneSurface
@@ -63,7 +63,7 @@ class EncapsulatedStl(SOPClass):
         # PS3.17 RRRR.3: models of one group are meant to be seen together.
         self.ModelGroupUID = origin.uid(f"model-group/{series}")
         self._describe(surface, origin)
-        self._enclose(stl(surface, header=f"Bonecraft {surface.name} LPS mm"))
+        self._enclose(stl(surface, header=f"Bonecraft {surface.name} {AXES} mm"))
 
     def _describe(self, surface: BoneSurface, origin: Origin) -> None:
         """Manufacturing 3D Model (PS3.3 C.35.1) and what the document is called."""

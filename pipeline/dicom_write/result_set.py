@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from pipeline.dicom_check import require_sound
+from pipeline.dicom_write.compact import compact
 from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
 from pipeline.dicom_write.encoding import encode
 from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
@@ -27,6 +28,8 @@ from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
 
 Frames = tuple[tuple[MeasuredBone, ...], ...]
+Meshes = tuple[tuple[BoneSurface, ...], ...]
+"""The surfaces of each frame, as they are written."""
 
 VIEW_ORDER: Final = (View.AP, View.PA, View.LATERAL, None)
 
@@ -67,15 +70,16 @@ def write_result_set(
         settings=settings,
     )
     proofs = list(_picture_drafts(pictures, sources, origin))
+    meshes = _meshes(frames, origin)
     drafts = [
-        *_surface_drafts(frames, origin),
+        *_surface_drafts(meshes, origin),
         *proofs,
         *_turntable_drafts(turntables, origin),
         *_rendering_drafts(renderings, origin),
         *_page_drafts(measurement_page, origin),
-        *_report_drafts(frames, origin),
+        *_report_drafts(frames, meshes, origin),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
-        *_stl_drafts(frames, origin),
+        *_stl_drafts(meshes, origin),
     ]
     encoded = [encode(draft.dataset) for draft in drafts]
     for content in encoded:
@@ -86,8 +90,8 @@ def write_result_set(
     return tuple(_result_file(draft, folder.name) for draft in drafts)
 
 
-def _surface_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
-    for number, surfaces in enumerate(_with_scale(frames, origin), start=1):
+def _surface_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+    for number, surfaces in enumerate(meshes, start=1):
         yield _Draft(
             name=f"surface-segmentation_{number}.dcm",
             kind=FileKind.SURFACE_SEGMENTATION,
@@ -96,8 +100,8 @@ def _surface_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
         )
 
 
-def _stl_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
-    for series, surfaces in enumerate(_with_scale(frames, origin), start=1):
+def _stl_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+    for series, surfaces in enumerate(meshes, start=1):
         frame = frame_of_reference_uid(surfaces, origin)
         for number, surface in enumerate(surfaces, start=1):
             yield _Draft(
@@ -142,14 +146,10 @@ def _page_drafts(page: PlainPicture | None, origin: Origin) -> Iterator[_Draft]:
         )
 
 
-def _report_drafts(frames: Frames, origin: Origin) -> Iterator[_Draft]:
+def _report_drafts(frames: Frames, meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
     if not frames:
         return
-    uids = {
-        surface.name: frame_of_reference_uid(surfaces, origin)
-        for surfaces in _with_scale(frames, origin)
-        for surface in surfaces
-    }
+    uids = {surface.name: frame_of_reference_uid(surfaces, origin) for surfaces in meshes for surface in surfaces}
     yield _Draft(
         name="measurement-report.dcm",
         kind=FileKind.MEASUREMENT_REPORT,
@@ -168,9 +168,9 @@ def _key_object_drafts(proofs: Sequence[Dataset], origin: Origin) -> Iterator[_D
         )
 
 
-def _with_scale(frames: Frames, origin: Origin) -> list[tuple[BoneSurface, ...]]:
-    """The surfaces of each frame, where they may be written: the unit of what holds them is mm."""
-    return [tuple(bone.surface for bone in bones) for bones in frames] if origin.scale.known else []
+def _meshes(frames: Frames, origin: Origin) -> Meshes:
+    """Those of each frame, where they may be written: the unit of what holds them is mm."""
+    return tuple(tuple(compact(bone.surface) for bone in bones) for bones in frames) if origin.scale.known else ()
 
 
 def _picture_drafts(

@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SurfaceSegmentationStorage
 
 from pipeline.dicom_write.codes import BONE_CODES, SIDE_CODES, code_item
+from pipeline.dicom_write.compact import NORMAL_GRID, on_grid
 from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item, series_items
 from pipeline.geometry import FloatArray
 from pipeline.results import DISCLAIMER
@@ -189,7 +190,7 @@ def _normals(surface: BoneSurface) -> Dataset:
     normals = Dataset()
     normals.NumberOfVectors = len(surface.vertices)
     normals.VectorDimensionality = 3
-    normals.VectorCoordinateData = surface.normals().astype("<f4").tobytes()
+    normals.VectorCoordinateData = on_grid(surface.normals(), NORMAL_GRID).astype("<f4").tobytes()
     return normals
 
 

@@ -18,7 +18,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    DeflatedExplicitVRLittleEndian,
     EncapsulatedSTLStorage,
+    ExplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
@@ -145,6 +147,15 @@ def test_the_surface_belongs_to_the_patient_and_refers_to_the_radiographs(road: 
 
 def test_the_femur_is_within_two_millimetres_of_the_true_one(segmentation: Dataset) -> None:
     assert mean_distance_mm(mesh_of(segmentation), Truth.load(sample_folder())) < LARGEST_ERROR_MM
+
+
+def test_meshes_left_deflated_and_everything_else_as_viewers_can_show_it(road: Road) -> None:
+    sent = "SELECT l.facts->>'transfer_syntax' AS syntax, f.sop_class_uid AS kind FROM ledger l JOIN result_files f"
+    sent += " ON f.sop_instance_uid = l.sop_instance_uid WHERE l.facts ? 'transfer_syntax'"
+    by_syntax = {(row["kind"], row["syntax"]) for row in road.node.query(sent)}
+    deflated = {kind for kind, syntax in by_syntax if syntax == DeflatedExplicitVRLittleEndian}
+    assert deflated == {SurfaceSegmentationStorage, EncapsulatedSTLStorage}
+    assert {syntax for kind, syntax in by_syntax if kind not in deflated} == {ExplicitVRLittleEndian}
 
 
 def test_the_same_study_again_makes_nothing_new(road: Road, found: list[Dataset], dcmtk: Callable[[str], Path]) -> None:

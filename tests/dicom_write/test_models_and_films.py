@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from pydicom import dcmread
 
+from pipeline.dicom_write.compact import compact
 from pipeline.radiograph import Side
 from pipeline.results import FileKind
 from tests.dicom_write.example import file_of, turntable, two_views, without_scale, write
@@ -26,7 +27,7 @@ def test_dciodvfy_finds_no_error(tmp_path, dciodvfy_errors, kind):
 
 
 def test_the_enclosed_model_has_the_surfaces_volume_in_two_programs(tmp_path):
-    bone = make_bone()
+    bone = compact(make_bone())
     dataset = dcmread(file_of(write(tmp_path, frames=((bone,),)), tmp_path, FileKind.ENCAPSULATED_STL))
     document = dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
     expected = trimesh.Trimesh(bone.vertices, bone.triangles, process=False).volume

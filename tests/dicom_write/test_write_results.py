@@ -104,9 +104,9 @@ def test_a_series_holds_one_side_only_and_begins_with_the_frontal_view(tmp_path)
 
 
 def test_an_unsound_surface_is_stopped_and_nothing_is_left(tmp_path):
-    in_metres = changed_bone(lambda bone: {"vertices": bone.vertices / 1000})
+    in_centimetres = changed_bone(lambda bone: {"vertices": bone.vertices / 10})
     with pytest.raises(UnsoundResult, match="not the size of an adult's bone") as raised:
-        write(tmp_path, frames=((in_metres,),))
+        write(tmp_path, frames=((in_centimetres,),))
     assert {finding.check for finding in raised.value.findings} == {Check.SIZE}
     assert list(tmp_path.iterdir()) == []
 
