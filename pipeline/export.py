@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from scipy.spatial import cKDTree
 
 from pipeline import mesh_files
 from pipeline.geometry import FloatArray
+from pipeline.print_pack import print_pack
 from pipeline.results import FileKind, ResultFile
 from pipeline.stages.palette import uncertainty_colours
 from pipeline.surface import BoneSurface
+from pipeline.zipped import zipped
 
 LOW_POLY_TRIANGLES: Final = 2000
 """Enough for a surgeon's eye on a telephone."""
@@ -33,17 +34,16 @@ PNG_COMPRESSION: Final = 1
 MEDIA_TYPES: Final = {
     "stl": "model/stl",
     "obj": "model/obj",
+    "mtl": "model/mtl",
+    "3mf": "model/3mf",
     "ply": "application/octet-stream",
     "glb": "model/gltf-binary",
     "png": "image/png",
     "npz": "application/octet-stream",
 }
 
-UNITS: Final = {"stl": "mm", "obj": "mm", "ply": "mm", "glb": "metres"}
-"""glTF knows only metres (glTF 2.0, 3.4)."""
-
-EARLIEST_ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
-"""Archives name a time for each member; this one makes equal arrays equal bytes."""
+UNITS: Final = {"stl": "mm", "obj": "mm", "mtl": "colour", "ply": "mm", "glb": "metres", "3mf": "mm"}
+"""What a title says of a file's numbers; glTF knows only metres (glTF 2.0, 3.4)."""
 
 
 def write_meshes(
@@ -51,7 +51,7 @@ def write_meshes(
 ) -> tuple[ResultFile, ...]:
     """Write the meshes and points of bones in one frame below `out/meshes`: each alone, and all together as a scene.
 
-    Without a scale the files' names and titles say that their units are not mm.
+    Without a scale the files' names and titles say that their units are not mm, and there is none to print.
 
     Args:
         surfaces: The bones.
@@ -65,7 +65,7 @@ def write_meshes(
     place = _Place(out=out, scale_known=scale_known)
     reduced = [low_poly(surface, triangles=LOW_POLY_TRIANGLES) for surface in surfaces]
     scenes = [place.scene(scene, surfaces, ""), place.scene(scene, reduced, "low-poly")] if len(surfaces) > 1 else []
-    written = []
+    written = [place.print_pack(scene if len(surfaces) > 1 else surfaces[0].name, surfaces)] if scale_known else []
     for surface, small in zip(surfaces, reduced, strict=True):
         written += place.meshes(surface, "", FileKind.MESH)
         written += place.meshes(small, "low-poly", FileKind.MESH_LOW_POLY)
@@ -142,14 +142,12 @@ def png(picture: npt.NDArray[Any]) -> bytes:
 
 def npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Named arrays as a compressed NumPy archive without the time of day in it."""
+    return zipped({f"{name}.npy": _npy(array) for name, array in arrays.items()})
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            information = zipfile.ZipInfo(f"{name}.npy", EARLIEST_ZIP_TIME)
-            information.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(information, member.getvalue())
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -173,23 +171,30 @@ class _Place:
 
     def scene(self, name: str, surfaces: Sequence[BoneSurface], detail: str) -> ResultFile:
         colours = [uncertainty_colours(surface) for surface in surfaces]
-        data = mesh_files.glb(surfaces, colours, header=self._header(name, detail), scale_known=self.scale_known)
+        data = mesh_files.glb(surfaces, colours, header=self._glb_header(name, detail), scale_known=self.scale_known)
         kind = FileKind.SCENE_LOW_POLY if detail else FileKind.SCENE
         return self._write(name, "All bones", data, kind=kind, suffix="glb", detail=detail)
 
     def meshes(self, surface: BoneSurface, detail: str, kind: FileKind) -> list[ResultFile]:
         header, colours = self._header(surface.name, detail), uncertainty_colours(surface)
-        known = self.scale_known
+        glb_header = self._glb_header(surface.name, detail)
+        known, materials = self.scale_known, f"{self._stem(surface.name, detail)}.mtl"
         encoded = {
             "stl": mesh_files.stl(surface, header=f"Bonecraft {header}"),
-            "obj": mesh_files.obj(surface, header=f"Bonecraft {header}"),
+            "obj": mesh_files.obj(surface, header=f"Bonecraft {header}", materials=materials),
+            "mtl": mesh_files.mtl(surface.bone, header=f"Bonecraft {header}"),
             "ply": mesh_files.ply(surface, colours, header=f"Bonecraft {header}", scale_known=known),
-            "glb": mesh_files.glb([surface], [colours], header=header, scale_known=known),
+            "glb": mesh_files.glb([surface], [colours], header=glb_header, scale_known=known),
         }
         return [
             self._write(surface.name, surface.title, data, kind=kind, suffix=suffix, detail=detail)
             for suffix, data in encoded.items()
         ]
+
+    def print_pack(self, name: str, surfaces: Sequence[BoneSurface]) -> ResultFile:
+        title = "All bones" if len(surfaces) > 1 else surfaces[0].title
+        data = print_pack(surfaces, title=title)
+        return self._write(name, title, data, kind=FileKind.PRINT_PACK, suffix="3mf", detail="print")
 
     def points(self, surface: BoneSurface) -> ResultFile:
         points, normals, nearest = sample_points(surface, count=CLOUD_POINTS, seed=CLOUD_SEED)
@@ -198,15 +203,21 @@ class _Place:
         kind = FileKind.POINT_CLOUD
         return self._write(surface.name, surface.title, data, kind=kind, suffix="ply", detail="points")
 
-    def _header(self, name: str, detail: str) -> str:
-        unit = "LPS mm" if self.scale_known else "SHAPE ONLY, units are not mm"
-        return " ".join(filter(None, (name, detail, unit)))
+    def _header(self, name: str, detail: str, axes: str = mesh_files.AXES, unit: str = "mm") -> str:
+        return " ".join(
+            filter(None, (name, detail, axes, unit if self.scale_known else "SHAPE ONLY, units are not mm"))
+        )
+
+    def _glb_header(self, name: str, detail: str) -> str:
+        return self._header(name, detail, "y up", "metres")
+
+    def _stem(self, name: str, detail: str) -> str:
+        return "_".join(filter(None, (name, detail, "" if self.scale_known else "shape-only")))
 
     def _write(self, name: str, title: str, data: bytes, *, kind: FileKind, suffix: str, detail: str) -> ResultFile:
-        file_name = "_".join(filter(None, (name, detail, "" if self.scale_known else "shape-only")))
         unit = UNITS[suffix] if self.scale_known else "shape only, not mm"
         words = ", ".join(filter(None, (title, detail, unit)))
-        path = f"meshes/{file_name}.{suffix}"
+        path = f"meshes/{self._stem(name, detail)}.{suffix}"
         return write_file(self.out, path, data, kind=kind, title=f"{words}, {suffix.upper()}")
 
 

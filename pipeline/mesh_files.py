@@ -1,4 +1,4 @@
-"""Surfaces and points as bytes of STL, OBJ, PLY and GLB: the same surface always gives the same bytes."""
+"""Surfaces and points as bytes of STL, OBJ with MTL, PLY and GLB: the same surface always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.geometry import FloatArray
-from pipeline.surface import BoneSurface
+from pipeline.stages.palette import BONE_COLOURS
+from pipeline.surface import Bone, BoneSurface
 
 Colours = npt.NDArray[np.uint8]
 
 FLOAT: Final = np.dtype("<f4")
+AXES: Final = "SPACE=LPS"
+"""Said in the headers: 3D Slicer reads it there, and takes files that say nothing for LPS only since 4.11 (2020)."""
+
 METRES_PER_MM: Final = 0.001
 GLTF_FROM_LPS: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """Head up (+y), the front of the body towards the viewer (+z), as glTF 2.0, 3.4 wants it."""
 
 BONE_MATERIAL: Final = {"metallicFactor": 0.0, "roughnessFactor": 0.75}
+DULL: Final = ("Ks 0.0500 0.0500 0.0500", "Ns 10", "illum 2")
+"""The same in a MTL: hardly any highlight, and a wide one."""
 
 
 def stl(surface: BoneSurface, *, header: str) -> bytes:
@@ -39,17 +45,30 @@ def stl(surface: BoneSurface, *, header: str) -> bytes:
     return header.encode("ascii")[:79].ljust(80) + struct.pack("<I", len(facets)) + facets.tobytes()
 
 
-def obj(surface: BoneSurface, *, header: str) -> bytes:
+def obj(surface: BoneSurface, *, header: str, materials: str) -> bytes:
     """Wavefront OBJ with normals; mm, LPS.
 
     Args:
         surface: The bone.
         header: A line of comment.
+        materials: Name of the file that `mtl` makes, beside this one.
     """
-    lines = [f"# {header}", f"o {surface.name}"]
+    lines = [f"# {header}", f"mtllib {materials}", f"o {surface.name}", f"usemtl {surface.bone}"]
     lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in surface.vertices.tolist()]
     lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in surface.normals().tolist()]
     lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (surface.triangles + 1).tolist()]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def mtl(bone: Bone, *, header: str) -> bytes:
+    """The material of a kind of bone, in its colour and as dull as bone is, for `obj`.
+
+    Args:
+        bone: Which.
+        header: A line of comment.
+    """
+    red, green, blue = (channel / 255 for channel in BONE_COLOURS[bone])
+    lines = [f"# {header}", f"newmtl {bone}", f"Kd {red:.4f} {green:.4f} {blue:.4f}", *DULL]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -45,6 +45,7 @@ DOWNLOADS: Final = (
     FileKind.SCENE_LOW_POLY,
     FileKind.MESH,
     FileKind.MESH_LOW_POLY,
+    FileKind.PRINT_PACK,
     FileKind.POINT_CLOUD,
     FileKind.DEPTH_ARRAY,
 )

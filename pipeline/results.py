@@ -46,6 +46,7 @@ class FileKind(StrEnum):
     SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
     MESH_LOW_POLY = "mesh-low-poly"
+    PRINT_PACK = "print-pack"
     POINT_CLOUD = "point-cloud"
     DEPTH_PICTURE = "depth-picture"
     DEPTH_ARRAY = "depth-array"

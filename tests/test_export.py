@@ -3,7 +3,9 @@
 import hashlib
 import json
 import struct
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +27,8 @@ from pipeline.surface import Bone, BoneSurface
 from tests.factories import make_bone
 from tests.reconstructions import apparatus, pelvis_from_the_front
 
+REPOSITORY = Path(__file__).parents[1]
+
 
 @pytest.fixture(scope="module")
 def bone() -> BoneSurface:
@@ -35,6 +39,17 @@ def bone() -> BoneSurface:
 def folder(bone, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     return out, write_meshes([bone], out, scale_known=True)
+
+
+@pytest.fixture(scope="module")
+def pelvis() -> list[BoneSurface]:
+    return [bone.assessment.surface for bone in pelvis_from_the_front().bones]
+
+
+@pytest.fixture(scope="module")
+def pelvis_folder(pelvis, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pelvis")
+    return out, write_meshes(pelvis, out, scale_known=True)
 
 
 def an_egg() -> BoneSurface:
@@ -77,17 +92,16 @@ def document_of(glb: bytes) -> dict:
     return json.loads(glb[20 : 20 + text_length])
 
 
-def test_a_scene_has_a_node_for_each_bone_in_its_place(tmp_path):
-    pelvis = [bone.assessment.surface for bone in pelvis_from_the_front().bones]
-    scene = write_meshes(pelvis, tmp_path, scale_known=True)[0]
+def test_a_scene_has_a_node_for_each_bone_in_its_place(pelvis, pelvis_folder):
+    scene = pelvis_folder[1][0]
     assert (scene.kind, scene.title) == (FileKind.SCENE, "All bones, metres, GLB")
-    document = document_of((tmp_path / scene.path).read_bytes())
+    document = document_of((pelvis_folder[0] / scene.path).read_bytes())
     assert [node["name"] for node in document["nodes"]] == [
         *("femur_R", "femur_L", "hip_bone_R", "hip_bone_L", "sacrum"),
     ]
     assert [node["extras"]["title"] for node in document["nodes"]][2:] == ["Right hip bone", "Left hip bone", "Sacrum"]
     assert [node["extras"]["side"] for node in document["nodes"]][3:] == ["L", None]
-    loaded = trimesh.load(tmp_path / scene.path)
+    loaded = trimesh.load(pelvis_folder[0] / scene.path)
     for surface in pelvis:
         expected = np.stack([surface.vertices.min(axis=0), surface.vertices.max(axis=0)])[:, [0, 2, 1]] / 1000
         expected[:, 2] = -expected[::-1, 2]
@@ -118,6 +132,41 @@ def test_glb_says_its_own_length(bone):
     magic, version, length = struct.unpack("<4sII", data[:12])
     assert (magic, version, length) == (b"glTF", 2, len(data))
     assert document_of(data)["accessors"][-1]["count"] == bone.triangles.size
+
+
+@pytest.mark.parametrize("file", ["femur_R.stl", "femur_R.obj", "femur_R.ply", "femur_R_low-poly.stl"])
+def test_the_axes_are_said_where_3d_slicer_looks_for_them(folder, file):
+    assert b"SPACE=LPS" in (folder[0] / "meshes" / file).read_bytes()[:100]
+
+
+@pytest.mark.parametrize("detail", ["", "_low-poly"])
+def test_an_obj_finds_its_material_beside_it(bone, folder, detail):
+    mesh = trimesh.load(folder[0] / f"meshes/{bone.name}{detail}.obj")
+    assert mesh.visual.material.name == "femur"
+    assert mesh.visual.material.diffuse[:3].tolist() == list(BONE_COLOURS[Bone.FEMUR])
+
+
+def validated_by_khronos(paths: list[Path]) -> dict[str, list[dict]]:
+    """What the glTF Validator of those who made the format has to say, by the files' names."""
+    command = [REPOSITORY / "deploy/setup/with_node.sh", "tests/glb_validator", "validate", *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return {Path(path).name: messages for path, messages in json.loads(done.stdout).items()}
+
+
+def test_khronos_validator_finds_nothing_wrong(bone, pelvis_folder, tmp_path):
+    shape_only = write_meshes([bone], tmp_path, scale_known=False)
+    files = [(pelvis_folder[0], file) for file in pelvis_folder[1]] + [(tmp_path, file) for file in shape_only]
+    said = validated_by_khronos([out / file.path for out, file in files if file.path.endswith(".glb")])
+    assert len(said) == 2 + 2 * 5 + 2, "scenes, the bones of the pelvis and the bone without scale, each low-poly too"
+    assert {name: messages for name, messages in said.items() if messages} == {}
+
+
+def test_khronos_validator_sees_what_is_wrong(bone, tmp_path):
+    data = mesh_files.glb([bone], [plain_colours(bone)], header="note", scale_known=True)
+    (tmp_path / "bad.glb").write_bytes(data[:-4] + b"\xfe\xff\xff\xff")  # the last corner of the last triangle
+    (said,) = validated_by_khronos([tmp_path / "bad.glb"]).values()
+    assert [message["code"] for message in said] == ["ACCESSOR_INDEX_OOB"]
 
 
 def test_the_low_poly_mesh_is_small_closed_and_near(bone):
@@ -173,7 +222,8 @@ def test_without_a_scale_every_name_title_and_header_says_so(bone, tmp_path):
 
 def test_every_kind_of_mesh_is_written(bone, folder):
     kinds = [file.kind for file in folder[1]]
-    assert kinds.count(FileKind.MESH) == kinds.count(FileKind.MESH_LOW_POLY) == 4
+    assert kinds.count(FileKind.MESH) == kinds.count(FileKind.MESH_LOW_POLY) == 5
+    assert kinds.count(FileKind.PRINT_PACK) == 1
     cloud = trimesh.load(folder[0] / f"meshes/{bone.name}_points.ply")
     assert len(cloud.vertices) == CLOUD_POINTS
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Final
 from uuid import UUID
 
 from pipeline.records.instances import Instance
@@ -14,6 +15,9 @@ from pipeline.records.results import ResultFileRow, ResultSet
 from pipeline.records.studies import Study
 from pipeline.records.viewing import DeliveryLine, EarlierStudy, Removals
 from pipeline.results import FileKind, Report
+
+CALLED_BY_NAME: Final = (".obj", ".mtl")
+"""The one names the other, which has to be found under that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +214,8 @@ def _why_replaced(older: ResultSet, newer: ResultSet | None) -> str:
 
 def download_name(path: str) -> str:
     """What a result file is called on somebody's disk; result folders name bones, never people."""
-    return f"bonecraft-{PurePosixPath(path).name}"
+    name = PurePosixPath(path)
+    return name.name if name.suffix in CALLED_BY_NAME else f"bonecraft-{name.name}"
 
 
 def _shown_file(file: ResultFileRow, study_id: UUID, radiograph: str | None) -> ShownFile:

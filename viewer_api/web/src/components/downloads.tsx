@@ -2,7 +2,7 @@ import type { Result, ResultFile } from "../types";
 import { sizeOf } from "../words";
 
 const GROUPS = [
-  { title: "Meshes", kinds: ["scene", "scene-low-poly", "mesh", "mesh-low-poly", "point-cloud"] },
+  { title: "Meshes", kinds: ["scene", "scene-low-poly", "print-pack", "mesh", "mesh-low-poly", "point-cloud"] },
   {
     title: "DICOM",
     kinds: [
