@@ -87,7 +87,17 @@ class BoneMeasurementReport(Comprehensive3DSR):
             is_complete=True,
             series_description="Bonecraft: measurements",
         )
+        for container in _containers(self):  # highdicom's are continuous, which viewers show as prose without names
+            container.ContinuityOfContent = "SEPARATE"
         origin.stamp(self)
+
+
+def _containers(item: Dataset) -> Iterator[Dataset]:
+    """The containers of a content tree (PS3.3 C.18.8), its root first."""
+    if item.ValueType == "CONTAINER":
+        yield item
+        for child in item.get("ContentSequence", ()):
+            yield from _containers(child)
 
 
 class _Author:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 
 import pytest
@@ -89,6 +90,18 @@ def test_dsrdump_prints_it_as_a_person_would_read_it(tmp_path, dcmtk):
     assert done.returncode == 0, done.stderr
     assert '"Femoral length")="431.3" (mm,UCUM,"mm")' in done.stdout
     assert "Not measured: needs a lateral view" in done.stdout
+
+
+def test_dsr2html_shows_every_value_beside_its_name(tmp_path, dcmtk):
+    done = subprocess.run(
+        [dcmtk("dsr2html"), "--quiet", "--always-expand-inline", report_file(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = " ".join(re.sub(r"<[^>]*>", " ", done.stdout).split())
+    assert "Femoral length: 431.3 mm" in words
+    assert "Anteversion: Not measured: needs a lateral view" in words
 
 
 @pytest.mark.parametrize("words", [DISCLAIMER, "uncertainties are the half-widths of 90 % intervals"])

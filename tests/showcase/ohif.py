@@ -1,8 +1,9 @@
-"""`make showcase-ohif`: the sample study and its results in OHIF, a viewer by others, photographed.
+"""`make showcase-ohif`: the sample study and its results in viewers by others, photographed.
 
 python -m tests.showcase.ohif --out FOLDER [--app FOLDER]
 
-OHIF's built application comes from npm (@ohif/app); Orthanc keeps the study and serves it by DICOMweb.
+OHIF's built application comes from npm (@ohif/app); Orthanc keeps the study and serves it by DICOMweb. The structured
+report, which OHIF does not show, is photographed as the page that dcmtk's dsr2html makes of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pydicom import dcmread
 from pipeline.cli.sample import sample_folder
 from pipeline.study import reconstruct_study
 from tests.acceptance.test_web_in_browser import CHROMIUM, CHROMIUM_OPTIONS
-from tests.peers import OrthancPeer, running_orthanc
+from tests.peers import OrthancPeer, debian_program, running_orthanc
 
 PACKAGE: Final = "@ohif/app@3.12.10"
 SCREEN: Final = {"width": 1440, "height": 900}
@@ -122,7 +123,9 @@ def main() -> None:
             for path in (*films, *(folder / "results" / "dicom").iterdir()):
                 httpx.post(f"{archive.url}/instances", content=path.read_bytes(), timeout=60).raise_for_status()
             study = str(dcmread(films[0], stop_before_pixels=True).StudyInstanceUID)
-            _photograph(f"{address}/viewer?StudyInstanceUIDs={study}", given.out)
+            with _page() as page:
+                _photograph(page, f"{address}/viewer?StudyInstanceUIDs={study}", given.out)
+                _photograph_report(page, folder / "results" / "dicom" / "measurement-report.dcm", given.out)
 
 
 def _fetched(folder: Path) -> Path:
@@ -142,17 +145,31 @@ def _served(app: Path, archive: OrthancPeer) -> Iterator[str]:
         server.shutdown()
 
 
-def _photograph(address: str, out: Path) -> None:
+@contextmanager
+def _page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
         page = browser.new_page(viewport=SCREEN)
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(address)
-        page.get_by_text("Skip all").click()  # OHIF's own guided tour lies over everything
-        for name, words in SHOWN.items():
-            _open(page, words)
-            page.screenshot(path=out / f"ohif-{name}.jpg", type="jpeg", quality=80)
+        yield page
         browser.close()
+
+
+def _photograph(page: Page, address: str, out: Path) -> None:
+    page.goto(address)
+    page.get_by_text("Skip all").click()  # OHIF's own guided tour lies over everything
+    for name, words in SHOWN.items():
+        _open(page, words)
+        page.screenshot(path=out / f"ohif-{name}.jpg", type="jpeg", quality=80)
+
+
+def _photograph_report(page: Page, report: Path, out: Path) -> None:
+    """The whole report as a page, with nothing left to footnotes."""
+    made = report.with_suffix(".html")
+    command = [debian_program("dsr2html", package="dcmtk"), "--quiet", "--always-expand-inline", report, made]
+    subprocess.run(command, check=True)
+    page.goto(made.as_uri())
+    page.screenshot(path=out / "dsr2html-report.jpg", type="jpeg", quality=80, full_page=True)
 
 
 def _open(page: Page, words: str) -> None:
