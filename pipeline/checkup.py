@@ -86,6 +86,11 @@ def _check_queue(seen: Snapshot, now: datetime) -> Iterator[Finding]:
         yield ill("queue", f"{queued} wait, the oldest since {since}: start the worker here, or raise workers")
     else:
         yield well("queue", f"{queued} reconstructions wait, {seen.deliveries.get('pending', 0)} deliveries")
+    for fault in seen.own_faults:
+        since = f"{fault.since:%Y-%m-%d %H:%M} UTC"
+        yield ill(
+            "delivery", f"{fault.waiting} results cannot be sent since {since}, and the fault is here: {fault.problem}"
+        )
     dead, failed = seen.deliveries.get("dead", 0), seen.reconstructions.get("failed", 0)
     if dead or failed:
         yield ill(

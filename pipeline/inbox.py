@@ -205,9 +205,11 @@ def _quarantine(connection: Connection, incoming: Incoming, blob: Blob, error: I
         blob_key=blob.key,
         size=blob.size,
         received_at=now,
+        cut_at=incoming.cut_at,
     )
+    if not quarantine.add(connection, entry):
+        return  # the ledger has it, too
     facts = {"problem": str(entry.problem), "reason": entry.reason}
-    quarantine.add(connection, entry)
     uid = entry.sop_instance_uid
     ledger.write(connection, [_entry(incoming, LedgerEvent.QUARANTINED, uid, blob, facts, now=now)])
 

@@ -128,6 +128,9 @@ def _deliveries(connection: Connection) -> Iterator[Metric]:
     )
     states = _read(connection, counted, "institution", "peer", "state")
     yield _metric("deliveries", "Deliveries by their state.", states)
+    held_back = select(func.count()).where(deliveries.c.state == "pending", deliveries.c.own_fault_since.is_not(None))
+    ours = connection.execute(held_back).scalar_one()
+    yield _metric("deliveries_held_back", "Deliveries that wait because of this node itself.", _single(ours))
     away = _by(*of_peer, value=func.count()).where(
         institutions.c.id == peers.c.institution_id, peers.c.id == destinations.c.peer_id
     )

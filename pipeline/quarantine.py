@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from pipeline.database import Database
@@ -12,6 +11,7 @@ from pipeline.errors import InputError
 from pipeline.inbox import Accepted, Incoming, accept, identified
 from pipeline.records import quarantine
 from pipeline.records.quarantine import QuarantineProblem
+from pipeline.scratch import working_folder
 from pipeline.store import Store
 
 
@@ -30,7 +30,7 @@ def take_in_again(
         database: The node's records.
         store: The node's blobs.
         quarantined_id: Which.
-        scratch: A folder to work in, best on the store's file system.
+        scratch: Where to work, best on the store's file system.
         now: The time.
         institution_id: Only if it is this one's.
 
@@ -44,10 +44,9 @@ def take_in_again(
         raise InputError("only its first bytes were kept: let its sender send it again")
     if kept.institution_id is None or not kept.called_ae_title:
         raise InputError("it was not sent by a device: whoever uploaded it can upload it again")
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with TemporaryDirectory(dir=scratch, prefix="quarantine-") as folder:
+    with working_folder(scratch, prefix="quarantine-") as folder:
         incoming = Incoming(
-            path=Path(folder) / "again.dcm",
+            path=folder / "again.dcm",
             institution_id=kept.institution_id,
             calling_ae_title=kept.calling_ae_title,
             called_ae_title=kept.called_ae_title,

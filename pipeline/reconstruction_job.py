@@ -6,14 +6,12 @@ whose outcome counts, and the same inputs give the same result anyway.
 
 from __future__ import annotations
 
-import shutil
 import traceback
 from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,11 +27,11 @@ from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
 from pipeline.results import Report, ResultFile, Status
+from pipeline.scratch import working_folder
 from pipeline.store import Store
 
 FIRST_DELAY: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(minutes=10)
-SCRATCH_PREFIX: Final = "job-"
 LOST_WORKER: Final = "The worker itself ended in the middle of the reconstruction, each time it was tried."
 
 log = structlog.get_logger(__name__)
@@ -43,13 +41,6 @@ def retry_delay(attempts: int, *, first: timedelta = FIRST_DELAY) -> timedelta:
     """How long to wait after that many attempts: three times longer each time, up to ten minutes."""
     factor: int = 3 ** min(attempts - 1, 10)
     return min(factor * first, LONGEST_DELAY)
-
-
-def sweep(scratch: Path, *, before: float) -> None:
-    """Remove what killed workers left behind: folders not touched since `before` (seconds since the epoch)."""
-    for folder in scratch.glob(f"{SCRATCH_PREFIX}*"):
-        if folder.stat().st_mtime < before:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _as_failure(error: Exception) -> ReconstructionFailed:
@@ -132,9 +123,7 @@ class ReconstructionJob:
         async def note(line: ProgressLine) -> None:
             await to_thread(self._note, begun.id, line)
 
-        self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH_PREFIX) as scratch:
-            folder = Path(scratch)
+        with working_folder(self.scratch, prefix="job-") as folder:
             paths, replaced = await to_thread(self._fetch, begun, folder)
             await self.child.reconstruct(paths, folder / "out", note, replaced=replaced)
             await to_thread(self._commit, begun, folder / "out")

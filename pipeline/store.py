@@ -79,7 +79,7 @@ class Store:
             OutOfSpace: There is no room.
             StoreUnavailable: Reading or writing failed.
         """
-        with _typed_errors():
+        with storage_errors():
             found, size = _synced(path, digest)
             key = _key(institution_id, found)
             if self.folder is None:
@@ -94,7 +94,7 @@ class Store:
         Raises:
             StoreUnavailable: There is no such blob, or the store does not answer.
         """
-        with _typed_errors():
+        with storage_errors():
             return bytes(obstore.get(self.backend, key).bytes())
 
     def chunks(self, key: str) -> Iterator[bytes]:
@@ -103,7 +103,7 @@ class Store:
         Raises:
             StoreUnavailable: There is no such blob, or the store stopped answering.
         """
-        with _typed_errors():
+        with storage_errors():
             for chunk in obstore.get(self.backend, key).stream(min_chunk_size=CHUNK_BYTES):
                 yield bytes(chunk)
 
@@ -117,7 +117,7 @@ class Store:
         if self.folder is None:
             yield BytesIO(self.read(key))
             return
-        with _typed_errors():
+        with storage_errors():
             file = (self.folder / key).open("rb")
         with file:
             yield file
@@ -128,7 +128,7 @@ class Store:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        with _typed_errors():
+        with storage_errors():
             try:
                 obstore.head(self.backend, key)
             except FileNotFoundError:
@@ -158,7 +158,7 @@ class Store:
             OutOfSpace: There is no room.
             StoreUnavailable: There is no such blob, or the store stopped answering.
         """
-        with _typed_errors(), path.open("xb") as file:
+        with storage_errors(), path.open("xb") as file:
             for chunk in self.chunks(key):
                 file.write(chunk)
 
@@ -168,7 +168,7 @@ class Store:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        with _typed_errors():
+        with storage_errors():
             for key in keys:
                 with suppress(FileNotFoundError):
                     obstore.delete(self.backend, key)
@@ -254,14 +254,24 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _typed_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
+    """What goes wrong with files in the block, as ours.
+
+    Raises:
+        OutOfSpace: There is no room.
+        StoreUnavailable: Reading or writing failed.
+    """
     try:
         yield
+    except FileNotFoundError as error:
+        raise StoreUnavailable("a file is missing in the blob store: bring it back from a backup") from error
     except OSError as error:
         if error.errno in NO_SPACE:
             raise OutOfSpace("no space left for files: add space to the data folder") from error
         raise StoreUnavailable(
-            f"a file could not be read or written: {error.strerror or type(error).__name__}"
+            f"a file could not be read or written ({error.strerror or type(error).__name__}): look at the data folder"
         ) from error
     except BaseError as error:
-        raise StoreUnavailable(f"the blob store does not answer as it should: {type(error).__name__}") from error
+        raise StoreUnavailable(
+            f"the blob store does not answer as it should ({type(error).__name__}): see whether the node can reach it"
+        ) from error

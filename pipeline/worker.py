@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,8 +28,9 @@ from pipeline.child_process import ChildProcess
 from pipeline.database import Database, DatabaseUnavailable, open_database
 from pipeline.errors import TransientError
 from pipeline.jobs import RECONSTRUCT, settle_due
-from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob, sweep
+from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob
 from pipeline.role import run_role
+from pipeline.scratch import scratch_folder, sweep
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 
@@ -193,10 +193,10 @@ def work(settings: NodeSettings, stop: threading.Event, *, child_command: tuple[
             threads=settings.threads,
             models_folder=settings.models_folder,
         ),
-        scratch=settings.data_folder.absolute() / "scratch",
+        scratch=scratch_folder(settings),
         attempts=settings.job_attempts,
     )
-    sweep(job.scratch, before=time.time() - 2 * settings.job_timeout_seconds)
+    sweep(job.scratch)
     pace = WorkerPace(heartbeat=timedelta(seconds=settings.job_heartbeat_seconds))
     log.info("ready")
     try:

@@ -31,5 +31,19 @@ def wait(failures: int, *, longest: timedelta, chance: float) -> timedelta:
         longest: The cap, before it is spread.
         chance: Random, in 0..1.
     """
-    doubled = min(longest, FIRST_WAIT * 2.0 ** min(failures - 1, 32))
-    return doubled * (1.0 + SPREAD * (2.0 * chance - 1.0))
+    return _spread(min(longest, FIRST_WAIT * 2.0 ** min(failures - 1, 32)), chance)
+
+
+def wait_out(lasted: timedelta, *, longest: timedelta, chance: float) -> timedelta:
+    """How long to wait with trouble that has lasted so long: as long again, so about twice as long each time.
+
+    Args:
+        lasted: Since it was noticed.
+        longest: The cap, before it is spread.
+        chance: Random, in 0..1.
+    """
+    return _spread(min(longest, max(FIRST_WAIT, lasted)), chance)
+
+
+def _spread(duration: timedelta, chance: float) -> timedelta:
+    return duration * (1.0 + SPREAD * (2.0 * chance - 1.0))

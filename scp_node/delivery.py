@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -19,6 +20,7 @@ from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import ledger
 from pipeline.retention import run_by_itself
 from pipeline.role import run_role
+from pipeline.scratch import scratch_folder, sweep
 from pipeline.settings import NodeSettings
 from pipeline.store import Store, open_store
 from scp_node.checks import check_connections
@@ -45,6 +47,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
     database, store = open_database(settings), open_store(settings)
     lines = Lines(database=database, store=store, settings=settings)
     lines.open()
+    sweep(scratch_folder(settings))
     fetcher = Fetcher(lines=lines)
     dispatchers = _dispatchers(settings, lines, fetcher, stop)
     log.info("ready")
@@ -52,7 +55,7 @@ def run(settings: NodeSettings, stop: threading.Event) -> None:
         _start("checks", lambda: check_connections(database, TlsFiles.of(settings), PeerSecrets.of(settings)), stop),
         _start("ledger", lambda: _seal(database), stop),
         _start("fetches", fetcher.plan, stop, pause_seconds=PLAN_SECONDS),
-        _start("retention", lambda: _tidy(database, store), stop, pause_seconds=TIDY_SECONDS),
+        _start("retention", lambda: _tidy(database, store, scratch_folder(settings)), stop, pause_seconds=TIDY_SECONDS),
     )
     wakeup = Wakeup(database)
     listening = threading.Thread(target=wakeup.listen_until, args=(stop,), name="wakeup", daemon=True)
@@ -68,7 +71,14 @@ def _dispatchers(
     """What is sent to peers, reported to them, asked of them, and read from sources."""
     database, store = lines.database, lines.store
     files, attempts = TlsFiles.of(settings), settings.delivery_attempts
-    postman = Postman(database=database, store=store, attempts=attempts, secrets=PeerSecrets.of(settings), tls=files)
+    postman = Postman(
+        database=database,
+        store=store,
+        scratch=scratch_folder(settings),
+        attempts=attempts,
+        secrets=PeerSecrets.of(settings),
+        tls=files,
+    )
     reporter = Reporter(database=database, store=store, attempts=attempts, tls=files)
     watcher = Watcher(database=database, store=store, settings=settings, folder=lines.folder)
     return (
@@ -103,9 +113,10 @@ def _seal(database: Database) -> int:
         return ledger.seal(connection)
 
 
-def _tidy(database: Database, store: Store) -> int:
-    """Remove what was kept long enough; all at once, so nothing is left to do afterwards."""
+def _tidy(database: Database, store: Store, scratch: Path) -> int:
+    """Remove what was kept long enough, and left behind; all at once, so nothing is left to do afterwards."""
     run_by_itself(database, store, now=utc_now())
+    sweep(scratch)
     return 0
 
 

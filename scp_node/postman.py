@@ -7,11 +7,9 @@ what it had.
 
 from __future__ import annotations
 
-import copy
 import random
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,26 +17,24 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from sqlalchemy import Connection
 
 from pipeline.addresses import DEFAULT_AE_TITLE
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
-from pipeline.dicom_check import check_instance
-from pipeline.errors import ConfigurationError, InputError, TransientError
+from pipeline.errors import ConfigurationError, TransientError
 from pipeline.peer_secrets import PeerSecrets
-from pipeline.records import commitments, deliveries, destinations
+from pipeline.records import commitments, deliveries, destinations, own_faults
 from pipeline.records.commitments import Ask
 from pipeline.records.deliveries import DueDelivery
 from pipeline.records.directory import Peer, first_called_ae_title, get_peer, slug_of
+from pipeline.scratch import working_folder
 from pipeline.store import Store
-from scp_node.backoff import next_attempt, wait
+from scp_node.backoff import next_attempt, wait, wait_out
 from scp_node.carriers import Carrier, by_dimse
 from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.dicomweb import web_target_of
+from scp_node.packing import NotReady, Packer, Unsound
 from scp_node.peer import ConnectionProblem, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile
 from scp_node.stow import NO_COMMITMENT, by_stow
@@ -51,9 +47,7 @@ LONGEST_OUTAGE_WAIT: Final = timedelta(minutes=5)
 """A peer that is back waits no longer than about this for what it missed."""
 
 PATIENCE: Final = timedelta(days=7)
-"""What could not be sent for so long, because the peer could not be reached, is given up."""
-
-UNREADABLE: Final = "the result or a radiograph it was made from cannot be read ({error}): check the blob store"
+"""What could not be sent for so long, because the peer could not be reached or we had trouble, is given up."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +82,7 @@ class Postman:
     Attributes:
         database: The node's records.
         store: Where results lie.
+        scratch: Where they lie while they are sent.
         attempts: How often a delivery is tried before it becomes a dead letter.
         secrets: The credentials for peers that are called by DICOMweb.
         tls: The certificates for peers that are called over TLS.
@@ -96,6 +91,7 @@ class Postman:
 
     database: Database
     store: Store
+    scratch: Path
     attempts: int
     secrets: PeerSecrets
     tls: TlsFiles = field(default_factory=TlsFiles)
@@ -116,8 +112,8 @@ class Postman:
                 return 0
             calling = first_called_ae_title(connection, peer.institution_id) or DEFAULT_AE_TITLE
             line = Line(peer=peer, institution=slug_of(connection, peer.institution_id), calling=calling)
-        with tempfile.TemporaryDirectory(prefix="bonecraft-delivery-") as folder:
-            self._visit(line, {file.path: (delivery, file) for delivery, file in self._sound(due, Path(folder))})
+        with ExitStack() as until_sent:
+            self._visit(line, self._packed(due, until_sent))
         return len(due)
 
     def _visit(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
@@ -196,43 +192,28 @@ class Postman:
         with self.database.begin() as connection:
             return commitments.claim(connection, peer_id, now=self.clock())
 
-    def _sound(self, due: Iterable[DueDelivery], folder: Path) -> Iterator[tuple[DueDelivery, OutgoingFile]]:
-        """The deliveries whose files may leave the house; the others become dead letters with the finding.
-
-        Each is judged by itself: one that cannot be read keeps no other back.
-        """
-        known: dict[str, Dataset] = {}
-        for number, delivery in enumerate(due):
-            path = folder / f"{number}.dcm"
+    def _packed(
+        self, due: Sequence[DueDelivery], until_sent: ExitStack
+    ) -> dict[Path, tuple[DueDelivery, OutgoingFile]]:
+        """The deliveries whose files may leave the house; each is judged by itself: none keeps another back."""
+        packed: dict[Path, tuple[DueDelivery, OutgoingFile]] = {}
+        if not due:
+            return packed
+        try:
+            folder = until_sent.enter_context(working_folder(self.scratch, prefix="delivery-"))
+        except TransientError as problem:
+            self._hold_back(due, str(problem))
+            return packed
+        packer = Packer(database=self.database, store=self.store, attempts=self.attempts, folder=folder)
+        for delivery in due:
             try:
-                if problem := self._why_not(delivery, path, known):
-                    self._bury(delivery, problem)
-                else:
-                    yield delivery, OutgoingFile.read(path)
-            except (InputError, InvalidDicomError):
-                self._bury(delivery, "the stored result is no DICOM file any more: check the blob store")
-            except TransientError as error:
-                self._note_failure(delivery, str(error))
-            except Exception as error:  # noqa: BLE001 - pydicom raises anything for damaged bytes; values stay out of the log
-                self._note_failure(delivery, UNREADABLE.format(error=type(error).__name__))
-
-    def _why_not(self, delivery: DueDelivery, path: Path, known: dict[str, Dataset]) -> str:
-        """Fetch the file to `path`; why it may not leave the house, empty where it may. `known`: see `_sources`."""
-        if delivery.attempts > self.attempts:
-            return delivery.problem or "every attempt was interrupted: see the log of the delivery"
-        self.store.fetch(delivery.blob_key, path)
-        dataset = dcmread(path)
-        return " ".join(finding.sentence for finding in check_instance(dataset, sources=self._sources(delivery, known)))
-
-    def _sources(self, delivery: DueDelivery, known: dict[str, Dataset]) -> list[Dataset]:
-        """The headers of the radiographs that a result was made from; `known` keeps those that were read.
-
-        The check gets copies: what it decodes could not be compared byte for byte any more.
-        """
-        with self.database.begin() as connection:
-            keys = deliveries.source_blob_keys(connection, delivery.id)
-        known.update({key: _header(self.store, key) for key in keys if key not in known})
-        return [copy.deepcopy(known[key]) for key in keys]
+                file = packer.pack(delivery)
+                packed[file.path] = (delivery, file)
+            except Unsound as problem:
+                self._bury(delivery, str(problem))
+            except NotReady as problem:
+                self._hold_back([delivery], str(problem))
+        return packed
 
     def _note(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
         match outcome.fate:
@@ -292,16 +273,20 @@ class Postman:
             deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=again, now=self.clock())
         log.warning("delivery_failed", delivery=str(delivery.id), problem=problem, again=again and again.isoformat())
 
+    def _hold_back(self, due: Sequence[DueDelivery], problem: str) -> None:
+        """The fault is ours: no delivery loses an attempt, and no peer counts as away."""
+        now, chance = self.clock(), random.random()  # noqa: S311 - spreads attempts, protects nothing
+
+        def pause(lasted: timedelta) -> timedelta | None:
+            return None if lasted > PATIENCE else wait_out(lasted, longest=LONGEST_OUTAGE_WAIT, chance=chance)
+
+        with self.database.begin() as connection:
+            for delivery in due:
+                own_faults.note(connection, delivery.id, problem=problem, now=now, wait=pause)
+        log.error("delivery_held_back", deliveries=len(due), problem=problem)
+
     def _bury(self, delivery: DueDelivery, problem: str) -> None:
         """Sending again cannot help: a dead letter at once."""
         with self.database.begin() as connection:
             deliveries.mark_failed(connection, delivery.id, problem=problem, next_attempt_at=None, now=self.clock())
         log.error("delivery_refused", delivery=str(delivery.id), problem=problem)
-
-
-def _header(store: Store, key: str) -> Dataset:
-    with tempfile.TemporaryDirectory(prefix="bonecraft-source-") as folder:
-        path = Path(folder) / "source.dcm"
-        store.fetch(key, path)
-        # Forced: intake takes files without the preamble of PS3.10 7.1 too.
-        return dcmread(path, force=True, stop_before_pixels=True)

@@ -23,6 +23,8 @@ from scp_node.peer import target_of
 from scp_node.tls import TlsFiles
 
 LEASE: Final = timedelta(minutes=5)
+OWN_FAULT_PAUSE: Final = timedelta(minutes=1)
+"""So long a report waits when our own store or records do not answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,10 @@ class Reporter:
         classes = {uid: sop_class for sop_class, uid in due.instances}
         try:
             answer = self.answer(due)
+        except TransientError as problem:
+            self._put_off(due, str(problem))
+            return 1
+        try:
             report(target, calling=due.called_ae_title, answer=answer, classes=classes)
         except (TransientError, ConfigurationError) as problem:
             self._note_failure(due, str(problem))
@@ -97,6 +103,13 @@ class Reporter:
         if holding.sop_class_uid != sop_class_uid:
             return CLASS_INSTANCE_CONFLICT
         return 0 if self.store.holds(due.institution_id, holding.digest) else PROCESSING_FAILURE
+
+    def _put_off(self, due: DueReport, problem: str) -> None:
+        """The fault is ours: the attempt does not count."""
+        until = self.clock() + OWN_FAULT_PAUSE
+        with self.database.begin() as connection:
+            commitment_reports.put_off(connection, due, problem=problem, until=until)
+        log.error("commitment_report_put_off", problem=problem, again=until.isoformat())
 
     def _note_failure(self, due: DueReport, problem: str) -> None:
         again = next_attempt(

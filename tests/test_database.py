@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,28 @@ def test_a_constraint_of_the_same_name_in_another_schema_does_not_stop_a_migrati
         (event,) = connection.execute(text(f"{allowed} AND conname = 'ck_ledger_event'")).scalars()
     assert "'removed'" in event
     assert "'received'" in event
+
+
+QUARANTINED_THREE_TIMES = """
+    INSERT INTO quarantine (problem, reason, calling_ae_title, called_ae_title, sop_instance_uid, blob_key, size,
+                            received_at)
+    SELECT 'unreadable', 'no DICOM', 'CR1', 'BONECRAFT', uid, 'key', 15, '2026-01-02 12:00+00'::timestamptz + minute
+    FROM (VALUES ('1.2', interval '2 min'), ('1.2', '0 min'), ('1.2', '1 min'), ('1.3', '5 min')) AS came (uid, minute)
+"""
+
+
+def test_what_was_quarantined_again_and_again_becomes_one_row_when_it_is_updated(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        connection.execute(text(QUARANTINED_THREE_TIMES))
+    upgrade(database.engine)
+    kept = "SELECT sop_instance_uid, times, last_received_at - received_at FROM quarantine ORDER BY 1"
+    with database.begin() as connection:
+        rows = [tuple(row) for row in connection.execute(text(kept))]
+    assert rows == [("1.2", 3, timedelta(minutes=2)), ("1.3", 1, timedelta())]
 
 
 def test_another_process_finds_the_server_of_a_data_folder_and_it_survives_kill_9(short_folder: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.inbox import IdentityMismatch, UnreadableDataset
 from pipeline.records import tables
 from pipeline.store import StoreUnavailable
 from tests.factories import make_dx, save
-from tests.node_helpers import Hospital
+from tests.node_helpers import NOON, Hospital, after
 
 UID = str(make_dx().SOPInstanceUID)
 
@@ -54,6 +54,25 @@ def test_it_is_shown_and_written_to_a_file(bonecraft, broken: bytes, tmp_path: P
     assert "15 bytes" in bonecraft("quarantine", "export", number, "--out", tmp_path / "out").output
     assert (tmp_path / "out").read_bytes() == broken
     assert isinstance(bonecraft("quarantine", "export", number, "--out", tmp_path / "out").exception, InputError)
+
+
+def test_what_is_sent_again_and_again_is_there_once_with_how_often(
+    bonecraft, hospital: Hospital, broken: bytes, tmp_path: Path
+) -> None:
+    number = quarantined(bonecraft)
+    for minute in (1, 2):
+        with pytest.raises(UnreadableDataset):
+            hospital.send_file(tmp_path / "broken.dcm", sop_instance_uid="1.2.3", now=after(60 * minute))
+    [line] = json.loads(bonecraft("quarantine", "list", "--json").output)
+    assert (line["id"], line["times"]) == (number, 3)
+    assert (line["received_at"], line["last_received_at"]) == (str(NOON), str(after(120)))
+    with hospital.database.begin() as connection:
+        told = connection.execute(select(tables.ledger.c.event)).scalars().all()
+    assert told == ["quarantined"]
+    (tmp_path / "broken.dcm").write_bytes(b"other bytes")
+    with pytest.raises(UnreadableDataset):
+        hospital.send_file(tmp_path / "broken.dcm", sop_instance_uid="1.2.3", now=after(180))
+    assert [line["times"] for line in json.loads(bonecraft("quarantine", "list", "--json").output)] == [1, 3]
 
 
 def test_what_still_cannot_be_read_stays_as_it_is(bonecraft, broken: bytes) -> None:

@@ -277,8 +277,9 @@ def test_quarantine_and_the_list_of_rejected_attempts_go_too(ward: Ward, tmp_pat
     ward.keep(keep_quarantine_days=5, keep_rejected_attempts_days=5)
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"no DICOM at all")
-    with pytest.raises(UnreadableDataset):
-        ward.hospital.send_file(broken, sop_instance_uid="1.2.3")
+    for came in (NOON - timedelta(days=9), NOON):
+        with pytest.raises(UnreadableDataset):
+            ward.hospital.send_file(broken, sop_instance_uid="1.2.3", now=came)
     (key,) = ward.keys("quarantine")
     with ward.hospital.database.begin() as connection:
         attempt = {"reason": "address", "sentence": "", "called_ae_title": "", "calling_ae_title": "", "address": ""}

@@ -1,16 +1,19 @@
 """`bonecraft status`, `rerun` and `resend`, on what failed."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, select, text, update
 from typer.testing import CliRunner, Result
 
+from pipeline.checkup import check_node
 from pipeline.cli import build_app
-from pipeline.records import deliveries, results, tables
+from pipeline.records import deliveries, own_faults, results, tables
 from pipeline.records.results import StoredFile
 from pipeline.results import FileKind, Report, ResultFile, ScaleReport, Status
-from tests.node_helpers import Hospital
+from pipeline.settings import NodeSettings
+from tests.node_helpers import NOON, Hospital
 
 
 @pytest.fixture
@@ -90,6 +93,21 @@ def test_a_failed_reconstruction_can_be_run_again(bonecraft, hospital: Hospital,
     assert "queued again" in bonecraft("rerun", failed).output
     assert state_of(hospital, "reconstructions") == "queued"
     assert state_of(hospital, "studies") == "queued"
+
+
+def test_what_this_node_itself_cannot_send_is_shown_with_what_to_do_here(
+    bonecraft, hospital: Hospital, dead: UUID, database_url: str
+) -> None:
+    problem = "no space left for files: add space to the data folder"
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.deliveries).values(state="pending", attempts=1))
+        own_faults.note(connection, dead, problem=problem, now=NOON, wait=lambda _: timedelta(minutes=1))
+    shown = bonecraft("status").output
+    assert "this node itself cannot send 1 results since" in shown
+    assert problem in shown
+    assert "failed delivery" not in shown
+    finding = next(each for each in check_node(NodeSettings(database_url=database_url)) if each.check == "delivery")
+    assert (finding.ok, "the fault is here: no space left" in finding.sentence) == (False, True)
 
 
 def test_a_dead_delivery_is_shown_and_can_be_sent_again(bonecraft, hospital: Hospital, dead: UUID) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 from pipeline.jobs import rerun, settle_due
 from pipeline.records import commitments, deliveries, destinations, removal, results, retention, supersession, tables
 from pipeline.records.proof import entries_about
+from pipeline.records.status import snapshot
 from pipeline.records.studies import Study
 from tests.node_helpers import Hospital, after, fake_child
 from tests.test_worker import add_peer, refreshed, work_until_idle
@@ -238,6 +239,35 @@ def test_what_was_replaced_is_not_sent_again_on_request_and_its_note_is(hospital
         assert deliveries.resend_failed(connection, pacs, now=after(800)) == 2
     again = {key for key, state in state_of(hospital).items() if state == "pending"}
     assert again == {(NEW, "PACS"), (NOTE, "PACS")}
+
+
+@pytest.mark.parametrize("state", ["dead", "not-accepted"])
+def test_what_was_replaced_is_nobodys_work_any_more_and_its_note_goes(
+    hospital: Hospital, first: Study, state: str
+) -> None:
+    deliver(hospital, "ARCHIVE")
+    to_pacs = tables.peers.c.ae_title == "PACS"
+    with hospital.database.begin() as connection:
+        pacs = select(tables.peers.c.id).where(to_pacs).scalar_subquery()
+        failed = update(tables.deliveries).where(tables.deliveries.c.peer_id == pacs)
+        connection.execute(failed.values(state=state, attempts=12))
+    send_late_view(hospital)
+    stands = state_of(hospital)
+    assert (stands[OLD, "PACS"], stands[OLD, "ARCHIVE"]) == ("withdrawn", "delivered")
+    assert ((NOTE, "PACS") in stands) == (state == "dead"), "it may have arrived in one of the attempts"
+    with hospital.database.begin() as connection:
+        assert snapshot(connection).failed_deliveries == ()
+        assert snapshot(connection).not_accepted == ()
+
+
+def test_what_was_replaced_while_its_commitment_was_awaited_is_no_dead_letter(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS", awaits_commitment=True)
+    send_late_view(hospital)
+    with hospital.database.begin() as connection:
+        pacs = connection.execute(select(tables.peers.c.id).where(tables.peers.c.ae_title == "PACS")).scalar_one()
+        later = {"than": after(10**6), "now": after(10**6), "our_title": "BONECRAFT"}
+        assert commitments.give_up_older(connection, pacs, **later) == 0
+    assert state_of(hospital)[OLD, "PACS"] == "withdrawn"
 
 
 def test_what_a_peer_does_not_keep_of_the_standing_result_is_sent_again(hospital: Hospital, first: Study) -> None:

@@ -8,6 +8,7 @@ import uvicorn
 
 from pipeline.database import open_database
 from pipeline.role import run_role
+from pipeline.scratch import scratch_folder, sweep
 from pipeline.settings import NodeSettings
 from pipeline.store import open_store
 from viewer_api.app import create_app
@@ -18,6 +19,7 @@ SECONDS_TO_FINISH = 5
 
 def serve(settings: NodeSettings, stop: threading.Event) -> None:
     """Serve until `stop` is set."""
+    sweep(scratch_folder(settings))
     database = open_database(settings)
     config = uvicorn.Config(
         create_app(settings, database, open_store(settings)),

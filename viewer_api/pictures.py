@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.dicom_pixels import colour_frame
 from pipeline.dicom_read import radiograph_of, read_radiograph
 from pipeline.errors import InputError
 from pipeline.radiograph import Radiograph
+from pipeline.scratch import working_folder
 from pipeline.store import Store
 
 LONGEST_SIDE: Final = 2048
@@ -33,8 +33,8 @@ def picture_of_stored(store: Store, blob_key: str, *, scratch: Path) -> bytes:
         InputError: It cannot be decoded.
         Refusal: It is no plain radiograph.
     """
-    with TemporaryDirectory(dir=scratch) as folder:
-        path = Path(folder) / "instance.dcm"
+    with working_folder(scratch, prefix="web-") as folder:
+        path = folder / "instance.dcm"
         store.fetch(blob_key, path)
         return picture_of(read_radiograph(path))
 

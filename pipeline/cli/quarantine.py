@@ -24,6 +24,7 @@ from pipeline.records.quarantine import QuarantineLine, find, newest
 from pipeline.records.removal import remove_quarantined
 from pipeline.records.tables import quarantine as rows
 from pipeline.retention import remove_blobs
+from pipeline.scratch import scratch_folder
 from pipeline.settings import load_settings
 from pipeline.store import open_store
 
@@ -82,9 +83,10 @@ def export(
 def retry(quarantined: Id, config: Config = None) -> None:
     """Take one file in as if it had been sent again: after an update that can read it, say."""
     settings = load_settings(config)
-    scratch = settings.data_folder.absolute() / "scratch"
     with closing(open_database(settings)) as database:
-        accepted = take_in_again(database, open_store(settings), quarantined, scratch=scratch, now=utc_now())
+        accepted = take_in_again(
+            database, open_store(settings), quarantined, scratch=scratch_folder(settings), now=utc_now()
+        )
     typer.echo(f"taken in: {accepted.outcome}, {accepted.role}; study {accepted.study_id}")
 
 
@@ -110,9 +112,10 @@ def show_quarantine(console: Console, kept: Sequence[QuarantineLine]) -> None:
     """As a table; nothing where there is none."""
     if not kept:
         return
-    headings = ("received", "institution", "from", "problem", "reason", "ID")
+    headings = ("last received", "times", "institution", "from", "problem", "reason", "ID")
     table = Table(*headings, title="Quarantine", title_justify="left", box=None)
     for line in kept:
         sender = f"{line.calling_ae_title} {line.received_from}".strip()
-        table.add_row(local_time(line.received_at), line.institution, sender, line.problem, line.reason, str(line.id))
+        came = (local_time(line.last_received_at), str(line.times))
+        table.add_row(*came, line.institution, sender, line.problem, line.reason, str(line.id))
     console.print(table)

@@ -154,7 +154,13 @@ def _show_failed_deliveries(console: Console, failed: Iterable[FailedDelivery]) 
 
 
 def _show_destinations(console: Console, now: Snapshot) -> None:
-    """Who cannot be reached, and what somebody does not take."""
+    """What is the matter here, who cannot be reached, and what somebody does not take."""
+    for fault in now.own_faults:
+        since, again = local_time(fault.since), local_time(fault.next_attempt_at)
+        here = f"this node itself cannot send {fault.waiting} results since {since}"
+        console.print(Text(here, style="red"), soft_wrap=True)
+        console.print(Text(f"  {fault.problem}"), soft_wrap=True)
+        console.print(Text(f"  no attempt is lost; next at {again}", style="dim"), soft_wrap=True)
     for outage in now.outages:
         since, again = local_time(outage.down_since), local_time(outage.next_attempt_at)
         waits = f"{outage.peer} cannot be reached since {since}: {outage.waiting} results wait"

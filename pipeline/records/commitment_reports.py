@@ -153,6 +153,13 @@ def mark_failed(connection: Connection, report: DueReport, *, problem: str, next
     connection.execute(update(commitment_reports).where(ours).values(problem=problem, **again))
 
 
+def put_off(connection: Connection, report: DueReport, *, problem: str, until: datetime) -> None:
+    """It could not be made ready, which is not the peer's fault: the attempt does not count."""
+    columns = commitment_reports.c
+    untried = {"attempts": columns.attempts - 1, "problem": problem, "next_attempt_at": until}
+    connection.execute(update(commitment_reports).where(columns.id == report.id).values(**untried))
+
+
 def failed(connection: Connection) -> tuple[FailedReport, ...]:
     """The reports that were given up, and those that wait for another attempt."""
     rows = connection.execute(

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 from pipeline.records import deliveries as outbox
 from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent
-from pipeline.records.supersession import is_overtaken
+from pipeline.records.supersession import is_overtaken, is_replaced
 from pipeline.records.tables import commitments, deliveries, peers, result_files
 
 ANSWER_TIME: Final = timedelta(minutes=10)
@@ -156,14 +156,23 @@ def answer(
 
 
 def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, our_title: str, now: datetime) -> int:
-    """Make what was stored there before `than` and is still not committed a dead letter; gives how much that is."""
+    """Make what was stored there before `than` and is still not committed a dead letter; gives how much that is.
+
+    What was replaced meanwhile nobody waits for any more: it is withdrawn.
+    """
     old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "sent", deliveries.c.delivered_at < than)
-    rows = connection.execute(select(deliveries.c.id, peers.c.ae_title).join_from(deliveries, peers).where(old)).all()
+    columns = (deliveries.c.id, peers.c.ae_title, is_replaced().label("is_replaced"))
+    joined = deliveries.join(peers).join(result_files, result_files.c.id == deliveries.c.result_file_id)
+    rows = connection.execute(select(*columns).select_from(joined).where(old)).all()
     for row in rows:
+        if row.is_replaced:
+            _change(connection, row.id, state="withdrawn", commitment_id=None)
+    given_up = [row for row in rows if not row.is_replaced]
+    for row in given_up:
         problem = NEVER_REPORTED.format(peer=row.ae_title, our_title=our_title)
         _change(connection, row.id, state="dead", problem=problem)
         outbox.enter(connection, row.id, LedgerEvent.NOT_DELIVERED, {"problem": problem}, now=now)
-    return len(rows)
+    return len(given_up)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from pipeline.records.destinations import is_its_turn, is_open
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.tables import (
     deliveries,
+    destinations,
     instances,
     peers,
     reconstructions,
@@ -178,13 +179,18 @@ def give_back(connection: Connection, delivery_ids: Sequence[UUID], *, problem: 
     """It was not their turn after all: they are due again, and the attempt does not count."""
     ours = and_(deliveries.c.id.in_(delivery_ids), deliveries.c.state == "pending")
     untried = {"attempts": deliveries.c.attempts - 1, "next_attempt_at": now, "problem": problem}
-    connection.execute(update(deliveries).where(ours).values(**untried))
+    connection.execute(update(deliveries).where(ours).values(own_fault_since=None, **untried))
 
 
 def give_up_older(connection: Connection, peer_id: UUID, *, than: datetime, now: datetime) -> int:
-    """Make everything for that peer a dead letter that was planned before `than`; gives how many."""
+    """Make everything for that peer a dead letter that has waited for it since before `than`; gives how many.
+
+    What waited for something else first, as a rejection note does for its turn, has not waited for the peer longer than
+    that is away.
+    """
+    away = select(destinations.c.peer_id).where(destinations.c.peer_id == peer_id, destinations.c.down_since < than)
     old = and_(deliveries.c.peer_id == peer_id, deliveries.c.state == "pending", deliveries.c.planned_at < than)
-    ids = connection.execute(select(deliveries.c.id).where(old)).scalars().all()
+    ids = connection.execute(select(deliveries.c.id).where(old, away.exists())).scalars().all()
     for delivery_id in ids:
         mark_failed(connection, delivery_id, problem=None, next_attempt_at=None, now=now)
     return len(ids)
@@ -252,23 +258,23 @@ def resend_failed(connection: Connection, peer_id: UUID, *, now: datetime) -> in
     return _resend(connection, failed, now=now)
 
 
-def send_left_out(connection: Connection, study_instance_uid: str, peer_ae_title: str, *, now: datetime) -> int:
-    """Send a peer what a rule kept from it of a study's present result; gives how much that is."""
+def send_left_out(connection: Connection, study_instance_uid: str, peer_id: UUID, *, now: datetime) -> int:
+    """Send a peer what a rule kept from it of its institution's study; gives how much that is."""
     files = (
         select(result_files.c.id)
         .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
         .join(studies, studies.c.id == result_sets.c.study_id)
         .where(studies.c.study_instance_uid == study_instance_uid)
     )
-    titled = select(peers.c.id).where(peers.c.ae_title == peer_ae_title)
-    kept = and_(deliveries.c.result_file_id.in_(files), deliveries.c.peer_id.in_(titled))
+    kept = and_(deliveries.c.result_file_id.in_(files), deliveries.c.peer_id == peer_id)
     return _resend(connection, and_(kept, deliveries.c.state == "left-out"), now=now)
 
 
 def _resend(connection: Connection, condition: ColumnElement[bool], *, now: datetime) -> int:
     times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
+    nothing_said = {"problem": "", "note": "", "commitment_id": None, "own_fault_since": None}
     wake(connection)
-    again = {"state": "pending", "attempts": 0, "problem": "", "note": "", "commitment_id": None, **times}
+    again = {"state": "pending", "attempts": 0, **nothing_said, **times}
     return connection.execute(update(deliveries).where(condition, _may_still_go()).values(**again)).rowcount
 
 
@@ -306,7 +312,8 @@ def _update_pending(connection: Connection, delivery_id: UUID, **values: object)
 def _update_open(connection: Connection, delivery_id: UUID, states: Sequence[str], **values: object) -> bool:
     """Whether it was in one of the states."""
     is_it = and_(deliveries.c.id == delivery_id, deliveries.c.state.in_(states))
-    return connection.execute(update(deliveries).where(is_it).values(**values)).rowcount == 1
+    changed = update(deliveries).where(is_it).values(own_fault_since=None, **values)
+    return connection.execute(changed).rowcount == 1
 
 
 def enter(

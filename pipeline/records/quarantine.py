@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -40,6 +41,7 @@ class Quarantined:
         blob_key: Where its bytes lie.
         size: In bytes.
         received_at: When.
+        cut_at: So many bytes are taken, and it had more; None: it is whole.
     """
 
     institution_id: UUID | None
@@ -53,25 +55,53 @@ class Quarantined:
     blob_key: str
     size: int
     received_at: datetime
+    cut_at: int | None = None
 
 
-def add(connection: Connection, entry: Quarantined) -> UUID:
-    """Keep it; returns its ID."""
+def add(connection: Connection, entry: Quarantined) -> bool:
+    """Keep it; False where it lies here already, and was only sent again."""
+    columns = quarantine.c
     values = {name: getattr(entry, name) for name in Quarantined.__dataclass_fields__}
-    created: UUID = connection.execute(insert(quarantine).values(**values).returning(quarantine.c.id)).scalar_one()
-    return created
+    latest = {name: values[name] for name in ("reason", "sop_class_uid", "called_ae_title", "received_from", "cut_at")}
+    kept = insert(quarantine).values(**values, last_received_at=entry.received_at)
+    again = kept.on_conflict_do_update(
+        index_elements=[columns.blob_key, columns.problem, columns.sop_instance_uid, columns.calling_ae_title],
+        set_={**latest, "times": columns.times + 1, "last_received_at": entry.received_at},
+    )
+    return bool(connection.execute(again.returning(columns.times == 1)).scalar_one())
+
+
+def too_large(
+    connection: Connection, institution_id: UUID, sop_instance_uids: Iterable[str], *, maximum_bytes: int
+) -> set[str]:
+    """Which of these instances came before, and were larger than is taken still."""
+    columns = quarantine.c
+    rows = connection.execute(
+        select(columns.sop_instance_uid).where(
+            columns.institution_id == institution_id,
+            columns.sop_instance_uid.in_(list(sop_instance_uids)),
+            columns.problem == QuarantineProblem.TOO_LARGE,
+            columns.cut_at >= maximum_bytes,
+        )
+    )
+    return set(rows.scalars())
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantineLine:
-    """A file in quarantine as an administrator sees it; the fields are those of `Quarantined`.
+    """A file in quarantine as an administrator sees it; the other fields are those of `Quarantined`.
 
     Attributes:
+        received_at: When it came for the first time.
+        last_received_at: When it came last.
+        times: How often it came.
         institution: The institution's slug; empty where it is not known.
     """
 
     id: UUID
     received_at: datetime
+    last_received_at: datetime
+    times: int
     institution: str
     problem: str
     reason: str
@@ -85,9 +115,9 @@ class QuarantineLine:
 def newest(
     connection: Connection, *, institution_id: UUID | None = None, limit: int = 100
 ) -> tuple[QuarantineLine, ...]:
-    """The quarantine of one institution, or of all, the newest first."""
+    """The quarantine of one institution, or of all, what came last first."""
     whose = true() if institution_id is None else quarantine.c.institution_id == institution_id
-    rows = connection.execute(_lines().where(whose).order_by(quarantine.c.received_at.desc()).limit(limit))
+    rows = connection.execute(_lines().where(whose).order_by(quarantine.c.last_received_at.desc()).limit(limit))
     return tuple(QuarantineLine(**row) for row in rows.mappings())
 
 

@@ -241,9 +241,9 @@ _NOTHING_HOLDS: Final = (
 
 def _due_quarantine(rule: Rule, oldest_kept: datetime) -> Subquery:
     columns = quarantine.c
-    counted = (literal(1).label("files"), columns.size, columns.received_at.label("since"))
+    counted = (literal(1).label("files"), columns.size, columns.last_received_at.label("since"))
     one = select(columns.id, *counted, *_NOTHING_HOLDS)
-    return one.where(columns.institution_id == rule.institution_id, columns.received_at < oldest_kept).subquery()
+    return one.where(columns.institution_id == rule.institution_id, columns.last_received_at < oldest_kept).subquery()
 
 
 def _due_rejected(rule: Rule, oldest_kept: datetime) -> Subquery:

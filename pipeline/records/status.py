@@ -14,9 +14,18 @@ from pipeline.records import fetches, sources
 from pipeline.records.commitment_reports import FailedReport, failed
 from pipeline.records.destinations import Outage, outages
 from pipeline.records.fetches import FetchLine
+from pipeline.records.own_faults import OwnFault, own_faults
 from pipeline.records.quarantine import QuarantineLine, newest
 from pipeline.records.sources import SourceLine
-from pipeline.records.tables import deliveries, peers, quarantine, reconstructions, result_files, studies
+from pipeline.records.tables import (
+    deliveries,
+    institutions,
+    peers,
+    quarantine,
+    reconstructions,
+    result_files,
+    studies,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +64,7 @@ class FailedDelivery:
 
 @dataclass(frozen=True, kw_only=True)
 class NotAccepted:
-    """A kind of object that a peer does not take; offer it again with `pipeline.records.deliveries.resend_failed`."""
+    """A kind of object that a peer (INSTITUTION/TITLE) does not take; `pipeline.records.deliveries.resend_failed`."""
 
     peer: str
     sop_class_uid: str | None
@@ -76,6 +85,7 @@ class Snapshot:
     failed_reconstructions: tuple[FailedReconstruction, ...]
     failed_deliveries: tuple[FailedDelivery, ...]
     outages: tuple[Outage, ...]
+    own_faults: tuple[OwnFault, ...]
     not_accepted: tuple[NotAccepted, ...]
     last_quarantined: tuple[QuarantineLine, ...]
     failed_commitment_reports: tuple[FailedReport, ...]
@@ -96,6 +106,7 @@ def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
         failed_reconstructions=_failed_reconstructions(connection, last),
         failed_deliveries=_failed_deliveries(connection, last),
         outages=outages(connection),
+        own_faults=own_faults(connection),
         not_accepted=_not_accepted(connection),
         last_quarantined=newest(connection, limit=last),
         failed_commitment_reports=failed(connection),
@@ -148,10 +159,12 @@ def _failed_deliveries(connection: Connection, last: int) -> tuple[FailedDeliver
 
 
 def _not_accepted(connection: Connection) -> tuple[NotAccepted, ...]:
-    kind = (peers.c.ae_title, result_files.c.sop_class_uid, deliveries.c.problem)
+    full_name = (institutions.c.slug + "/" + peers.c.ae_title).label("peer")
+    kind = (full_name, result_files.c.sop_class_uid, deliveries.c.problem)
     rows = connection.execute(
-        select(kind[0].label("peer"), *kind[1:], func.count().label("files"))
+        select(*kind, func.count().label("files"))
         .join_from(deliveries, peers)
+        .join(institutions, institutions.c.id == peers.c.institution_id)
         .join(result_files, result_files.c.id == deliveries.c.result_file_id)
         .where(deliveries.c.state == "not-accepted")
         .group_by(*kind)

@@ -27,7 +27,7 @@ RESULTS: Final = tuple(kind.value for kind in FileKind if kind.is_dicom)
 def withdraw(connection: Connection, study_id: UUID) -> None:
     """Hold back what waits to be sent of the standing result. What a sender has in hand may arrive all the same."""
     waiting = and_(deliveries.c.result_file_id.in_(_standing_files(study_id)), deliveries.c.state == "pending")
-    connection.execute(update(deliveries).where(waiting).values(state="withdrawn"))
+    connection.execute(update(deliveries).where(waiting).values(state="withdrawn", own_fault_since=None))
 
 
 def reinstate(connection: Connection, study_id: UUID) -> None:
@@ -37,24 +37,26 @@ def reinstate(connection: Connection, study_id: UUID) -> None:
     outbox.wake(connection)
 
 
-def is_overtaken() -> ColumnElement[bool]:
-    """SQL on `result_files`: it is of a result that is replaced, or that a reconstruction on its way may replace.
+def is_replaced() -> ColumnElement[bool]:
+    """SQL on `result_files`: it is of a result whose place another one took.
 
     A rejection note never is: what it rejects stays rejected, whatever comes after.
     """
+    return _is_of_set(result_sets.c.replaced_at.is_not(None))
+
+
+def is_overtaken() -> ColumnElement[bool]:
+    """SQL on `result_files`: it is replaced, or a reconstruction on its way may replace it."""
     on_its_way = and_(
         reconstructions.c.study_id == result_sets.c.study_id, reconstructions.c.state.in_(("queued", "running"))
     )
-    return (
-        select(result_sets.c.id)
-        .where(
-            result_sets.c.id == result_files.c.result_set_id,
-            result_files.c.kind.in_(RESULTS),
-            or_(result_sets.c.replaced_at.is_not(None), select(reconstructions.c.id).where(on_its_way).exists()),
-        )
-        .correlate(result_files)
-        .exists()
-    )
+    return or_(is_replaced(), _is_of_set(select(reconstructions.c.id).where(on_its_way).exists()))
+
+
+def _is_of_set(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """SQL on `result_files`: it is no rejection note, and of a result set that fulfils this."""
+    its_set = (result_sets.c.id == result_files.c.result_set_id, result_files.c.kind.in_(RESULTS))
+    return select(result_sets.c.id).where(*its_set, condition).correlate(result_files).exists()
 
 
 def blob_keys_of_what_went_out(connection: Connection, study_id: UUID) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ def supersede(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now
     _enter(connection, replaced, by=by, now=now)
     connection.execute(update(result_sets).where(result_sets.c.id.in_(replaced)).values(superseded_by=by))
     _plan_rejection(connection, replaced, by=by)
+    _ask_no_more(connection, replaced)
 
 
 def _standing(study_id: UUID) -> Select[tuple[UUID]]:
@@ -122,6 +125,15 @@ def _plan_rejection(connection: Connection, replaced: Sequence[UUID], *, by: UUI
     if planned:
         connection.execute(insert(deliveries), planned)
         outbox.wake(connection)
+
+
+def _ask_no_more(connection: Connection, replaced: Sequence[UUID]) -> None:
+    """What of it a peer was not given, or did not take, is nobody's work any more."""
+    of_replaced = select(result_files.c.id).where(
+        result_files.c.result_set_id.in_(replaced), result_files.c.kind.in_(RESULTS)
+    )
+    over = and_(deliveries.c.result_file_id.in_(of_replaced), deliveries.c.state.in_(("dead", "not-accepted")))
+    connection.execute(update(deliveries).where(over).values(state="withdrawn"))
 
 
 def _enter(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now: datetime) -> None:

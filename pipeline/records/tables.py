@@ -51,7 +51,7 @@ STUDY_STATES: Final = (
 RECONSTRUCTION_STATES: Final = ("queued", "running", "reconstructed", "refused", "failed", "superseded")
 DELIVERY_STATES: Final = ("pending", "sent", "delivered", "not-accepted", "dead", "left-out", "withdrawn")
 """`sent`: stored there, its commitment is awaited. `not-accepted`: the peer does not take that kind of object.
-`left-out`: a rule says not to send it there. `withdrawn`: a newer result took its place before it was confirmed."""
+`left-out`: a rule says not to send it there. `withdrawn`: a newer result took its place, or may."""
 PRIORITIES: Final = ("stat", "high", "routine", "low")
 COMMITMENT_SETTINGS: Final = ("auto", "never")
 ASKED_FOR_SETTINGS: Final = ("nothing", "missing-views", "priors")
@@ -331,10 +331,17 @@ quarantine = Table(
     Column("received_from", Text, nullable=False, server_default=""),
     Column("blob_key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("cut_at", BigInteger),
+    Column("times", BigInteger, nullable=False, server_default="1"),
     _when("received_at", now=True),
+    _when("last_received_at", now=True),
+    UniqueConstraint("blob_key", "problem", "sop_instance_uid", "calling_ae_title", name="uq_quarantine_the_same"),
     _one_of("problem", QUARANTINE_PROBLEMS),
 )
-"""What was received but could not be taken in, kept with the reason (`reason` is a sentence without patient data)."""
+"""What was received but could not be taken in, kept with the reason (`reason` is a sentence without patient data).
+
+The same bytes again, from the same sender under the same UID, raise `times`: whoever gets an error tries again, perhaps
+every minute. `cut_at`: so many bytes were taken then, and it had more."""
 
 reconstructions = Table(
     "reconstructions",
@@ -459,10 +466,12 @@ deliveries = Table(
     _when("next_attempt_at", now=True),
     _when("delivered_at", nullable=True),
     _when("committed_at", nullable=True),
+    _when("own_fault_since", nullable=True),
     UniqueConstraint("result_file_id", "peer_id"),
     _one_of("state", DELIVERY_STATES),
 )
-"""`problem` says why it is not there, `note` what else is to be known of one that is."""
+"""`problem` says why it is not there, `note` what else is to be known of one that is. `own_fault_since`: since when
+that problem is this node's own."""
 
 connection_checks = Table(
     "connection_checks",

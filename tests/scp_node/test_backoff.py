@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scp_node.backoff import LONGEST_WAIT, SPREAD, next_attempt
+from scp_node.backoff import LONGEST_WAIT, SPREAD, next_attempt, wait_out
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -26,3 +26,9 @@ def test_waits_are_spread_but_never_long(attempts: int, chance: float) -> None:
     again = next_attempt(attempts=attempts, limit=10_001, now=NOW, chance=chance)
     assert again is not None
     assert timedelta(seconds=5) * (1 - SPREAD) <= again - NOW <= LONGEST_WAIT * (1 + SPREAD)
+
+
+@pytest.mark.parametrize(("lasted", "seconds"), [(0, 5), (4, 5), (60, 60), (10_000, 3600)])
+def test_trouble_is_waited_out_as_long_again_as_it_has_lasted(lasted: int, seconds: int) -> None:
+    waited = wait_out(timedelta(seconds=lasted), longest=LONGEST_WAIT, chance=0.5)
+    assert waited == timedelta(seconds=seconds)

@@ -153,6 +153,7 @@ def test_a_report_that_the_store_cannot_answer_is_made_later_and_shown(asked: Ho
     with asked.database.begin() as connection:
         [waiting] = commitment_reports.failed(connection)
     assert "the blob store does not answer" in waiting.problem
+    assert waiting.attempts == 0, "the peer was not called"
 
 
 def question(*named: tuple[str, str]) -> Dataset:

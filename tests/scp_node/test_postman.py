@@ -17,6 +17,7 @@ from pipeline.peer_secrets import PeerSecrets
 from pipeline.records import deliveries, destinations, results, tables
 from pipeline.records.checks import get_check, request_check
 from pipeline.records.destinations import Outage
+from pipeline.records.own_faults import OwnFault, own_faults
 from pipeline.records.results import StoredFile
 from pipeline.records.viewing import deliveries_of
 from pipeline.results import FileKind, Report, ScaleReport, Status
@@ -94,6 +95,7 @@ class Outbox:
         self.postman = Postman(
             database=hospital.database,
             store=hospital.store,
+            scratch=hospital.folder / "scratch",
             attempts=3,
             secrets=PeerSecrets(folder=folder),
             clock=lambda: self.now,
@@ -171,6 +173,11 @@ class Outbox:
     def outages(self) -> tuple[Outage, ...]:
         with self.hospital.database.begin() as connection:
             return destinations.outages(connection)
+
+    def own_fault(self) -> OwnFault:
+        with self.hospital.database.begin() as connection:
+            (fault,) = own_faults(connection)
+        return fault
 
     def told(self) -> list[tuple[str, str]]:
         """What the ledger says of the deliveries."""
@@ -323,6 +330,55 @@ def test_an_unsound_result_never_leaves(outbox: Outbox, tmp_path: Path, port: in
         assert len(list(folder.rglob("*.dcm"))) == 2
     (refused,) = [row for row in outbox.rows() if row["state"] == "dead"]
     assert "opacity" in refused["problem"].lower()
+
+
+def test_a_file_that_the_store_lacks_costs_no_attempt_and_closes_no_destination(
+    outbox: Outbox, tmp_path: Path, port: int
+) -> None:
+    with outbox.hospital.database.begin() as connection:
+        of_it = tables.result_files.c.id == outbox.rows()[0]["result_file_id"]
+        key = connection.execute(select(tables.result_files.c.blob_key).where(of_it)).scalar_one()
+    blob = outbox.hospital.store.folder / key
+    blob.rename(tmp_path / "gone")
+    with archive(tmp_path / "archive", port):
+        assert outbox.deliver() == 3
+        for _ in range(outbox.postman.attempts + 1):
+            outbox.now = outbox.own_fault().next_attempt_at
+            assert outbox.deliver() == 1
+        assert outbox.states() == {"delivered", "pending"}
+        assert outbox.outages() == ()
+        assert outbox.own_fault().problem == "a file is missing in the blob store: bring it back from a backup"
+        assert (outbox.own_fault().waiting, outbox.own_fault().since) == (1, NOON)
+        assert outbox.now - NOON > timedelta(seconds=24), "each pause is longer"
+        (tmp_path / "gone").rename(blob)
+        outbox.now += timedelta(minutes=5)
+        assert outbox.deliver() == 1
+    assert [(row["state"], row["attempts"], row["own_fault_since"]) for row in outbox.rows()] == [
+        ("delivered", 1, None)
+    ] * 3
+
+
+def test_where_nothing_can_be_made_ready_everything_waits_for_a_week(outbox: Outbox, tmp_path: Path, port: int) -> None:
+    outbox.postman.scratch.write_text("no folder can be made here")
+    with archive(tmp_path / "archive", port):
+        assert outbox.deliver() == 3
+        assert outbox.states() == {"pending"}
+        assert {row["attempts"] for row in outbox.rows()} == {0}
+        assert "look at the data folder" in outbox.own_fault().problem
+        outbox.now = NOON + timedelta(days=8)
+        outbox.deliver()
+    assert outbox.states() == {"dead"}
+    assert [event for event, _ in outbox.told()] == ["not-delivered"] * 3
+
+
+def test_what_waited_for_its_turn_is_not_given_up_when_its_peer_is_away_for_a_moment(outbox: Outbox) -> None:
+    with outbox.hospital.database.begin() as connection:
+        connection.execute(update(tables.deliveries).values(planned_at=NOON - timedelta(days=30)))
+    outbox.deliver()
+    assert outbox.states() == {"pending"}
+    outbox.now = NOON + timedelta(days=8)
+    outbox.deliver()
+    assert outbox.states() == {"dead"}
 
 
 @pytest.mark.parametrize(

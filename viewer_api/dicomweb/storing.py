@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request
@@ -22,11 +21,11 @@ from pipeline.dicomweb_services import DICOM_JSON, ROOT
 from pipeline.disk_space import has_room
 from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, Incoming, OutOfSpace, UnreadableDataset, accept
+from pipeline.scratch import scratch_folder, working_folder
 from viewer_api.deps import Web, WebDep
 from viewer_api.dicomweb.access import Client, StorerDep
 from viewer_api.dicomweb.addresses import base_of
 from viewer_api.dicomweb.multipart import save_parts
-from viewer_api.scratch import scratch_folder
 
 router = APIRouter(prefix=ROOT)
 
@@ -64,12 +63,12 @@ class Fate:
 @router.post("/studies/{study}")
 async def store(request: Request, web: WebDep, client: StorerDep, study: str = "") -> Response:
     """Store instances, of any studies or of the one named; the answer tells of each."""
-    scratch, minimum = scratch_folder(web.settings), web.settings.minimum_free_megabytes
-    if not has_room(scratch, minimum_free_megabytes=minimum):
+    minimum = web.settings.minimum_free_megabytes
+    if not has_room(web.settings.data_folder, minimum_free_megabytes=minimum):
         sentence = f"Less than {minimum} MB are free, so nothing is taken in: send it again later."
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, sentence, {"retry-after": RETRY_SECONDS})
-    with TemporaryDirectory(dir=scratch) as folder:
-        paths = await save_parts(request, Path(folder))
+    with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
+        paths = await save_parts(request, folder)
         address = request.client.host if request.client else ""
         fates = [await run_in_threadpool(_take, path, web, client, address, study) for path in paths]
     return _told(fates, base_of(request))

@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from pipeline.records import instances
+from pipeline.scratch import scratch_folder
 from viewer_api.deps import ViewerDep, WebDep, not_found, visible_study
 from viewer_api.permissions import visible_studies
 from viewer_api.pictures import picture_of_stored
-from viewer_api.scratch import scratch_folder
 
 router = APIRouter(prefix="/api/studies/{study_id}/radiographs")
 

@@ -16,8 +16,8 @@ from pipeline.records.arrivals import silent_senders
 from pipeline.records.removal import remove_quarantined
 from pipeline.records.tables import quarantine as quarantine_rows
 from pipeline.retention import Outlook, outlooks, remove_blobs
+from pipeline.scratch import scratch_folder
 from viewer_api.deps import AdministratorDep, WebDep
-from viewer_api.scratch import scratch_folder
 
 router = APIRouter(prefix="/api/administration/upkeep")
 
@@ -43,10 +43,12 @@ class ShownOutlook:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownQuarantined:
-    """A file in quarantine."""
+    """A file in quarantine; what was sent several times is here once."""
 
     id: UUID
     received_at: datetime
+    last_received_at: datetime
+    times: int
     sender: str
     problem: str
     reason: str
@@ -126,6 +128,8 @@ def _shown_quarantined(line: quarantine.QuarantineLine) -> ShownQuarantined:
     return ShownQuarantined(
         id=line.id,
         received_at=line.received_at,
+        last_received_at=line.last_received_at,
+        times=line.times,
         sender=f"{line.calling_ae_title} {line.received_from}".strip(),
         problem=line.problem,
         reason=line.reason,

@@ -6,7 +6,6 @@ import base64
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, File, Form, HTTPException, UploadFile
@@ -15,11 +14,11 @@ from starlette import status
 
 from pipeline.dicom_read import read_header, read_radiograph
 from pipeline.radiograph import Radiograph, Side, View
+from pipeline.scratch import scratch_folder, working_folder
 from pipeline.typed_facts import TypedFacts
 from viewer_api.deps import UploaderDep, WebDep
 from viewer_api.pictures import picture_of
 from viewer_api.receiving import Received, UploadedFile, receive
-from viewer_api.scratch import scratch_folder
 
 router = APIRouter(prefix="/api/uploads")
 
@@ -74,8 +73,8 @@ class Preview:
 @router.post("/preview")
 def preview(file: UploadFile, web: WebDep, _user: UploaderDep) -> Preview:
     """What a DICOM file shows and says. Nothing of it is kept."""
-    with TemporaryDirectory(dir=scratch_folder(web.settings)) as folder:
-        path = _save(file, Path(folder) / "preview.dcm")
+    with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
+        path = _save(file, folder / "preview.dcm")
         return _preview(read_radiograph(path), modality=str(read_header(path).get("Modality") or ""))
 
 
@@ -90,11 +89,11 @@ def upload(
     typed = _description(description)
     if len(typed.facts) != len(files):
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "Each file needs an entry in the description.")
-    with TemporaryDirectory(dir=scratch_folder(web.settings)) as folder:
+    with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
         saved = [
             UploadedFile(
                 name=Path(file.filename or "").name or f"file {number}",
-                path=_save(file, Path(folder) / f"{number}{Path(file.filename or '').suffix.lower()[:5]}"),
+                path=_save(file, folder / f"{number}{Path(file.filename or '').suffix.lower()[:5]}"),
                 typed=facts.typed(),
             )
             for number, (file, facts) in enumerate(zip(files, typed.facts, strict=True), start=1)
