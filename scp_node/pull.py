@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 from uuid import UUID
@@ -18,7 +18,7 @@ from pipeline.database import Database
 from pipeline.disk_space import BYTES_PER_MEGABYTE, has_room
 from pipeline.errors import BonecraftError
 from pipeline.inbox import Accepted, Incoming, OutOfSpace, accept
-from pipeline.records import fetches
+from pipeline.records import fetches, quarantine
 from pipeline.store import Store
 from scp_node.handlers import received_file
 from scp_node.incoming import IncomingFile, discard
@@ -61,6 +61,11 @@ class Intake:
     address: str
     clock: Clock = utc_now
 
+    @property
+    def maximum_bytes(self) -> int:
+        """What is larger is not taken."""
+        return self.maximum_dataset_megabytes * BYTES_PER_MEGABYTE
+
     def take(
         self,
         path: Path,
@@ -98,8 +103,13 @@ class Intake:
         )
         return accept(self.database, self.store, incoming, now=self.clock())
 
-    def take_stream(self, pieces: Iterable[bytes], *, by: str) -> Accepted:
+    def take_stream(self, pieces: Iterable[bytes], *, by: str, uid: str) -> Accepted:
         """Take in a DICOM file that comes piece by piece; of one that is too large no more is asked for.
+
+        Args:
+            pieces: Its bytes.
+            by: The service that brings it.
+            uid: Its SOPInstanceUID, as the service says; empty where it does not.
 
         Raises:
             OutOfSpace: There is no room.
@@ -109,7 +119,7 @@ class Intake:
             file = IncomingFile(
                 self.folder,
                 minimum_free_megabytes=self.minimum_free_megabytes,
-                maximum_bytes=self.maximum_dataset_megabytes * BYTES_PER_MEGABYTE,
+                maximum_bytes=self.maximum_bytes,
             )
         except OSError as error:
             raise _not_written(error) from error
@@ -118,7 +128,7 @@ class Intake:
                 _write(file, pieces)
             if file.problem is not None:
                 raise _not_written(file.problem) from file.problem
-            return self.take(Path(file.name), by=by, cut_at=file.cut_at)
+            return self.take(Path(file.name), by=by, uid=uid or None, cut_at=file.cut_at)
         finally:
             discard(Path(file.name))
 
@@ -126,6 +136,12 @@ class Intake:
         """Which of these we have."""
         with self.database.begin() as connection:
             return fetches.held(connection, self.institution_id, [image.sop_instance_uid for image in images])
+
+    def too_large(self, images: Sequence[FoundImage]) -> set[str]:
+        """Which of these came before and were too large, so that it is of no use to fetch them again."""
+        uids = [image.sop_instance_uid for image in images]
+        with self.database.begin() as connection:
+            return quarantine.too_large(connection, self.institution_id, uids, maximum_bytes=self.maximum_bytes)
 
     def on_store(self, event: evt.Event) -> int:
         """Answer a C-STORE that C-GET brought."""
@@ -201,15 +217,18 @@ class Plan:
     Attributes:
         images: What the archive has that is wanted.
         had: What we have of it.
+        too_large: What came of it before, and was too large.
     """
 
     images: tuple[FoundImage, ...]
     had: frozenset[str]
+    too_large: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> tuple[FoundImage, ...]:
         """What is to be fetched."""
-        return tuple(image for image in self.images if image.sop_instance_uid not in self.had)
+        settled = self.had | self.too_large
+        return tuple(image for image in self.images if image.sop_instance_uid not in settled)
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -226,15 +245,17 @@ class Pulled:
     Attributes:
         plan: What was to be done.
         fetched: What we have now that we had not.
+        too_large: What came and is too large.
     """
 
     plan: Plan
-    fetched: frozenset[str] = field(default_factory=frozenset)
+    fetched: frozenset[str] = frozenset()
+    too_large: frozenset[str] = frozenset()
 
     @property
     def lacking(self) -> int:
         """How many images did not come."""
-        return len(self.plan.missing) - len(self.fetched)
+        return len(self.plan.missing) - len(self.fetched | self.too_large)
 
 
 def look(archive: Archive, intake: Intake, study_instance_uid: str, wanted: Wanted) -> Plan:
@@ -244,7 +265,8 @@ def look(archive: Archive, intake: Intake, study_instance_uid: str, wanted: Want
         TransientError: The archive or the records could not be asked.
     """
     images = archive.images(study_instance_uid, wanted)
-    return Plan(images=images, had=frozenset(intake.held(images)))
+    had, too_large = frozenset(intake.held(images)), frozenset(intake.too_large(images))
+    return Plan(images=images, had=had, too_large=too_large - had)
 
 
 def pull(archive: Archive, intake: Intake, plan: Plan, on_progress: Callable[[int], None]) -> Pulled:
@@ -256,7 +278,8 @@ def pull(archive: Archive, intake: Intake, plan: Plan, on_progress: Callable[[in
     if not plan.missing:
         return Pulled(plan=plan)
     archive.fetch(plan.orders, intake, on_progress)
-    pulled = Pulled(plan=plan, fetched=frozenset(intake.held(plan.missing)))
+    fetched, too_large = intake.held(plan.missing), intake.too_large(plan.missing)
+    pulled = Pulled(plan=plan, fetched=frozenset(fetched), too_large=frozenset(too_large - fetched))
     log.info("pulled", peer=intake.from_title, images=len(pulled.fetched), lacking=pulled.lacking)
     return pulled
 

@@ -39,11 +39,16 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether there was something, and it is all here."""
-        return bool(self.plan.images) and (self.pulled is None or not self.pulled.lacking)
+        return bool(self.plan.images) and not self.too_large and (self.pulled is None or not self.pulled.lacking)
+
+    @property
+    def too_large(self) -> int:
+        """How many images are not taken for their size, whenever they came."""
+        return len(self.plan.too_large) + (len(self.pulled.too_large) if self.pulled else 0)
 
     def plain(self) -> dict[str, Any]:
         """For programs; no patient's name."""
-        counted = {"images": len(self.plan.images), "here_before": len(self.plan.had)}
+        counted = {"images": len(self.plan.images), "here_before": len(self.plan.had), "too_large": self.too_large}
         came = None if self.pulled is None else {"fetched": len(self.pulled.fetched), "lacking": self.pulled.lacking}
         return {**_shown(self.study), **counted, **(came or {"would_fetch": len(self.plan.missing)})}
 
@@ -52,6 +57,8 @@ class Outcome:
         if not self.plan.images:
             return "no image that is wanted; other modalities: --modality"
         said = f"{len(self.plan.images)} images, {len(self.plan.had)} here before"
+        if self.too_large:
+            said += f", {self.too_large} larger than maximum_dataset_megabytes (bonecraft quarantine)"
         if self.pulled is None:
             return f"{said}, {len(self.plan.missing)} would be fetched"
         lacking = f", {self.pulled.lacking} DID NOT COME: see its log and ours" if self.pulled.lacking else ""

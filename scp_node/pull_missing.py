@@ -7,7 +7,7 @@ later makes another. An earlier study stays a study of its own: films of differe
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -116,7 +116,7 @@ class Fetcher:
         """Of what an archive has, the images of the body parts that the study shows."""
         with self.lines.database.begin() as connection:
             shown = {_part(_text(each, "body_part")) for each in radiographs_of(connection, due.study_id)} - {""}
-        return Plan(images=tuple(image for image in plan.images if _part(image.body_part) in shown), had=plan.had)
+        return replace(plan, images=tuple(image for image in plan.images if _part(image.body_part) in shown))
 
     def _note(self, due: DueFetch, *, came: int, study_uid: str) -> None:
         now = self.lines.clock()

@@ -105,7 +105,7 @@ class WebArchive:
         with open_session(self.target) as session:
             for number, image in enumerate((image for order in orders for image in order.images), 1):
                 try:
-                    intake.take_stream(self._file(session, image), by=SERVICE)
+                    intake.take_stream(self._file(session, image), by=SERVICE, uid=image.sop_instance_uid)
                 except (InputError, WebRefusal) as error:
                     log.warning("pulled_not_taken", reason=str(error), sop_instance_uid=image.sop_instance_uid)
                     refused = error if isinstance(error, WebRefusal) else refused

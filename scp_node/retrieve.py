@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -38,6 +39,12 @@ SOME_FAILED: Final = 0xB000
 
 OnStore = Callable[[evt.Event], int]
 OnProgress = Callable[[int], None]
+
+log = structlog.get_logger(__name__)
+
+
+class _NotGot(ArchiveProblem):
+    """It accepts C-GET and ends the association over it, as Orthanc does where AllowGet says no: C-MOVE may do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,22 +98,31 @@ class Retrieval:
             ConnectionProblem: The archive could not be reached.
             ArchiveProblem: It offers no way, or failed.
         """
+        try:
+            self._retrieve(orders, without=frozenset())
+        except _NotGot as problem:
+            log.info("retrieving_by_move", peer=str(self.target), because=str(problem))
+            self._retrieve(orders, without=frozenset({STUDY_ROOT_GET}))
+
+    def _retrieve(self, orders: Sequence[Order], *, without: frozenset[str]) -> None:
+        """On one association, by a service that is offered, but for some."""
         classes = sorted({image.sop_class_uid for order in orders for image in order.images} - {""})
         contexts = proposed(classes or USUAL_CLASSES)
         handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, self.on_store)]
         with open_association(
             self.target, calling=self.calling, contexts=contexts, roles=roles_for(contexts), handlers=handlers
         ) as association:
-            ways = _ways(association)
+            ways = _ways(association) - without
             if not ways:
-                raise ArchiveProblem(f"{self.target} offers neither C-GET nor C-MOVE: enable one of them there")
+                how = "hangs up at C-GET, and offers no C-MOVE" if without else "offers neither C-GET nor C-MOVE"
+                raise ArchiveProblem(f"{self.target} {how}: enable one of them there")
             self._all(association, orders, by_get=STUDY_ROOT_GET in ways)
 
     def _all(self, association: Association, orders: Sequence[Order], *, by_get: bool) -> None:
         if not by_get and not self.may_send:
             raise ArchiveProblem(
-                f"{self.target} offers no C-GET, and may not send here: bonecraft peers set … --sends --allow-from "
-                "ITS_ADDRESS, so that C-MOVE can bring its images"
+                f"{self.target} gives nothing by C-GET, and may not send here: bonecraft peers set … --sends "
+                "--allow-from ITS_ADDRESS, so that C-MOVE can bring its images"
             )
         done = 0
         for order in orders:
@@ -121,6 +137,7 @@ class Retrieval:
         Raises:
             ConnectionProblem: The association broke.
             ArchiveProblem: It failed.
+            _NotGot: The archive ended the association over the first C-GET.
         """
         status = None
         try:
@@ -135,6 +152,8 @@ class Retrieval:
                     self.on_progress(before + int(answer.get("NumberOfCompletedSuboperations", 0)))
         except RuntimeError as error:  # pynetdicom's word for: the association is not established any more
             raise ConnectionProblem(f"{self.target} hung up while it sent images: see its log") from error
+        if status is None and by_get and not before:
+            raise _NotGot(self._why_not(None, "C-GET"))
         if status not in (SUCCESS, SOME_FAILED):
             raise ArchiveProblem(self._why_not(status, "C-GET" if by_get else "C-MOVE"))
 

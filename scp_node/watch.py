@@ -24,7 +24,7 @@ from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError, InputError, TransientError
 from pipeline.peer_secrets import PeerSecrets
-from pipeline.records import fetches, sources
+from pipeline.records import fetches, quarantine, sources
 from pipeline.records.directory import first_called_ae_title
 from pipeline.records.sources import Source
 from pipeline.settings import NodeSettings
@@ -243,11 +243,13 @@ class _Reading:
         images = self.feed.images(study_id, modalities=RADIOGRAPHS)
         with self.watcher.database.begin() as connection:
             uids = [image.sop_instance_uid for image in images]
-            here = fetches.held(connection, self.source.institution_id, uids)
+            owner = self.source.institution_id
+            settled = fetches.held(connection, owner, uids)
+            settled |= quarantine.too_large(connection, owner, uids, maximum_bytes=self.intake.maximum_bytes)
         taken, not_given = 0, None
         for image in images:
             try:
-                taken += self._take_image(image) if image.sop_instance_uid not in here else 0
+                taken += self._take_image(image) if image.sop_instance_uid not in settled else 0
             except NotGiven as problem:
                 not_given = problem
                 log.warning("source_image_not_given", source=self.source.name, sop_instance_uid=image.sop_instance_uid)
@@ -262,7 +264,7 @@ class _Reading:
             NotGiven: The server has it, and does not give it.
         """
         try:
-            self.intake.take_stream(self.feed.file(image), by=SERVICE)
+            self.intake.take_stream(self.feed.file(image), by=SERVICE, uid=image.sop_instance_uid)
         except (InputError, Gone) as error:
             log.warning("source_image_not_taken", source=self.source.name, reason=str(error))
             return 0

@@ -22,15 +22,15 @@ from pipeline.store import Store
 from scp_node.dicomweb import WebRefusal
 from scp_node.incoming import HEAD_BYTES
 from scp_node.peer import ConnectionProblem, Target
-from scp_node.pull import RADIOGRAPHS, Plan, look, pull
-from scp_node.pull_command import chosen
+from scp_node.pull import RADIOGRAPHS, Plan, Pulled, look, pull
+from scp_node.pull_command import Outcome, chosen
 from scp_node.pull_lines import Line, Lines
 from scp_node.pull_web import NotOnePart, only_part
 from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted, answers
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
 from tests.listening import RunningListener
-from tests.peers import OrthancPeer, free_port
+from tests.peers import OrthancPeer, free_port, running_orthanc
 from tests.scp_node.archives import running_dcmqrscp
 
 WANTED = Wanted(modalities=RADIOGRAPHS)
@@ -162,6 +162,30 @@ class TestByMove:
             pull_study(line, uid)
 
 
+def test_a_study_comes_by_command_from_an_orthanc_that_only_moves(
+    node: Node,
+    start_listener: Callable[..., RunningListener],
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It accepts C-GET and hangs up when it is asked for that."""
+    listener = start_listener(minimum_free_megabytes=0)
+    may = {f"Allow{what}": what != "Get" for what in ("Echo", "Store", "Find", "Get", "Move")}
+    known = {"bonecraft": {"AET": "BONECRAFT", "Host": "127.0.0.1", "Port": listener.port, **may}}
+    (tmp_path / "orthanc").mkdir()
+    with running_orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=False, DicomModalities=known) as orthanc:
+        uid = give(at(orthanc), tmp_path, "move from orthanc")
+        node.add_peer("ORTHANC", orthanc.dicom_port, sends=True)
+        monkeypatch.setenv("BONECRAFT_DATABASE_URL", database_url)
+        monkeypatch.setenv("BONECRAFT_DATA_FOLDER", str(tmp_path))
+        monkeypatch.setenv("BONECRAFT_MINIMUM_FREE_MEGABYTES", "0")
+        command = [sys.executable, "-P", "-m", "pipeline.cli", "pull", "--study", uid, "--from", "ORTHANC"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{uid}: 2 images, 0 here before, 2 fetched\n")
+    assert [(f["calling_ae_title"], f["fetched_by"]) for f in node.received()] == [("ORTHANC", "C-MOVE")] * 2
+
+
 def test_a_study_comes_from_dcmqrscp_by_c_get(node: Node, tmp_path: Path) -> None:
     with running_dcmqrscp(tmp_path, node_port=free_port()) as port:
         uid = give(Target(ae_title="DCMQRSCP", host="127.0.0.1", port=port), tmp_path, "get from dcmqrscp")
@@ -218,8 +242,14 @@ class TestByDicomWeb:
         assert pull_study(limited, stable_uid("too large", "study")) == (1, 0, 0)
         with node.database.begin() as connection:
             row = connection.execute(select(tables.quarantine)).one()
-        assert (row.problem, row.size) == ("too-large", HEAD_BYTES)
+        assert (row.problem, row.size, row.sop_instance_uid) == ("too-large", HEAD_BYTES, str(large.SOPInstanceUID))
         assert not list(node.lines.folder.iterdir()), "a pulled file was left behind"
+        again = look(limited.archive, limited.intake, stable_uid("too large", "study"), WANTED)
+        assert (len(again.too_large), again.missing) == (1, ())
+        said = Outcome(study=FoundStudy(study_instance_uid="1"), plan=again, pulled=Pulled(plan=again))
+        assert "1 larger than maximum_dataset_megabytes" in said.sentence()
+        assert not said.is_good
+        assert pull_study(line, stable_uid("too large", "study")) == (1, 0, 1), "the limit was raised"
 
     def test_what_is_not_there_and_who_is_away_are_told_apart(self, node: Node, line: Line) -> None:
         assert line.archive.studies(StudyQuestion(study_instance_uid="1.2.3.4.5")) == ()

@@ -148,6 +148,27 @@ def test_an_image_that_the_server_cannot_give_keeps_no_other_and_is_asked_for_ag
     assert watched.line().waiting == 0
 
 
+def test_an_image_that_is_too_large_is_fetched_once(watched: Watched, tmp_path: Path) -> None:
+    (tmp_path / "orthanc").mkdir()
+    settings = NodeSettings(data_folder=tmp_path / "data", minimum_free_megabytes=0, maximum_dataset_megabytes=1)
+    limited = replace(watched, watcher=replace(watched.watcher, settings=settings))
+    with running_orthanc(tmp_path / "orthanc") as orthanc:
+        limited.point_at(orthanc, history=True)
+        give(orthanc, tmp_path, "large", PixelData=bytes(2_000_000), Rows=1000, Columns=1000)
+        wait_until(lambda: is_stable(orthanc, "large"))
+        limited.look()
+        with watched.database.begin() as connection:
+            connection.execute(update(tables.source_positions).values(last_change=0))
+        limited.look()
+    with watched.database.begin() as connection:
+        row = connection.execute(select(tables.quarantine)).one()
+    assert (row.sop_instance_uid, row.problem, row.times) == (
+        str(make_dx(study="large").SOPInstanceUID),
+        "too-large",
+        1,
+    )
+
+
 def damage_the_image(storage: Path) -> tuple[Path, bytes]:
     """Spoil what Orthanc has compressed, so that nobody can unpack it; gives the file, and what was in it."""
     file = max(storage.glob("??/??/*"), key=lambda path: path.stat().st_size)
