@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from pipeline.cli.admin_changes import changes
 from pipeline.cli.rules import rules
 from pipeline.cli.status import app as status
-from pipeline.errors import BonecraftError, ConfigurationError
-from pipeline.records import admin, deliveries
+from pipeline.errors import BonecraftError, ConfigurationError, InputError
+from pipeline.records import admin, deliveries, tables
 from pipeline.site_values import PeerValue, Subject
 from tests.factories import make_dx, save, stable_uid
 from tests.node_helpers import Hospital
@@ -211,6 +212,23 @@ def test_what_a_rule_kept_from_a_peer_is_sent_by_hand(command, hospital: Hospita
         assert len(deliveries.claim_due(connection, now=datetime.now(UTC))) == 1
     with pytest.raises(ConfigurationError, match="no rule kept a result of study"):
         command("send", HIP_STUDY, "--to", "PACS")
+
+
+def test_a_peer_of_the_same_title_in_another_institution_gets_nothing(command, hospital: Hospital, pacs):
+    command("add", "--name", "quiet", "--send", "PACS=nothing", "--yes")
+    complete = send_hip(hospital)
+    result_set = add_result(hospital, complete.study_id, complete.reconstruction_id)
+    with hospital.database.begin() as connection:
+        deliveries.plan(connection, result_set_id=result_set)
+        other = insert(tables.institutions).values(slug="other", name="Other").returning(tables.institutions.c.id)
+        owner = {"institution_id": connection.execute(other).scalar_one()}
+        peer = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104, "receives": True}
+        connection.execute(insert(tables.peers).values(**owner, **peer))
+    with pytest.raises(InputError, match="several peers 'PACS'; there are: demo/PACS, other/PACS"):
+        command("send", HIP_STUDY, "--to", "PACS")
+    with pytest.raises(ConfigurationError, match="no rule kept a result of study"):
+        command("send", HIP_STUDY, "--to", "other/PACS")
+    assert "1 results will be sent to demo/PACS" in command("send", HIP_STUDY, "--to", "demo/PACS")
 
 
 def film(folder: Path, body_part: str) -> Path:

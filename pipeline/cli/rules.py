@@ -32,6 +32,7 @@ from pipeline.cli.rules_trial import the_institution, try_rules
 from pipeline.errors import ConfigurationError
 from pipeline.records import admin, deliveries
 from pipeline.records import rules as records
+from pipeline.records.directory import named_peer
 from pipeline.records.viewing import InstitutionChoice
 from pipeline.rules import Rule
 from pipeline.rules_edit import Edit, added, changed, moved, removed, rule_of
@@ -194,12 +195,12 @@ def process_studies(
 @rules.command("send")
 def send_results(
     study: Annotated[str, typer.Argument(help="StudyInstanceUID.")],
-    to: Annotated[str, typer.Option(metavar="AE", help="Who gets them.")],
+    to: Annotated[str, typer.Option(metavar="AE", help="Who gets them: AE title, or INSTITUTION/TITLE.")],
     config: Config = None,
 ) -> None:
     """Send a peer the results of a study that a rule kept from it."""
     with transaction(config) as connection:
-        sent = deliveries.send_left_out(connection, study, to, now=datetime.now(UTC))
+        sent = deliveries.send_left_out(connection, study, named_peer(connection, to).id, now=datetime.now(UTC))
     if not sent:
         raise ConfigurationError(f"no rule kept a result of study {study} from {to}")
     typer.echo(f"{sent} results will be sent to {to}")
