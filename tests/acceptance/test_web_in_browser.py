@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -433,8 +434,9 @@ def test_an_administrator_sets_how_long_what_is_kept_and_clears_the_quarantine(
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"no DICOM at all")
     incoming = Incoming(path=broken, institution_id=institution_id, calling_ae_title="CR1", called_ae_title="BONECRAFT")
-    with pytest.raises(UnreadableDataset):
-        accept(database, web_store, incoming, now=datetime.now(UTC))
+    for _ in range(2):
+        with pytest.raises(UnreadableDataset):
+            accept(database, web_store, incoming, now=datetime.now(UTC))
     page = log_in(Role.ADMIN)
     page.goto("/administration")
     kept = page.locator("section").filter(has=page.get_by_role("heading", name="How long what is kept"))
@@ -445,12 +447,48 @@ def test_an_administrator_sets_how_long_what_is_kept_and_clears_the_quarantine(
     expect(kept).to_contain_text("Nothing goes now.")
     quarantine = page.locator("section").filter(has=page.get_by_role("heading", name="Quarantine"))
     expect(quarantine.get_by_role("row")).to_contain_text("CR1")
+    expect(quarantine.get_by_role("row")).to_contain_text("2 times since")
     keep(page, "administration-upkeep")
     quarantine.get_by_role("button", name="Take in again").click()
     expect(quarantine.get_by_role("alert")).to_be_visible()
     page.on("dialog", lambda dialog: dialog.accept())
     quarantine.get_by_role("button", name="Remove").click()
     expect(quarantine).to_contain_text("Everything that was received could be taken in.")
+
+
+def test_an_administrator_lets_a_program_in_and_has_an_orthanc_watched(log_in: Opener, address: str):
+    page = log_in(Role.ADMIN)
+    page.goto("/administration")
+    page.on("dialog", lambda dialog: dialog.accept())
+    tokens = page.locator("section").filter(has=page.get_by_role("heading", name="DICOMweb tokens"))
+    tokens.get_by_role("button", name="Add a token").click()
+    tokens.get_by_label("For which program").fill("ohif")
+    tokens.get_by_role("button", name="Show the change").click()
+    expect(tokens.locator(".difference")).to_contain_text("+ may_read = true")
+    tokens.get_by_role("button", name="Apply").click()
+    secret = tokens.locator(".token").inner_text()
+    keep(page, "administration-token")
+
+    def asked() -> int:
+        url, headers = f"{address}/dicom-web/studies", {"authorization": f"Bearer {secret}"}
+        return httpx.get(url, headers=headers).status_code
+
+    assert asked() in (200, 204)
+    tokens.get_by_role("button", name="Revoke").click()
+    tokens.get_by_role("button", name="Apply").click()
+    expect(tokens.get_by_role("row")).to_contain_text("revoked")
+    assert asked() == 401
+    sources = page.locator("section").filter(has=page.get_by_role("heading", name="Watched Orthanc servers"))
+    sources.get_by_role("button", name="Add a server").click()
+    sources.get_by_label("Name", exact=True).fill("archive")
+    sources.get_by_label("Address of its REST API").fill("http://127.0.0.1:8042")
+    sources.get_by_role("button", name="Show the change").click()
+    sources.get_by_role("button", name="Apply").click()
+    expect(sources.get_by_role("row")).to_contain_text("http://127.0.0.1:8042")
+    keep(page, "administration-sources")
+    page.reload()
+    expect(sources.get_by_role("row")).to_contain_text("archive")
+    expect(tokens.locator(".token")).to_have_count(0)
 
 
 def test_a_study_whose_radiographs_were_removed_says_so(log_in: Opener, example: ExampleStudy, database: Database):

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from pipeline.database import Database
-from pipeline.records import checks
+from pipeline.records import checks, tokens
 from pipeline.records.users import Role
 from tests.viewer_api.people import Person
 
@@ -97,3 +97,45 @@ def test_an_echo_is_asked_for_and_its_answer_read(administrator: Person, people,
     answer = administrator.get(address).json()
     assert answer == {"finished": True, "ok": False, "sentence": "Nobody listens there."}
     assert people(Role.ADMIN, institution="other").get(address).status_code == 404
+
+
+OHIF = {"subject": "token", "name": "ohif", "value": {"may_read": True}}
+ARCHIVE = {"subject": "source", "name": "archive", "value": {"url": "http://192.0.2.7:8042"}}
+
+
+def test_a_token_is_shown_once_and_made_anew(administrator: Person, database: Database):
+    assert administrator.post("/api/administration/changes", json=OHIF).is_success
+    made = [administrator.post("/api/administration/tokens/ohif/secret").json()["token"] for _ in range(2)]
+    with database.begin() as connection:
+        first, second = (tokens.find(connection, secret, now=datetime.now(UTC)) for secret in made)
+    assert (first, second.may_read, second.may_store) == (None, True, False)
+    answer = administrator.get("/api/administration")
+    assert [each["program"] for each in answer.json()["tokens"]] == ["ohif"]
+    assert made[1] not in answer.text
+
+
+def test_only_what_is_named_changes_of_a_token_and_it_is_undone(administrator: Person):
+    administrator.post("/api/administration/changes", json=OHIF)
+    administrator.post("/api/administration/changes", json={**OHIF, "value": {"revoked": True}})
+    settings = administrator.get("/api/administration").json()
+    assert settings["tokens"][0]["value"] == {"may_read": True, "may_store": False, "revoked": True}
+    administrator.post(f"/api/administration/changes/{settings['changes'][0]['id']}/undo")
+    assert not administrator.get("/api/administration").json()["tokens"][0]["value"]["revoked"]
+
+
+def test_a_source_is_added_and_removed(administrator: Person):
+    assert administrator.post("/api/administration/changes", json=ARCHIVE).is_success
+    [source] = administrator.get("/api/administration").json()["sources"]
+    assert (source["name"], source["value"]["url"], source["taken"]) == ("archive", "http://192.0.2.7:8042", 0)
+    administrator.post("/api/administration/changes", json={**ARCHIVE, "value": None})
+    assert administrator.get("/api/administration").json()["sources"] == []
+
+
+def test_another_institutions_sources_and_tokens_are_out_of_reach(administrator: Person, people):
+    for wanted in (OHIF, ARCHIVE):
+        administrator.post("/api/administration/changes", json=wanted)
+    stranger = people(Role.ADMIN, institution="other")
+    seen = stranger.get("/api/administration").json()
+    assert (seen["sources"], seen["tokens"]) == ([], [])
+    assert stranger.post("/api/administration/tokens/ohif/secret").status_code == 404
+    assert people(Role.RADIOLOGIST).post("/api/administration/tokens/ohif/secret").status_code == 403

@@ -1,8 +1,11 @@
-"""AE titles and peers: each change is shown as a difference first, recorded, and can be undone; peers can be called."""
+"""What is set for an institution: each change is shown as a difference first, recorded, and can be undone.
+
+Peers can be called; tokens are made, and shown once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -14,12 +17,20 @@ from sqlalchemy import Connection
 from starlette import status
 
 from pipeline.errors import ConfigurationError
-from pipeline.records import admin, checks, directory
+from pipeline.records import admin, checks, directory, sources, tokens
 from pipeline.records.admin import Change
 from pipeline.records.directory import Peer
 from pipeline.records.users import User
 from pipeline.records.viewing import peers_of
-from pipeline.site_values import InstitutionValue, Subject, Value, differences
+from pipeline.site_values import (
+    InstitutionValue,
+    SourceValue,
+    Subject,
+    SubjectKind,
+    TokenValue,
+    Value,
+    differences,
+)
 from pipeline.waits import PartWait
 from viewer_api.agreement import check_agreed
 from viewer_api.deps import AdministratorDep, WebDep, not_found
@@ -34,15 +45,49 @@ class Wanted(BaseModel):
 
     Attributes:
         subject: What is changed.
-        name: The peer's AE title; empty for the institution.
-        value: What shall be set, added to what is set already; None removes the peer.
+        name: The peer's AE title, the source's name or the token's program; empty for the institution.
+        value: What shall be set, added to what is set already; None removes it.
         agreed: The difference that the person has seen; it is not made where it would be another one by now.
     """
 
-    subject: Literal["institution", "peer"]
+    subject: Literal["institution", "peer", "source", "token"]
     name: str = ""
     value: dict[str, Any] | None
     agreed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownSource:
+    """A server whose change feed is watched, and how that goes.
+
+    Attributes:
+        name: What it is called here.
+        value: What is set.
+        taken: How many images came from there.
+        problem: Why it cannot be read; empty where it can.
+    """
+
+    name: str
+    value: SourceValue
+    taken: int
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownToken:
+    """A program that comes in at the DICOMweb door; never its token."""
+
+    program: str
+    value: TokenValue
+    made_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeToken:
+    """A token, this once."""
+
+    token: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +113,8 @@ class ShownAdministration:
     maximum_wait_seconds: int
     waits: tuple[PartWait, ...]
     peers: tuple[Peer, ...]
+    sources: tuple[ShownSource, ...]
+    tokens: tuple[ShownToken, ...]
     changes: tuple[ShownChange, ...]
 
 
@@ -96,9 +143,10 @@ class ShownCheck:
 
 @router.get("")
 def get_administration(web: WebDep, administrator: AdministratorDep) -> ShownAdministration:
-    """The institution's AE titles, peers and the history of changes."""
+    """What is set for the institution, and the history of changes."""
+    slug = administrator.institution_slug
     with web.database.begin() as connection:
-        value = _institution(connection, administrator)
+        value, current = _institution(connection, administrator), admin.current_values(connection, institution=slug)
         return ShownAdministration(
             institution=value.name,
             called_ae_titles=value.called_ae_titles,
@@ -106,10 +154,9 @@ def get_administration(web: WebDep, administrator: AdministratorDep) -> ShownAdm
             maximum_wait_seconds=value.maximum_wait_seconds,
             waits=value.waits,
             peers=peers_of(connection, administrator.institution_id),
-            changes=_shown_changes(
-                admin.list_changes(connection, institution=administrator.institution_slug),
-                admin.current_values(connection, institution=administrator.institution_slug),
-            ),
+            sources=_shown_sources(connection, current, slug),
+            tokens=_shown_tokens(connection, current, slug),
+            changes=_shown_changes(admin.list_changes(connection, institution=slug), current),
         )
 
 
@@ -141,6 +188,15 @@ def undo_change(change_id: int, web: WebDep, administrator: AdministratorDep) ->
             raise not_found()
         made = admin.undo(connection, change_id, who=administrator.email, source=SOURCE)
     return Difference(lines=differences(made.before, made.after))
+
+
+@router.post("/tokens/{program}/secret", status_code=status.HTTP_201_CREATED)
+def make_token(program: str, web: WebDep, administrator: AdministratorDep) -> MadeToken:
+    """Make a program's token anew and show it, this once; the one before is worth nothing from now on."""
+    with web.database.begin() as connection:
+        if admin.current_value(connection, Subject.of_token(administrator.institution_slug, program)) is None:
+            raise not_found()
+        return MadeToken(token=tokens.renew(connection, administrator.institution_id, program, now=web.clock()))
 
 
 @router.post("/peers/{peer_id}/checks", status_code=status.HTTP_201_CREATED)
@@ -177,16 +233,38 @@ def _change(connection: Connection, wanted: Wanted, administrator: User) -> tupl
         ConfigurationError: The name or a value is not well formed; the message says which.
     """
     slug = administrator.institution_slug
-    if wanted.subject == "peer":
-        subject = Subject.of_peer(slug, wanted.name)
+    if wanted.subject != "institution":
+        subject = Subject(kind=SubjectKind(wanted.subject), institution=slug, name=wanted.name)
         if wanted.value is None:
             return subject, None
-        peer = admin.current_value(connection, subject)
-        return subject, subject.value({**(peer.to_json() if peer else {}), **wanted.value})
+        before = admin.current_value(connection, subject)
+        return subject, subject.value({**(before.to_json() if before else {}), **wanted.value})
     if wanted.value is None:
         raise ConfigurationError("an institution is not removed here; use `bonecraft institutions remove`")
     subject = Subject.of_institution(slug)
     return subject, subject.value({**_institution(connection, administrator).to_json(), **wanted.value})
+
+
+def _shown_sources(connection: Connection, current: Mapping[Subject, Value], slug: str) -> tuple[ShownSource, ...]:
+    lines = {line.name: line for line in sources.lines(connection) if line.institution == slug}
+    return tuple(
+        ShownSource(
+            name=subject.name, value=value, taken=lines[subject.name].taken, problem=lines[subject.name].problem
+        )
+        for subject, value in current.items()
+        if isinstance(value, SourceValue)
+    )
+
+
+def _shown_tokens(connection: Connection, current: Mapping[Subject, Value], slug: str) -> tuple[ShownToken, ...]:
+    uses = {use.name: use for use in tokens.uses(connection) if use.institution == slug}
+    return tuple(
+        ShownToken(
+            program=subject.name, value=value, made_at=uses[subject.name].made_at, used_at=uses[subject.name].used_at
+        )
+        for subject, value in current.items()
+        if isinstance(value, TokenValue)
+    )
 
 
 def _shown_changes(changes: Iterable[Change], current: dict[Subject, Value]) -> tuple[ShownChange, ...]:

@@ -226,6 +226,20 @@ export interface PartWait {
   by_content: boolean;
 }
 
+export interface Source {
+  name: string;
+  value: { url: string; user_name: string; password_file: string; ca_file: string; history: boolean };
+  taken: number; // images
+  problem: string;
+}
+
+export interface Token {
+  program: string;
+  value: { may_read: boolean; may_store: boolean; revoked: boolean };
+  made_at: string;
+  used_at: string | null;
+}
+
 export interface Administration {
   institution: string;
   called_ae_titles: string[];
@@ -233,6 +247,8 @@ export interface Administration {
   maximum_wait_seconds: number;
   waits: PartWait[];
   peers: Peer[];
+  sources: Source[];
+  tokens: Token[];
   changes: Change[];
 }
 
@@ -272,6 +288,8 @@ export interface Retention {
 export interface Quarantined {
   id: string;
   received_at: string;
+  last_received_at: string;
+  times: number;
   sender: string;
   problem: string;
   reason: string;

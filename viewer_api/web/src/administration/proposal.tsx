@@ -5,8 +5,8 @@ import { messageOf, post } from "../api";
 import { Notice } from "../components/notice";
 
 interface Named {
-  subject: string; // "institution", "peer" or "rule"
-  name: string; // the peer's AE title, the rule's name
+  subject: string; // "institution", "peer", "source", "token" or "rule"
+  name: string; // the peer's AE title, the rule's name, ...
 }
 
 export interface Proposal extends Named {

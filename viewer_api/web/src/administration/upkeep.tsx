@@ -77,7 +77,14 @@ function Row({ file, act }: RowProps) {
   };
   return (
     <tr class="border-t border-line align-top">
-      <td class="py-2 pr-4 whitespace-nowrap">{momentOf(file.received_at)}</td>
+      <td class="py-2 pr-4 whitespace-nowrap">
+        {momentOf(file.last_received_at)}
+        {file.times > 1 && (
+          <p class="text-xs text-faint">
+            {file.times} times since {momentOf(file.received_at)}
+          </p>
+        )}
+      </td>
       <td class="py-2 pr-4 text-soft">{file.sender}</td>
       <td class="py-2 pr-4 text-soft">{file.reason}</td>
       <td class="py-2 text-right whitespace-nowrap">

@@ -4,6 +4,8 @@ import { Changes } from "../administration/changes";
 import { Peers } from "../administration/peers";
 import { People } from "../administration/people";
 import { RulesOfStudies } from "../administration/rules";
+import { Sources } from "../administration/sources";
+import { Tokens } from "../administration/tokens";
 import { UpkeepOfNode } from "../administration/upkeep";
 import { WaitsOfStudies } from "../administration/waits";
 import { Notice } from "../components/notice";
@@ -29,6 +31,8 @@ export function AdministrationView() {
       <CalledTitles titles={settings.called_ae_titles} changed={changed} />
       <WaitsOfStudies waits={{ quiet_seconds, maximum_wait_seconds, waits }} changed={changed} />
       <Peers peers={settings.peers} changed={changed} />
+      <Sources sources={settings.sources} changed={changed} />
+      <Tokens tokens={settings.tokens} changed={changed} />
       <RulesOfStudies round={round} changed={changed} />
       <UpkeepOfNode round={round} changed={changed} />
       <People round={round} changed={changed} />
