@@ -73,7 +73,7 @@ bench-associations: setup .setup/dev ## What open associations cost the listener
 faults: setup .setup/dev peers ## What breaks around a node, and what is lost by it (nothing): writes docs/reliability.md
 	@$(BIN)/python -m tests.faults.matrix $(ARGS)
 
-faults-full: setup .setup/dev peers ## The same with 1,000 kills (hours)
+faults-full: setup .setup/dev peers ## Its kills alone, 1,000 of them (an hour or two)
 	@$(BIN)/python -m tests.faults.matrix --full $(ARGS)
 
 gallery: setup .setup/dev ## What comes back of a study, as pictures: docs/gallery.md; ARGS='"Title=FOLDER: credit" ...'
