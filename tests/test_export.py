@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open3d as o3d
 import pytest
 import trimesh
 
@@ -17,11 +18,11 @@ from pipeline.geometry import ProjectionGeometry, RigidPose
 from pipeline.projector import moved
 from pipeline.radiograph import Side, View
 from pipeline.results import FileKind
-from pipeline.stages.camera import camera, standard_cameras
+from pipeline.stages.camera import camera, frame_around, reach, standard_cameras
 from pipeline.stages.depth_pictures import view_depth
 from pipeline.stages.drawn_radiograph import draw_radiographs
 from pipeline.stages.palette import BONE_COLOURS, INFERRED, MISS, cielab, plain_colours, uncertainty_colours
-from pipeline.stages.render import prepare, render_shaded
+from pipeline.stages.render import prepare, ray_scene, render_shaded
 from pipeline.stages.subdivision import loop_refinement
 from pipeline.surface import Bone, BoneSurface
 from tests.factories import make_bone
@@ -269,6 +270,18 @@ def test_a_rendering_is_to_scale(azimuth):
     width = np.ptp(np.flatnonzero(lit.any(axis=0))) * rendering.mm_per_pixel
     assert height == pytest.approx(np.ptp(egg.vertices @ view.up), abs=3 * rendering.mm_per_pixel)
     assert width == pytest.approx(np.ptp(egg.vertices @ view.right), abs=3 * rendering.mm_per_pixel)
+
+
+def test_no_ray_that_would_meet_the_bone_is_left_out():
+    egg, view = an_egg(), camera("oblique", azimuth_deg=37, elevation_deg=20)
+    frame = frame_around(egg.vertices, view, longest_side=300)
+    row, column = (each.ravel() for each in np.indices((frame.rows, frame.columns)))
+    scene = ray_scene(egg.vertices, egg.triangles)
+    meets = np.isfinite(scene.cast_rays(o3d.core.Tensor.from_numpy(frame.rays(row, column)))["t_hit"].numpy())
+    near = frame.near(egg.vertices, within_mm=reach(egg.vertices, egg.triangles))
+    assert meets.any()
+    assert near[row[meets], column[meets]].all()
+    assert near.sum() < 1.5 * meets.sum(), "and few others are cast"
 
 
 def test_a_drawn_radiograph_shows_walls_brighter_than_the_marrow(bone):

@@ -14,17 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.geometry import FloatArray, read_only
-from pipeline.projector import shadow
 from pipeline.radiograph import Side
 
 MARGIN_SHARE: Final = 0.04
 HEADER_SHARE: Final = 0.07
 FOOTER_SHARE: Final = 0.045
 """Empty borders around the bone and room for lettering, shares of the bone's longest side."""
-
-
-SHADOW_BORDER_PIXELS: Final = 3
-"""Rays are cast this far around a rasterised shadow, which may miss a pixel at the edge."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,17 +111,20 @@ class Frame:
             self, mm_per_pixel=self.mm_per_pixel / factor, rows=self.rows * factor, columns=self.columns * factor
         )
 
-    def covered(self, vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """(rows, columns) True where a mesh may be met; a border around it included."""
-        seen = vertices @ self.view.axes().T
-        pixels = np.stack([seen[:, 0] - self.left, self.top - seen[:, 1]], axis=1) / self.mm_per_pixel - 0.5
-        size = 2 * SHADOW_BORDER_PIXELS + 1
-        mask = shadow(pixels, triangles, (self.rows, self.columns))
-        return np.asarray(cv2.dilate(mask, np.ones((size, size), dtype=np.uint8)) > 0)
+    def near(self, points: FloatArray, *, within_mm: float) -> npt.NDArray[np.bool_]:
+        """(rows, columns) True where a point (N, 3) is seen at most so far away, and a little around."""
+        border = math.ceil(within_mm / self.mm_per_pixel) + 1
+        seen = points @ self.view.axes().T
+        row = np.floor((self.top - seen[:, 1]) / self.mm_per_pixel).astype(np.intp) + border
+        column = np.floor((seen[:, 0] - self.left) / self.mm_per_pixel).astype(np.intp) + border
+        mask = np.zeros((self.rows + 2 * border, self.columns + 2 * border), dtype=np.uint8)
+        inside = (row >= 0) & (row < mask.shape[0]) & (column >= 0) & (column < mask.shape[1])
+        mask[row[inside], column[inside]] = 1
+        size = 2 * border + 1
+        return np.asarray(cv2.dilate(mask, np.ones((size, size), dtype=np.uint8))[border:-border, border:-border] > 0)
 
-    def rays(self, pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """(n, 6) origin and direction of the rays through the pixels marked in (rows, columns), in their order."""
-        row, column = np.nonzero(pixels)
+    def rays(self, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """(n, 6) origin and direction of the rays through the pixels in these rows (n,) and columns (n,)."""
         right, up, viewer = self.view.axes().astype(np.float32)
         across = (self.left + (column + 0.5) * self.mm_per_pixel).astype(np.float32)
         height = (self.top - (row + 0.5) * self.mm_per_pixel).astype(np.float32)
@@ -136,6 +134,12 @@ class Frame:
         rays[:, :3] += height[:, None] * up
         rays[:, 3:] = self.view.towards
         return rays
+
+
+def reach(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> float:
+    """How far any point of a mesh can be from the nearest vertex: the longest edge over the root of three at most."""
+    corners = vertices[triangles]
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max() / math.sqrt(3))
 
 
 def frame_around(points: FloatArray, view: Camera, *, longest_side: int) -> Frame:

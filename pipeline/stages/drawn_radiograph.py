@@ -16,7 +16,7 @@ import numpy.typing as npt
 import open3d as o3d
 
 from pipeline.geometry import FloatArray
-from pipeline.stages.camera import Camera, Frame, frame_around
+from pipeline.stages.camera import Camera, Frame, frame_around, reach
 from pipeline.stages.render import Rendering, merged, ray_scene
 from pipeline.surface import Bone, BoneSurface
 
@@ -75,8 +75,8 @@ class _Walls:
 
 
 def _drawn(outside: _Walls, cavities: _Walls, frame: Frame) -> Rendering:
-    near = frame.covered(outside.vertices, outside.triangles)
-    rays = frame.rays(near)
+    near = frame.near(outside.vertices, within_mm=reach(outside.vertices, outside.triangles))
+    rays = frame.rays(*np.nonzero(near))
     outer, inner = (_path_lengths(walls, rays) for walls in (outside, cavities))
     absorbed = np.zeros(near.shape, dtype=np.float32)
     absorbed[near] = CORTICAL_PER_MM * (outer - inner).clip(0) + TRABECULAR_PER_MM * inner

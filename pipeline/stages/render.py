@@ -18,7 +18,7 @@ import open3d as o3d
 
 from pipeline.geometry import FloatArray
 from pipeline.projector import vertex_normals
-from pipeline.stages.camera import Camera, Frame, frame_around
+from pipeline.stages.camera import Camera, Frame, frame_around, reach
 from pipeline.stages.palette import linear, plain_colours, srgb
 from pipeline.stages.subdivision import Refinement, loop_refinement
 from pipeline.surface import BoneSurface
@@ -58,23 +58,23 @@ class Body:
 
     Attributes:
         outer: (V, 3) mm LPS, the vertices as they were.
-        faces: (T, 3) the triangles as they were.
         refinement: From the vertices as they were to those that are drawn.
         vertices: (W, 3) mm LPS, refined.
         normals: (W, 3) outward.
         openness: (W,) share of the sky that a vertex sees, 0 to 1.
         colours: (W, 3) linear red, green, blue.
         scene: The refined mesh in Open3D's terms.
+        reach: mm from any of its points to the nearest vertex, at most.
     """
 
     outer: FloatArray
-    faces: npt.NDArray[np.int32]
     refinement: Refinement
     vertices: FloatArray
     normals: FloatArray
     openness: FloatArray
     colours: FloatArray
     scene: o3d.t.geometry.RaycastingScene
+    reach: float
 
     def painted(self, colours: Picture) -> Body:
         """The same in other colours.
@@ -115,13 +115,13 @@ def prepare(*surfaces: BoneSurface, colours: Picture | None = None) -> Body:
     openness = _openness(scene, vertices[: len(outer)], normals[: len(outer)])
     return Body(
         outer=outer,
-        faces=faces,
         refinement=refinement,
         vertices=vertices,
         normals=normals,
         openness=refinement.refined(openness),
         colours=np.clip(refinement.refined(linear(painted)), 0, 1),
         scene=scene,
+        reach=reach(vertices, refinement.triangles),
     )
 
 
@@ -136,32 +136,31 @@ def render_shaded(body: Body, view: Camera, *, longest_side: int = 1000, around:
     """
     frame = frame_around(body.vertices if around is None else around, view, longest_side=longest_side)
     lit = _lit(body, view)
-    near = frame.covered(body.outer, body.faces)
-    colours, depth = _cast(body, lit, frame, near)
-    picture = _background((frame.rows, frame.columns))
-    seen = np.isfinite(depth)
-    picture[seen] = colours[seen[near]]
-    edges = _edges(depth, least=EDGE_PIXELS * frame.mm_per_pixel)
-    picture[edges] = _blended_at_edges(body, lit, frame, edges, picture)
+    row, column = np.nonzero(frame.near(body.vertices, within_mm=body.reach))
+    colours, reached = _cast(body, lit, frame.rays(row, column))
+    background = _background((frame.rows, frame.columns))
+    picture, depth = background.copy(), np.full(background.shape[:2], np.inf, dtype=np.float32)
+    depth[row, column] = reached
+    struck = np.isfinite(reached)
+    picture[row[struck], column[struck]] = colours[struck]
+    row, column = np.nonzero(_edges(depth, least=EDGE_PIXELS * frame.mm_per_pixel))
+    picture[row, column] = _blended(body, lit, frame, row, column, background[row, column])
     return Rendering(pixels=_encoded(picture), mm_per_pixel=frame.mm_per_pixel)
 
 
-def _cast(body: Body, lit: FloatImage, frame: Frame, pixels: npt.NDArray[np.bool_]) -> tuple[FloatImage, FloatImage]:
-    """What a ray through each pixel marked in (rows, columns) meets.
+def _cast(body: Body, lit: FloatImage, rays: npt.NDArray[np.float32]) -> tuple[FloatImage, FloatImage]:
+    """What rays (n, 6) meet.
 
     Returns:
-        (n, 3) linear colours in the order of the marked pixels, black where nothing is met; (rows, columns) mm along
-        the ray, infinite where nothing is met and where no ray was cast.
+        (n, 3) linear colours, black where nothing is met; (n,) mm along the ray, infinite where nothing is met.
     """
-    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(frame.rays(pixels)))
+    hits = body.scene.cast_rays(o3d.core.Tensor.from_numpy(rays))
     reached = hits["t_hit"].numpy()
     struck = np.isfinite(reached)
     corners = body.refinement.triangles[hits["primitive_ids"].numpy()[struck]]
     colours = np.zeros((len(reached), 3), dtype=np.float32)
     colours[struck] = _between(lit, corners, hits["primitive_uvs"].numpy()[struck])
-    depth = np.full(pixels.shape, np.inf, dtype=np.float32)
-    depth[pixels] = reached
-    return colours, depth
+    return colours, reached
 
 
 def _edges(depth: FloatImage, *, least: float) -> npt.NDArray[np.bool_]:
@@ -180,18 +179,26 @@ def _edges(depth: FloatImage, *, least: float) -> npt.NDArray[np.bool_]:
     return edges
 
 
-def _blended_at_edges(
-    body: Body, lit: FloatImage, frame: Frame, edges: npt.NDArray[np.bool_], picture: FloatImage
+def _blended(
+    body: Body,
+    lit: FloatImage,
+    frame: Frame,
+    row: npt.NDArray[np.intp],
+    column: npt.NDArray[np.intp],
+    behind: FloatImage,
 ) -> FloatImage:
-    """(n, 3) linear colours of the pixels marked in (rows, columns): the mean of several rays through each."""
-    fine = np.repeat(np.repeat(edges, OVERSAMPLING, axis=0), OVERSAMPLING, axis=1)
-    colours, depth = _cast(body, lit, frame.finer(OVERSAMPLING), fine)
-    row, column = np.nonzero(fine)
-    behind = _background(edges.shape)
-    colours = np.where(np.isfinite(depth[fine])[:, None], colours, behind[row // OVERSAMPLING, column // OVERSAMPLING])
-    sums = np.zeros_like(picture)
-    np.add.at(sums, (row // OVERSAMPLING, column // OVERSAMPLING), colours)
-    return np.asarray(sums[edges] / OVERSAMPLING**2)
+    """(n, 3) linear colours of the pixels in these rows and columns (n,): the mean of several rays through each.
+
+    `behind` (n, 3) is what a ray sees that meets nothing.
+    """
+    within = np.indices((OVERSAMPLING, OVERSAMPLING)).reshape(2, -1)
+    rows, columns = (
+        (OVERSAMPLING * of_pixel[:, None] + step).ravel() for of_pixel, step in zip((row, column), within, strict=True)
+    )
+    colours, reached = _cast(body, lit, frame.finer(OVERSAMPLING).rays(rows, columns))
+    missed = ~np.isfinite(reached)
+    colours[missed] = np.repeat(behind, OVERSAMPLING**2, axis=0)[missed]
+    return np.asarray(colours.reshape(len(row), -1, 3).mean(axis=1))
 
 
 def _openness(scene: o3d.t.geometry.RaycastingScene, vertices: FloatArray, normals: FloatArray) -> FloatArray:
