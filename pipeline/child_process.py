@@ -85,6 +85,7 @@ class ChildProcess:
         on_progress: Callable[[ProgressLine], Awaitable[None]],
         *,
         replaced: Sequence[Path] = (),
+        answers_refusals: bool = False,
     ) -> None:
         """Run the child to its end; `out` is complete then.
 
@@ -93,6 +94,7 @@ class ChildProcess:
             out: The folder to be made.
             on_progress: Is told where the work is.
             replaced: The DICOM files of earlier results that are to be rejected.
+            answers_refusals: Whether a refused study gets a report and a picture.
 
         Raises:
             ReconstructionFailed: It failed, crashed, took too long, or says that the input is wrong.
@@ -103,6 +105,7 @@ class ChildProcess:
             threads=self.threads,
             models_folder=self.models_folder,
             replaced=tuple(replaced),
+            answers_refusals=answers_refusals,
         )
         child = await self._take()
         conversation = _Conversation(child=child, on_progress=on_progress)

@@ -44,6 +44,7 @@ class RefusalCode(StrEnum):
     POOR_FIT = "poor-fit"
     UNLIKELY_SHAPE = "unlikely-shape"
     VIEWS_CONTRADICT = "views-contradict"
+    NO_SCALE = "no-scale"
 
 
 class Refusal(BonecraftError):  # noqa: N818 - a refusal is a result, not an error

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from pipeline.errors import Refusal, RefusalCode
 from pipeline.progress import Journal
 from pipeline.radiograph import Radiograph, Scale, Side
+from pipeline.refusals import LeftOut
 from pipeline.regions import NEED_A_LATERAL
 from pipeline.results import NOT_RECOGNISED, Measurement, ModelVersion
 from pipeline.shape_model import ShapeModel
@@ -89,12 +90,14 @@ class Reconstruction:
     Attributes:
         bones: In the order in which they were recognised.
         together: What is measured on several bones.
-        warnings: In sentences.
+        warnings: In sentences, also of what was left out.
+        left_out: Radiographs and bones that were refused.
     """
 
     bones: tuple[ReconstructedBone, ...]
     together: tuple[Measurement, ...]
     warnings: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -115,7 +118,11 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
     """
     with journal.stage("gate", "Checking what the pictures show") as note:
         verdicts = gate_study(radiographs, models.gate)
-        passed, warnings = _each(zip(radiographs, verdicts, strict=True), lambda pair: _admitted(*pair))
+        passed, unread = _each(
+            zip(radiographs, verdicts, strict=True),
+            lambda pair: _admitted(*pair),
+            lambda pair: (None, (pair[0].identifier,)),
+        )
         note.summary = f"{len(passed)} of {len(radiographs)} pictures show bones that can be reconstructed"
     with journal.stage("enhance", "Making the pictures comparable") as note:
         enhanced = [enhance(radiograph) for radiograph, _ in passed]
@@ -132,51 +139,67 @@ def reconstruct(radiographs: Sequence[Radiograph], models: Models, journal: Jour
         ]
         note.summary = ", ".join(f"{sum(len(p.landmarks) for p in view.seen.values())} landmarks" for view in admitted)
     with journal.stage("calibrate", "Working out how the beam ran") as note:
-        sightings, unsure = _sightings(admitted)
+        sightings, unsure, unfit = _sightings(admitted)
         scales = {str(each.observation.calibration.scale.provenance) for found in sightings.values() for each in found}
         note.summary = f"scale: {', '.join(sorted(scales))}"
     with journal.stage("fit", "Fitting the shape models") as note:
         sought = [_sought(name, found, models.shapes) for name, found in sightings.items()]
-        solutions, refused = _each(search(sought), _holding, named=True)
+        solutions, refused = _each(
+            search(sought), _holding, lambda each: _about((each.bone, each.problem.side), sightings)
+        )
         fits = [finished(solution) for solution in settle(solutions)]
         note.summary = ", ".join(f"{_title(found)} from {len(found.views)} view(s)" for found in fits)
     with journal.stage("assess", "Judging the result") as note:
-        bones, worse = _each(fits, lambda found: _judged(sightings[found.bone, found.side], found), named=True)
+        bones, worse = _each(
+            fits,
+            lambda found: _judged(sightings[found.bone, found.side], found),
+            lambda found: _about((found.bone, found.side), sightings),
+        )
         note.summary = ", ".join(_verdict(bone) for bone in bones)
     own = (sentence for bone in bones for sentence in _bone_warnings(bone))
-    sentences = (NOT_RECOGNISED, *warnings, *unsure, *refused, *worse, *own)
+    left_out = (*unread, *unfit, *refused, *worse)
+    sentences = (NOT_RECOGNISED, *unsure, *map(_warning, left_out), *own)
     return Reconstruction(
         bones=tuple(bones),
         together=measure_together([bone.fit for bone in bones]),
         warnings=tuple(dict.fromkeys(sentences)),
+        left_out=left_out,
     )
 
 
 def _each(
-    items: Iterable[Given], make: Callable[[Given], Made], *, named: bool = False
-) -> tuple[list[Made], tuple[str, ...]]:
+    items: Iterable[Given],
+    make: Callable[[Given], Made],
+    about: Callable[[Given], tuple[Name | None, tuple[str, ...]]],
+) -> tuple[list[Made], tuple[LeftOut, ...]]:
     """What could be made of the items, and why the others were refused.
 
     Args:
         items: Pictures, or bones.
         make: What is made of each.
-        named: The refusals say themselves what was left out.
+        about: Which bone an item is, None where it is a picture, and the identifiers of its pictures.
 
     Raises:
         Refusal: One holds for the whole study, or none of the items passed: then the first.
     """
-    made, refusals = [], []
+    made, refusals, left_out = [], [], []
     for item in items:
         try:
             made.append(make(item))
         except Refusal as refusal:
             if refusal.code in WHOLE_STUDY:
                 raise
+            bone, shown = about(item)
             refusals.append(refusal)
+            left_out.append(LeftOut(code=refusal.code, sentence=refusal.sentence, radiographs=shown, bone=bone))
     if not made:
         raise refusals[0]
-    opening = "" if named else "One picture was left out: "
-    return made, tuple(f"{opening}{refusal.sentence}" for refusal in refusals)
+    return made, tuple(left_out)
+
+
+def _warning(left_out: LeftOut) -> str:
+    """What the reader is told; sentences about a bone name it."""
+    return left_out.sentence if left_out.bone else f"One picture was left out: {left_out.sentence}"
 
 
 def _admitted(radiograph: Radiograph, verdict: GateDecision | Refusal) -> tuple[Radiograph, GateDecision]:
@@ -198,13 +221,21 @@ class Sighting:
     observation: ViewObservation
 
 
-def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]], tuple[str, ...]]:
-    """Every bone with the pictures that show it, frontal ones first, and what is not sure about that.
+Sightings = dict[Name, list[Sighting]]
+
+
+def _about(name: Name, sightings: Sightings) -> tuple[Name, tuple[str, ...]]:
+    """A bone, and the identifiers of the pictures that show it."""
+    return name, tuple(each.view.radiograph.identifier for each in sightings[name])
+
+
+def _sightings(views: Sequence[AdmittedView]) -> tuple[Sightings, tuple[str, ...], tuple[LeftOut, ...]]:
+    """Every bone with the pictures that show it, frontal ones first; what is not sure about that; what is left out.
 
     Raises:
         Refusal: No bone is seen.
     """
-    found: dict[Name, list[Sighting]] = {}
+    found: Sightings = {}
     notes: list[str] = []
     legs: set[Side] = set()
     for view in sorted(views, key=lambda view: not view.decision.view.is_frontal):
@@ -220,32 +251,39 @@ def _sightings(views: Sequence[AdmittedView]) -> tuple[dict[Name, list[Sighting]
         for name, perception in shown.bones.items():
             observation = ViewObservation(calibration=calibration, perception=perception)
             found.setdefault(name, []).append(Sighting(view=view, observation=observation))
-    left_out = [*_without_flat(found), *_without_unscaled(found)]
+    left_out = (*_without_flat(found), *_without_unscaled(found))
+    if not found and left_out:
+        raise Refusal(left_out[0].code, left_out[0].sentence)
     if not found:
-        why = left_out or ["No bone of pelvis or leg can be made out in the pictures."]
-        raise Refusal(RefusalCode.POOR_IMAGE, why[0])
-    return found, (*notes, *left_out)
+        raise Refusal(RefusalCode.POOR_IMAGE, "No bone of pelvis or leg can be made out in the pictures.")
+    return found, tuple(notes), left_out
 
 
-def _without_flat(found: dict[Name, list[Sighting]]) -> Iterable[str]:
+def _without_flat(found: Sightings) -> Iterable[LeftOut]:
     """Leaves out what needs a lateral view and is seen from the front only."""
     for name in [name for name in found if name[0] in NEED_A_LATERAL]:
         if all(each.view.decision.view.is_frontal for each in found[name]):
-            del found[name]
-            yield f"The {name[0].words} is not reconstructed: that needs a lateral view."
+            sentence = f"The {name[0].words} is not reconstructed: that needs a lateral view."
+            yield _without(name, found, RefusalCode.UNSUPPORTED_VIEW, sentence)
 
 
-def _without_unscaled(found: dict[Name, list[Sighting]]) -> Iterable[str]:
+def _without_unscaled(found: Sightings) -> Iterable[LeftOut]:
     """Leaves out what only a scale makes sense of: which stretch of a long thin bone a film shows, its size tells."""
     names = [
         name
         for name, sightings in found.items()
         if name[0] is not Bone.FEMUR and not any(each.observation.calibration.scale.known for each in sightings)
     ]
+    sentence = "Nothing says how large a pixel is: without that, no bone but the femur is reconstructed."
     for name in names:
-        del found[name]
-    if names:
-        yield "Nothing says how large a pixel is: without that, no bone but the femur is reconstructed."
+        yield _without(name, found, RefusalCode.NO_SCALE, sentence)
+
+
+def _without(name: Name, found: Sightings, code: RefusalCode, sentence: str) -> LeftOut:
+    """Takes a bone out of what was found."""
+    bone, radiographs = _about(name, found)
+    del found[name]
+    return LeftOut(code=code, sentence=sentence, radiographs=radiographs, bone=bone)
 
 
 def _sought(name: Name, sightings: Sequence[Sighting], shapes: Mapping[Bone, ShapeModel]) -> Sought:

@@ -22,11 +22,11 @@ from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFai
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import TransientError
-from pipeline.records import blobs, deliveries, instances, ledger, reconstructions, results, supersession
+from pipeline.records import blobs, deliveries, directory, instances, ledger, reconstructions, results, supersession
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
-from pipeline.results import Report, ResultFile, Status
+from pipeline.results import Report, ResultFile
 from pipeline.scratch import working_folder
 from pipeline.store import Store
 
@@ -124,16 +124,18 @@ class ReconstructionJob:
             await to_thread(self._note, begun.id, line)
 
         with working_folder(self.scratch, prefix="job-") as folder:
-            paths, replaced = await to_thread(self._fetch, begun, folder)
-            await self.child.reconstruct(paths, folder / "out", note, replaced=replaced)
+            paths, replaced, answers = await to_thread(self._fetch, begun, folder)
+            await self.child.reconstruct(paths, folder / "out", note, replaced=replaced, answers_refusals=answers)
             await to_thread(self._commit, begun, folder / "out")
 
-    def _fetch(self, begun: Reconstruction, folder: Path) -> tuple[list[Path], list[Path]]:
-        """The study's radiographs, and the instances of its earlier result that went out."""
+    def _fetch(self, begun: Reconstruction, folder: Path) -> tuple[list[Path], list[Path], bool]:
+        """The study's radiographs; the instances of its earlier result that went out; whether a refusal is answered."""
         with self.database.begin() as connection:
+            answers = directory.answers_refusals(connection, begun.institution_id)
             radiographs = [each.blob_key for each in instances.by_ids(connection, begun.instance_ids)]
             replaced = supersession.blob_keys_of_what_went_out(connection, begun.study_id)
-        return self._fetch_all(radiographs, folder, "radiograph"), self._fetch_all(replaced, folder, "replaced")
+        paths = self._fetch_all(radiographs, folder, "radiograph")
+        return paths, self._fetch_all(replaced, folder, "replaced"), answers
 
     def _fetch_all(self, keys: Sequence[str], folder: Path, name: str) -> list[Path]:
         paths = [folder / f"{name}_{number:02}.dcm" for number, _ in enumerate(keys, start=1)]
@@ -166,8 +168,7 @@ class ReconstructionJob:
                 files=files,
             )
             self._enter(connection, begun, report, files)
-            if report.status is Status.RECONSTRUCTED:
-                deliveries.plan(connection, result_set_id=created)
+            deliveries.plan(connection, result_set_id=created)
             supersession.supersede(connection, replaced, by=created, now=self.now())
             sentence = report.refusal.sentence if report.refusal else ""
             reconstructions.finish(connection, current, report.status.value, now=self.now(), problem=sentence)

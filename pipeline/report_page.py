@@ -41,6 +41,8 @@ DOWNLOADS: Final = (
     FileKind.MEASUREMENT_REPORT,
     FileKind.KEY_OBJECTS,
     FileKind.ENCAPSULATED_STL,
+    FileKind.REFUSAL_REPORT,
+    FileKind.REFUSAL_PICTURE,
     FileKind.SCENE,
     FileKind.SCENE_LOW_POLY,
     FileKind.MESH,
@@ -101,7 +103,7 @@ def _head(report: Report) -> str:
 
 
 def _banners(report: Report) -> str:
-    texts = [f"Refused ({report.refusal.code}): {report.refusal.sentence}"] if report.refusal else []
+    texts = [f"Refused ({r.code}): {r.sentence} {r.advice}".rstrip()] if (r := report.refusal) else []
     texts += [SHAPE_ONLY] if report.status is Status.RECONSTRUCTED and not report.scale.known else []
     texts += report.warnings
     return "".join(f'<div class="banner">{escape(text)}</div>' for text in texts)

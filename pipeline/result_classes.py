@@ -28,6 +28,8 @@ SOP_CLASSES: Final[Mapping[FileKind, UID]] = MappingProxyType(
         FileKind.MEASUREMENT_REPORT: Comprehensive3DSRStorage,
         FileKind.KEY_OBJECTS: KeyObjectSelectionDocumentStorage,
         FileKind.ENCAPSULATED_STL: EncapsulatedSTLStorage,
+        FileKind.REFUSAL_REPORT: Comprehensive3DSRStorage,
+        FileKind.REFUSAL_PICTURE: SecondaryCaptureImageStorage,
     }
 )
 """Key objects also reject what a newer result has replaced."""

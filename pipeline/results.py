@@ -42,6 +42,8 @@ class FileKind(StrEnum):
     MEASUREMENT_REPORT = "measurement-report"
     ENCAPSULATED_STL = "encapsulated-stl"
     KEY_OBJECTS = "key-objects"
+    REFUSAL_REPORT = "refusal-report"
+    REFUSAL_PICTURE = "refusal-picture"
     SCENE = "scene"
     SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
@@ -74,6 +76,8 @@ DICOM_KINDS: Final = frozenset(
         FileKind.MEASUREMENT_REPORT,
         FileKind.ENCAPSULATED_STL,
         FileKind.KEY_OBJECTS,
+        FileKind.REFUSAL_REPORT,
+        FileKind.REFUSAL_PICTURE,
     }
 )
 
@@ -250,10 +254,11 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalReport:
-    """Why nothing was reconstructed: a `RefusalCode` and a sentence for a radiologist."""
+    """Why nothing was reconstructed: a `RefusalCode`, a sentence for a radiologist, and what can be done about it."""
 
     code: str
     sentence: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,6 +188,7 @@ class InstitutionValue(Value):
         quiet_seconds: So long without a new image and a study counts as complete.
         maximum_wait_seconds: So long after its first image a study is reconstructed, whatever still comes.
         waits: Body parts that are waited for in another way.
+        answers_refusals: A study that is not reconstructed gets a report and a picture that say why.
         time_zone: Where its clocks are (`Europe/Berlin`); empty: where this machine's are.
         keep_images_days: So many days what was received is kept; 0, here and below: for ever.
         keep_results_days: The same for results.
@@ -201,6 +202,7 @@ class InstitutionValue(Value):
     quiet_seconds: Seconds = 60
     maximum_wait_seconds: Seconds = 600
     waits: Annotated[tuple[PartWait, ...], AfterValidator(_by_body_part)] = ()
+    answers_refusals: bool = False
     time_zone: TimeZone = ""
     keep_images_days: Days = 0
     keep_results_days: Days = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.dicom_study import StudyInput, read_study
-from pipeline.dicom_write import MeasuredBone, WriteSettings, write_results
+from pipeline.dicom_write import MeasuredBone, WriteSettings, write_refusal, write_results
 from pipeline.dicom_write.rejection_note import Replaced, write_rejection_note
 from pipeline.errors import InputError, Refusal
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
@@ -21,6 +21,8 @@ from pipeline.presentation import Presentation, present
 from pipeline.progress import Journal, Progress
 from pipeline.radiograph import Scale, ScaleProvenance
 from pipeline.reconstruct import Reconstruction, reconstruct
+from pipeline.refusal_picture import refusal_picture
+from pipeline.refusals import ADVICE, LeftOut
 from pipeline.report_page import report_page
 from pipeline.results import (
     FileKind,
@@ -62,6 +64,7 @@ class StudyOptions:
         threads: For the networks; 0: all cores.
         write: How the DICOM results are written.
         replaced: The DICOM files of earlier results of the study that went out and do not hold any more.
+        answers_refusals: Whether a study that is refused gets a report and a picture that say why.
     """
 
     typed: tuple[TypedFacts, ...] = ()
@@ -69,6 +72,7 @@ class StudyOptions:
     threads: int = 0
     write: WriteSettings = field(default_factory=WriteSettings)
     replaced: tuple[Path, ...] = ()
+    answers_refusals: bool = False
 
 
 def reconstruct_study(
@@ -113,11 +117,10 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
     """Write everything but the report's own files into the folder."""
     models = load_models(options.models_folder, threads=options.threads)
     pictures: dict[str, str] = {}
-    warnings: tuple[str, ...] = ()
+    study: StudyInput | None = None
     try:
         with journal.stage("read", "Reading the pictures") as note:
             study = read_study(paths, options.typed)
-            warnings = study.warnings
             pictures["read"] = illustrate_input(study.radiographs, folder)
             note.summary = ", ".join(f"{r.pixels.shape[1]} × {r.pixels.shape[0]} pixels" for r in study.radiographs)
         reconstruction = reconstruct(study.radiographs, models, journal)
@@ -127,10 +130,17 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
             software_version=version("bonecraft"),
             scale=_scale_report(Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE)),
             stages=_with_pictures(journal.stages, pictures),
-            warnings=warnings,
+            warnings=study.warnings if study else (),
             models=models.versions,
-            files=(*_write_rejection(options, folder, REFUSED), *stage_picture_files(pictures), _page_file()),
-            refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence),
+            files=(
+                *_write_refusal(study, refusal, models.versions, folder, options),
+                *_write_rejection(options, folder, REFUSED),
+                *stage_picture_files(pictures),
+                _page_file(),
+            ),
+            refusal=RefusalReport(
+                code=str(refusal.code), sentence=refusal.sentence, advice=ADVICE[refusal.code]
+            ),
         )
     with journal.stage("render", "Drawing the bones and writing meshes") as note:
         shown = present(reconstruction, folder)
@@ -147,7 +157,7 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
         radiographs=shown.radiographs,
         surfaces=shown.surfaces,
         measurements=reconstruction.measurements,
-        warnings=(*warnings, *reconstruction.warnings),
+        warnings=(*study.warnings, *reconstruction.warnings),
         models=models.versions,
         files=(
             *dicom,
@@ -168,27 +178,51 @@ def _write_dicom(
     options: StudyOptions,
 ) -> tuple[ResultFile, ...]:
     """DICOM instances of the source study; none where no radiograph came as DICOM."""
-    choices = tuple(choice for typed in options.typed for choice in typed.choices())
-    replaced = Replaced.read(options.replaced)
-    settings = dataclasses.replace(
-        options.write,
-        choices=(*options.write.choices, *choices),
-        replaces=replaced.uids if replaced else (),
-        replaces_made=replaced.made if replaced else "",
-    )
     return write_results(
         frames=tuple(tuple(_measured(surface, reconstruction) for surface in scene.surfaces) for scene in shown.scenes),
         turntables=shown.turntables,
         renderings=shown.key_renderings,
         measurement_page=measurement_page(shown.surfaces, reconstruction.measurements, _overall_scale(reconstruction)),
         pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
+        left_out=reconstruction.left_out,
         scale=_overall_scale(reconstruction),
         models=models,
         sources=study.headers,
         out=folder,
         software_version=version("bonecraft"),
         created=datetime.now(UTC),
-        settings=settings,
+        settings=_write_settings(options),
+    )
+
+
+def _write_refusal(
+    study: StudyInput | None, refusal: Refusal, models: tuple[ModelVersion, ...], folder: Path, options: StudyOptions
+) -> tuple[ResultFile, ...]:
+    """What the study gets in place of results, where that is wanted; what holds no radiograph gets nothing."""
+    if study is None or not options.answers_refusals:
+        return ()
+    identifiers = tuple(radiograph.identifier for radiograph in study.radiographs)
+    return write_refusal(
+        refused=LeftOut(code=refusal.code, sentence=refusal.sentence, radiographs=identifiers),
+        picture=refusal_picture(study.radiographs, refusal.sentence, ADVICE[refusal.code]),
+        models=models,
+        sources=study.headers,
+        out=folder,
+        software_version=version("bonecraft"),
+        created=datetime.now(UTC),
+        settings=_write_settings(options),
+    )
+
+
+def _write_settings(options: StudyOptions) -> WriteSettings:
+    """With what a person chose, and what the new instances take the place of."""
+    choices = tuple(choice for typed in options.typed for choice in typed.choices())
+    replaced = Replaced.read(options.replaced)
+    return dataclasses.replace(
+        options.write,
+        choices=(*options.write.choices, *choices),
+        replaces=replaced.uids if replaced else (),
+        replaces_made=replaced.made if replaced else "",
     )
 
 

@@ -43,6 +43,7 @@ class Request:
         threads: For the numerics.
         models_folder: Where the models lie; None: those that came with Bonecraft.
         replaced: The DICOM files of earlier results that went out and that these take the place of.
+        answers_refusals: Whether a refused study gets a report and a picture.
     """
 
     paths: tuple[Path, ...]
@@ -50,6 +51,7 @@ class Request:
     threads: int
     models_folder: Path | None
     replaced: tuple[Path, ...] = ()
+    answers_refusals: bool = False
 
     def to_json(self) -> str:
         """As one line."""
@@ -66,6 +68,7 @@ class Request:
             threads=said["threads"],
             models_folder=Path(folder) if folder else None,
             replaced=tuple(map(Path, said["replaced"])),
+            answers_refusals=said["answers_refusals"],
         )
 
 
@@ -132,7 +135,12 @@ def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> 
     from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
 
     _keep_pydicom_quiet()
-    options = StudyOptions(models_folder=request.models_folder, threads=request.threads, replaced=request.replaced)
+    options = StudyOptions(
+        models_folder=request.models_folder,
+        threads=request.threads,
+        replaced=request.replaced,
+        answers_refusals=request.answers_refusals,
+    )
     reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
 
 

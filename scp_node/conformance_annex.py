@@ -7,7 +7,15 @@ from typing import Final
 
 from pydicom.uid import UID
 
-from pipeline.dicom_write.codes import EXPECTED_ERROR, INFERRED, ON_SURFACE, SCHEME, UNMEASURED_CODES
+from pipeline.dicom_write.codes import (
+    EXPECTED_ERROR,
+    INFERRED,
+    NOT_RECONSTRUCTED_CODES,
+    ON_SURFACE,
+    RECONSTRUCTION,
+    SCHEME,
+    UNMEASURED_CODES,
+)
 from pipeline.records.commitment_reports import KEPT_FOR
 from pipeline.records.commitments import ANSWER_TIME
 from pipeline.result_classes import SOP_CLASSES
@@ -123,7 +131,8 @@ def annexes() -> Iterator[str]:
         f" `{SCHEME}`, besides the measurements defined in `docs/measurements.md`:"
     )
     yield ""
-    own = (EXPECTED_ERROR, INFERRED, ON_SURFACE, *UNMEASURED_CODES.values())
+    reasons = (*UNMEASURED_CODES.values(), RECONSTRUCTION, *NOT_RECONSTRUCTED_CODES.values())
+    own = (EXPECTED_ERROR, INFERRED, ON_SURFACE, *reasons)
     yield from table(("Code", "Meaning"), ((code.value, code.meaning) for code in own))
     yield "### 8.4 Greyscale Image Consistency"
     yield ""

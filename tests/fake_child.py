@@ -56,12 +56,25 @@ def write_result(out: Path, inputs: Sequence[Path], replaced: Sequence[Path] = (
     (out / "report.json").write_text(report.to_json())
 
 
-def write_refusal(out: Path, replaced: Sequence[Path] = ()) -> None:
+def answer_of(out: Path) -> tuple[ResultFile, ...]:
+    """What stands for the report that says why."""
+    (out / "why.dcm").write_bytes(b"refused")
+    said = ResultFile(
+        path="why.dcm",
+        kind=FileKind.REFUSAL_REPORT,
+        media_type="application/dicom",
+        title="Why not",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
+        sop_instance_uid="2.25.5",
+    )
+    return (said,)
+
+
+def write_refusal(out: Path, replaced: Sequence[Path] = (), *, answered: bool = False) -> None:
     out.mkdir()
     refusal = RefusalReport(code=RefusalCode.CHILD, sentence="The growth plates are open.")
-    report = Report(
-        status=Status.REFUSED, software_version="0", scale=UNSCALED, refusal=refusal, files=note_of(out, replaced)
-    )
+    files = (*(answer_of(out) if answered else ()), *note_of(out, replaced))
+    report = Report(status=Status.REFUSED, software_version="0", scale=UNSCALED, refusal=refusal, files=files)
     (out / "report.json").write_text(report.to_json())
 
 
@@ -74,7 +87,7 @@ def behave(behaviour: str, folder: Path | None, request: Request) -> None:
         attempts = len(list(folder.glob("attempt-*")))
     match behaviour:
         case "refuse":
-            write_refusal(out, replaced)
+            write_refusal(out, replaced, answered=request.answers_refusals)
         case "wrong-input":
             raise InputError("The pixels cannot be decoded.")
         case "fail":

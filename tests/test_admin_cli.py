@@ -322,6 +322,18 @@ def test_a_body_part_is_waited_for_in_its_own_way_and_other_edits_keep_that(demo
     assert "+ waits = []" in shown
 
 
+def test_an_institution_may_want_an_answer_to_refusals_and_other_edits_keep_that(demo):
+    shown = demo("institutions", "set", "--slug", "demo", "--answers-refusals")
+    assert "- answers_refusals = false" in shown
+    longer = demo("institutions", "set", "--slug", "demo", "--maximum-wait-seconds", "900")
+    [value] = json.loads(demo("institutions", "list", "--json")).values()
+    assert (value["answers_refusals"], value["maximum_wait_seconds"]) == (True, 900)
+    for change in (longer, shown):
+        demo("changes", "undo", change.split()[-1])
+    [value] = json.loads(demo("institutions", "list", "--json")).values()
+    assert (value["answers_refusals"], value["maximum_wait_seconds"]) == (False, 600)
+
+
 def test_a_wait_that_cannot_be_is_refused_with_the_fix(demo):
     for wait, why in (
         ("KNEE:quiet_seconds=1000", "maximum_wait_seconds = 600 is shorter than quiet_seconds = 1000"),

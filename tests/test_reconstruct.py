@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from highdicom.sr import srread
 from pydicom import dcmread
 
 from pipeline.cli.sample import sample_folder
@@ -171,6 +172,16 @@ def test_a_child_is_refused_and_the_folder_says_so(tmp_path):
     assert written["refusal"]["code"] == "child"
     assert escape(report.refusal.sentence) in (tmp_path / "out" / "report.html").read_text()
     assert not list((tmp_path / "out").rglob("*.stl"))
+    assert not any(file.kind.is_dicom for file in report.files), "nobody wants an answer"
+
+
+def test_a_refusal_is_answered_where_that_is_wanted(tmp_path):
+    films = [changed(path, tmp_path, PatientAge="009Y") for path in sample_films()]
+    report = reconstruct_study(films, tmp_path / "out", options=StudyOptions(answers_refusals=True))
+    answers = {file.kind: dcmread(tmp_path / "out" / file.path) for file in report.files if file.kind.is_dicom}
+    assert set(answers) == {FileKind.REFUSAL_PICTURE, FileKind.REFUSAL_REPORT}
+    assert report.refusal.sentence in answers[FileKind.REFUSAL_PICTURE].DerivationDescription
+    assert report.refusal.advice
 
 
 def test_a_blank_beside_a_good_film_is_left_out_and_said(tmp_path):
@@ -181,6 +192,10 @@ def test_a_blank_beside_a_good_film_is_left_out_and_said(tmp_path):
     report = reconstruct_study([good, save(blank, tmp_path / "blank.dcm")], tmp_path / "out")
     assert len(report.radiographs) == 1
     assert any("blank" in warning for warning in report.warnings)
+    (said,) = [tmp_path / "out" / file.path for file in report.files if file.kind is FileKind.MEASUREMENT_REPORT]
+    *_, left_out = srread(said).content.get_image_measurement_groups()
+    assert [each.value.value for each in left_out.get_qualitative_evaluations()] == ["NRNORADIOGRAPH"]
+    assert [each.referenced_sop_instance_uid for each in left_out.source_images] == [blank.SOPInstanceUID]
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path):

@@ -116,6 +116,10 @@ class TestReading:
         said = complaint(tmp_path, EXAMPLE[:at] + wait.replace("20", "100000") + EXAMPLE[at:])
         assert 'institutions "demo", waits "KNEE", quiet_seconds: ' in said
 
+    def test_an_institution_may_want_an_answer_to_refusals(self, tmp_path):
+        site = load_site(site_file(tmp_path, EXAMPLE.replace('name = "Demo', 'answers_refusals = true\nname = "Demo')))
+        assert site.wanted[Subject.of_institution("demo")].answers_refusals
+
     def test_two_institutions_cannot_answer_to_one_title(self, tmp_path):
         other = '[[institutions]]\nslug = "other"\nname = "Other"\ncalled_ae_titles = ["BONECRAFT"]\n'
         assert "called AE title 'BONECRAFT' is named twice" in complaint(tmp_path, EXAMPLE + other)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
 from pipeline.child_process import ChildProcess, ReconstructionFailed
 from pipeline.database import open_url
@@ -112,6 +112,18 @@ def test_a_refusal_is_a_final_state_with_its_sentence_and_nothing_is_delivered(h
     assert (done.state, done.progress.problem) == ("refused", "The growth plates are open.")
     with hospital.database.begin() as connection:
         assert connection.execute(select(tables.deliveries)).all() == []
+
+
+def test_a_refusal_is_delivered_where_the_institution_wants_an_answer(hospital: Hospital) -> None:
+    add_peer(hospital, "PACS", receives=True)
+    with hospital.database.begin() as connection:
+        connection.execute(update(tables.institutions).values(answers_refusals=True))
+    study = send_complete_study(hospital)
+    work_until_idle(hospital, fake_child("refuse"))
+    assert refreshed(hospital, study).state == "refused"
+    with hospital.database.begin() as connection:
+        [due] = deliveries.claim_due(connection, now=after(3_600 * 24 * 365 * 10))
+    assert hospital.store.read(due.blob_key) == b"refused"
 
 
 def test_what_failed_once_is_tried_again(hospital: Hospital, tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ MaximumAssociations = Annotated[
 TimeZone = Annotated[
     str | None, typer.Option("--time-zone", help="Where its clocks are, Europe/Berlin; none: where this machine's are.")
 ]
+AnswersRefusals = Annotated[
+    bool | None,
+    typer.Option(
+        "--answers-refusals/--no-answers-refusals",
+        help="A study that is not reconstructed gets a report and a picture that say why.",
+    ),
+]
 SilenceAlarm = Annotated[
     bool | None,
     typer.Option("--silence-alarm/--no-silence-alarm", help="Tell when it sends nothing for unusually long."),
@@ -128,6 +135,7 @@ def add_institution(
     time_zone: TimeZone = None,
     maximum_wait_seconds: MaximumWait = None,
     wait: WaitFor = None,
+    answers_refusals: AnswersRefusals = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -140,6 +148,7 @@ def add_institution(
         time_zone=time_zone,
         maximum_wait_seconds=maximum_wait_seconds,
         waits=None if wait is None else [_wait(text) for text in wait if text],
+        answers_refusals=answers_refusals,
     )
     set_value(config, subject, added(subject, subject.value(said)), dry_run=dry_run)
 
@@ -153,6 +162,7 @@ def set_institution(
     time_zone: TimeZone = None,
     maximum_wait_seconds: MaximumWait = None,
     wait: WaitFor = None,
+    answers_refusals: AnswersRefusals = None,
     config: Config = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -165,6 +175,7 @@ def set_institution(
         time_zone=time_zone,
         maximum_wait_seconds=maximum_wait_seconds,
         waits=None if wait is None else [_wait(text) for text in wait if text],
+        answers_refusals=answers_refusals,
     )
     set_value(config, subject, edited(subject, said), dry_run=dry_run)
 

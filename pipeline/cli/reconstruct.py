@@ -35,6 +35,9 @@ def reconstruct(
     view: Annotated[list[str] | None, typer.Option("--view", help="AP, PA or LATERAL.")] = None,
     side: Annotated[list[str] | None, typer.Option("--side", help="L or R.")] = None,
     models: Annotated[Path | None, typer.Option("--models", help="Folder with another manifest.toml.")] = None,
+    answer_refusals: Annotated[
+        bool, typer.Option("--answer-refusals", help="When refused, write a report and a picture that say why.")
+    ] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="For the networks; 0: all cores.")] = 0,
 ) -> None:
     """Reconstruct the bone that the radiographs of one study show.
@@ -45,7 +48,7 @@ def reconstruct(
     from pipeline.study import StudyOptions, reconstruct_study  # takes seconds: not for --help
 
     typed = _typed_facts(pixel_spacing or [], body_part or [], view or [], side or [])
-    options = StudyOptions(typed=typed, models_folder=models, threads=threads)
+    options = StudyOptions(typed=typed, models_folder=models, threads=threads, answers_refusals=answer_refusals)
     console = Console(stderr=True)
     with _progress_bar(console) as bar:
         task = bar.add_task("Starting", total=1.0)

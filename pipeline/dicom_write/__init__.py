@@ -1,7 +1,7 @@
 """Results as DICOM objects of the source study.
 
 The bones as a Surface Segmentation and as STL, a picture per radiograph with their outlines, the bones turning, a
-report with the measurements, and key objects that say what to look at first.
+report with the measurements, and key objects that say what to look at first; or why there are none.
 
 Importing this package is cheap (no highdicom): the listener asks `recognise_own` about every instance.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.uids import derive_uid, is_own_uid, recognise_own
 from pipeline.radiograph import Scale
+from pipeline.refusals import LeftOut
 from pipeline.results import ModelVersion, ResultFile
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "derive_uid",
     "is_own_uid",
     "recognise_own",
+    "write_refusal",
     "write_results",
 ]
 
@@ -41,6 +43,7 @@ def write_results(
     turntables: tuple[Turntable, ...] = (),
     renderings: tuple[PlainPicture, ...] = (),
     measurement_page: PlainPicture | None = None,
+    left_out: tuple[LeftOut, ...] = (),
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -62,6 +65,7 @@ def write_results(
         turntables: One per frame.
         renderings: The bones from the standard sides.
         measurement_page: The measurements to look at.
+        left_out: What was not reconstructed beside the bones; their report says so.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
         sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
@@ -90,7 +94,54 @@ def write_results(
         turntables=turntables,
         renderings=renderings,
         measurement_page=measurement_page,
+        left_out=left_out,
         scale=scale,
+        models=models,
+        sources=sources,
+        folder=out / "dicom",
+        software_version=software_version,
+        created=created,
+        settings=settings or WriteSettings(),
+    )
+
+
+def write_refusal(
+    *,
+    refused: LeftOut,
+    picture: PlainPicture,
+    models: tuple[ModelVersion, ...],
+    sources: Mapping[str, Dataset],
+    out: Path,
+    software_version: str,
+    created: datetime,
+    settings: WriteSettings | None = None,
+) -> tuple[ResultFile, ...]:
+    """Write why a study was not reconstructed into `out/dicom`: a report and a picture, checked like results.
+
+    Args:
+        refused: Why, and of which radiographs.
+        picture: The radiographs with the words.
+        models: What would have taken part; their digests enter the UIDs.
+        sources: See `write_results`.
+        out: The result folder.
+        software_version: Of Bonecraft.
+        created: When the study was refused, with its time zone.
+        settings: What else decides the content.
+
+    Returns:
+        The files, paths relative to `out`; empty when there is no source with a header.
+
+    Raises:
+        UnsoundResult: An object fails the project's own check; nothing is left in `out/dicom`.
+        InputError: A source lacks an identifier, or they belong to several studies.
+    """
+    from pipeline.dicom_write.result_set import write_refusal_set  # highdicom takes a second to load
+
+    if not sources:
+        return ()
+    return write_refusal_set(
+        refused=refused,
+        picture=picture,
         models=models,
         sources=sources,
         folder=out / "dicom",

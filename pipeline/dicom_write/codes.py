@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from pipeline.errors import RefusalCode
 from pipeline.radiograph import Side
 from pipeline.results import Unmeasured
 from pipeline.surface import Bone
@@ -42,6 +43,27 @@ UNMEASURED_CODES: Final = {
     Unmeasured.NEEDS_BONES: Code("NEEDSBONES", SCHEME, "Not measured: needs more bones on a radiograph"),
     Unmeasured.OUTSIDE_FIELD: Code("OUTSIDE", SCHEME, "Not measured: outside the field of view"),
 }
+
+RECONSTRUCTION: Final = Code("RECON3D", SCHEME, "Reconstruction of bones in 3D")
+"""What is said not to have been done, with one of the reasons below."""
+
+NOT_RECONSTRUCTED_CODES: Final = {
+    RefusalCode.NOT_A_RADIOGRAPH: Code("NRNORADIOGRAPH", SCHEME, "Not reconstructed: no plain radiograph"),
+    RefusalCode.WRONG_BODY_PART: Code("NRBODYPART", SCHEME, "Not reconstructed: no bone that the models know"),
+    RefusalCode.CHILD: Code("NRCHILD", SCHEME, "Not reconstructed: a child"),
+    RefusalCode.METAL: Code("NRIMPLANT", SCHEME, "Not reconstructed: implant"),
+    RefusalCode.CAST: Code("NRCAST", SCHEME, "Not reconstructed: cast"),
+    RefusalCode.FRACTURE: Code("NRFRACTURE", SCHEME, "Not reconstructed: displaced fracture"),
+    RefusalCode.UNSUPPORTED_VIEW: Code("NRVIEW", SCHEME, "Not reconstructed: needs another view"),
+    RefusalCode.POOR_IMAGE: Code("NRIMAGE", SCHEME, "Not reconstructed: too little can be made out"),
+    RefusalCode.POOR_FIT: Code("NRFIT", SCHEME, "Not reconstructed: the outlines do not fit"),
+    RefusalCode.UNLIKELY_SHAPE: Code("NRSHAPE", SCHEME, "Not reconstructed: unlike the bones that are known"),
+    RefusalCode.VIEWS_CONTRADICT: Code("NRCONTRADICT", SCHEME, "Not reconstructed: the views contradict each other"),
+    RefusalCode.NO_SCALE: Code("NRSCALE", SCHEME, "Not reconstructed: the size of a pixel is not known"),
+}
+
+FINDING_CODES: Final = {RefusalCode.METAL: codes.SCT.Implant}
+"""What PS3.16 has a code for among the reasons; casts and displaced fractures of these bones are in none of its tables."""
 
 
 def code_item(code: Code) -> Dataset:

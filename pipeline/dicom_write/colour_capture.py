@@ -90,6 +90,18 @@ class ColourCapture(SOPClass):
             item.PurposeOfReferenceCodeSequence = [code_item(self.SOURCE_PURPOSE)]
         self._set_pixels(pixels)
 
+    def take_over(self, shown: Sequence[Dataset]) -> None:
+        """What a picture inherits from the radiographs whose pixels are in it."""
+        # Only the radiograph can say that no name is burned into it.
+        self.BurnedInAnnotation = "NO" if all(each.get("BurnedInAnnotation") == "NO" for each in shown) else "YES"
+        for source in shown:
+            if source.get("LossyImageCompression") == "01":
+                # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
+                self.LossyImageCompression = "01"
+                for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+                    if keyword in source:
+                        setattr(self, keyword, source[keyword].value)
+
     def _set_pixels(self, pixels: npt.NDArray[Any]) -> None:
         """Image Pixel module (PS3.3 C.7.6.3), colour by pixel."""
         self.Rows, self.Columns = pixels.shape[-3:-1]

@@ -12,7 +12,7 @@ from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from pipeline.dicom_write.measurement_report import bare, observed_by_device
+from pipeline.dicom_write.imaging_report import bare, observed_by_device
 from pipeline.dicom_write.origin import Origin
 from pipeline.dicom_write.uids import MANUFACTURER
 from pipeline.results import DISCLAIMER

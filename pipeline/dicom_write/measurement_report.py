@@ -1,8 +1,8 @@
-"""Comprehensive 3D SR (PS3.3 A.35.13) after TID 1500: the measurements with their intervals, and how far to trust them.
+"""The measurement report: the measurements with their intervals, and how far to trust them.
 
 A measurement group for each bone, tracked by the UID that its segment has; in it every measurement with its 90 %
 interval (TID 310), the landmarks it stands on as points of the surfaces' frame of reference, and where the views do not
-support one, a coded reason.
+support one, a coded reason. What was not reconstructed beside the bones has a group of its own, with a coded reason.
 """
 
 from __future__ import annotations
@@ -13,24 +13,15 @@ from typing import Final
 import numpy as np
 from highdicom import UID
 from highdicom.sr import (
-    AlgorithmIdentification,
     CodedConcept,
-    Comprehensive3DSR,
     CoordinatesForMeasurement3D,
-    DeviceObserverIdentifyingAttributes,
-    FindingSite,
     GraphicTypeValues3D,
     MeasurementProperties,
-    MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
-    ObservationContext,
-    ObserverContext,
     QualitativeEvaluation,
-    SourceImageForMeasurementGroup,
     TrackingIdentifier,
 )
 from highdicom.sr import Measurement as NumericMeasurement
-from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -40,64 +31,51 @@ from pipeline.dicom_write.codes import (
     INFERRED,
     ON_SURFACE,
     SCHEME,
-    SIDE_CODES,
     UNITS,
     UNMEASURED_CODES,
 )
+from pipeline.dicom_write.imaging_report import ImagingReport, algorithm, left_out_group, site, source_images
 from pipeline.dicom_write.inputs import MeasuredBone
 from pipeline.dicom_write.origin import Origin
-from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME
-from pipeline.results import DISCLAIMER, Measurement
-from pipeline.surface import BoneSurface
+from pipeline.refusals import LeftOut
+from pipeline.results import Measurement
 
 SERIES_NUMBER: Final = 9032
 
 DECIMALS: Final = {"mm": 1, "deg": 1}
 """What the intervals justify."""
 
-PROCEDURE: Final = codes.SCT.ImagingProcedure
 
-
-class BoneMeasurementReport(Comprehensive3DSR):
+class BoneMeasurementReport(ImagingReport):
     """The one report of a reconstruction."""
 
-    def __init__(self, bones: tuple[MeasuredBone, ...], origin: Origin, *, frames: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        bones: tuple[MeasuredBone, ...],
+        origin: Origin,
+        *,
+        frames: Mapping[str, str],
+        left_out: tuple[LeftOut, ...] = (),
+    ) -> None:
         """Build the instance in memory.
 
         Args:
             bones: Each with its measurements; at least one.
             origin: What they were made from.
             frames: The frame of reference UID of each bone by its name; none without a scale.
+            left_out: What was not reconstructed beside them.
         """
         author = _Author(origin=origin, frames=frames)
-        report = MeasurementReport(
-            observation_context=ObservationContext(observer_device_context=observed_by_device(origin)),
-            procedure_reported=PROCEDURE,
-            imaging_measurements=[author.group(bone) for bone in bones],
-            title=codes.DCM.ImagingMeasurementReport,
+        without = (
+            left_out_group(each, origin, tracked=f"left_out_{number}") for number, each in enumerate(left_out, start=1)
         )
         super().__init__(
-            evidence=[bare(source) for source in origin.sources],
-            content=report[0],
-            series_instance_uid=origin.uid("series/measurement-report"),
+            [*(author.group(bone) for bone in bones), *without],
+            origin,
+            kind="measurement-report",
             series_number=SERIES_NUMBER,
-            sop_instance_uid=origin.uid("instance/measurement-report"),
-            instance_number=1,
-            manufacturer=MANUFACTURER,
-            is_complete=True,
             series_description="Bonecraft: measurements",
         )
-        for container in _containers(self):  # highdicom's are continuous, which viewers show as prose without names
-            container.ContinuityOfContent = "SEPARATE"
-        origin.stamp(self)
-
-
-def _containers(item: Dataset) -> Iterator[Dataset]:
-    """The containers of a content tree (PS3.3 C.18.8), its root first."""
-    if item.ValueType == "CONTAINER":
-        yield item
-        for child in item.get("ContentSequence", ()):
-            yield from _containers(child)
 
 
 class _Author:
@@ -117,33 +95,11 @@ class _Author:
             ),
             finding_type=BONE_CODES[bone.surface.bone],
             method=ON_SURFACE,
-            algorithm_id=self._algorithm(),
-            finding_sites=[_site(bone.surface)],
+            algorithm_id=algorithm(self._origin, "uncertainties are the half-widths of 90 % intervals"),
+            finding_sites=[site((bone.surface.bone, bone.surface.side))],
             measurements=measured or None,
             qualitative_evaluations=unmeasured or None,
-            source_images=[
-                SourceImageForMeasurementGroup(
-                    referenced_sop_class_uid=str(source.SOPClassUID),
-                    referenced_sop_instance_uid=str(source.SOPInstanceUID),
-                )
-                for source in self._origin.sources
-            ],
-        )
-
-    def _algorithm(self) -> AlgorithmIdentification:
-        """Of the whole group; what it says holds for every measurement in it."""
-        return AlgorithmIdentification(
-            name="Statistical shape model fitted to radiographs",
-            version=self._origin.software_version,
-            family=codes.DCM.DeformableModels,
-            manufacturer=MANUFACTURER,
-            parameters=[
-                DISCLAIMER,
-                f"views: {len(self._origin.sources)}",
-                f"scale: {self._origin.scale_sentence()}",
-                "uncertainties are the half-widths of 90 % intervals",
-                *self._origin.software_versions[1:],
-            ],
+            source_images=source_images(self._origin),
         )
 
     def _trust(self, bone: MeasuredBone) -> Iterator[NumericMeasurement]:
@@ -192,18 +148,6 @@ def _interval(*, above: float, below: float, unit: Code) -> MeasurementPropertie
     return properties
 
 
-def observed_by_device(origin: Origin) -> ObserverContext:
-    """A program observed, nobody else (TID 1004)."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=origin.uid("device"),
-        name=MODEL_NAME,
-        manufacturer_name=MANUFACTURER,
-        model_name=MODEL_NAME,
-        serial_number=origin.device_serial_number,
-    )
-    return ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-
-
 def _name(measurement: Measurement) -> Code:
     """The measurement's definition as a code of our scheme: PS3.16 has none of these."""
     return Code(measurement.code, SCHEME, measurement.name)
@@ -213,26 +157,3 @@ def _unmeasured(measurement: Measurement) -> QualitativeEvaluation:
     if measurement.unmeasured is None:
         raise ValueError(f"{measurement.name} was measured")
     return QualitativeEvaluation(name=_name(measurement), value=UNMEASURED_CODES[measurement.unmeasured])
-
-
-def _site(surface: BoneSurface) -> FindingSite:
-    side = SIDE_CODES[surface.side] if surface.side is not None else None
-    return FindingSite(anatomic_location=CodedConcept.from_code(BONE_CODES[surface.bone]), laterality=side)
-
-
-def bare(source: Dataset) -> Dataset:
-    """A source with no more than its identifiers and, of a picture, its size.
-
-    highdicom copies patient and study from its evidence, and would decode the text on the way; `Origin.stamp` copies it
-    byte for byte. What has rows and columns it names as an image.
-    """
-    bare = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        setattr(bare, keyword, source[keyword].value)
-    for keyword in ("Rows", "Columns"):
-        if keyword in source:
-            setattr(bare, keyword, source[keyword].value)
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"):
-        setattr(bare, keyword, None)
-    bare.AccessionNumber = bare.StudyID = bare.ReferringPhysicianName = None
-    return bare

@@ -20,10 +20,12 @@ from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture
 from pipeline.dicom_write.key_objects import KeyProofs
 from pipeline.dicom_write.measurement_report import BoneMeasurementReport
 from pipeline.dicom_write.origin import Origin
+from pipeline.dicom_write.refusal import RefusalCapture, RefusalReport
 from pipeline.dicom_write.secondary_capture import MeasurementCapture, ProofCapture, RenderingCapture
 from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title, frame_of_reference_uid
 from pipeline.dicom_write.turntable import TurntableCapture
-from pipeline.radiograph import Scale, Side, View
+from pipeline.radiograph import Scale, ScaleProvenance, Side, View
+from pipeline.refusals import LeftOut
 from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
 
@@ -52,6 +54,7 @@ def write_result_set(
     turntables: tuple[Turntable, ...],
     renderings: tuple[PlainPicture, ...],
     measurement_page: PlainPicture | None,
+    left_out: tuple[LeftOut, ...],
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -77,10 +80,50 @@ def write_result_set(
         *_turntable_drafts(turntables, origin),
         *_rendering_drafts(renderings, origin),
         *_page_drafts(measurement_page, origin),
-        *_report_drafts(frames, meshes, origin),
+        *_report_drafts(frames, meshes, origin, left_out),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
         *_stl_drafts(meshes, origin),
     ]
+    return _write(drafts, origin, folder)
+
+
+def write_refusal_set(
+    *,
+    refused: LeftOut,
+    picture: PlainPicture,
+    models: tuple[ModelVersion, ...],
+    sources: Mapping[str, Dataset],
+    folder: Path,
+    software_version: str,
+    created: datetime,
+    settings: WriteSettings,
+) -> tuple[ResultFile, ...]:
+    """See `pipeline.dicom_write.write_refusal`."""
+    origin = Origin(
+        sources=tuple(sources.values()),
+        models=models,
+        scale=Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE),
+        software_version=software_version,
+        created=created,
+        settings=settings,
+    )
+    shown = _Draft(
+        name="refusal-picture.dcm",
+        kind=FileKind.REFUSAL_PICTURE,
+        title=f"{picture.title}, DICOM Secondary Capture",
+        dataset=RefusalCapture(picture, refused, origin),
+    )
+    said = _Draft(
+        name="refusal-report.dcm",
+        kind=FileKind.REFUSAL_REPORT,
+        title="Why it was not reconstructed, DICOM Structured Report",
+        dataset=RefusalReport(refused, origin),
+    )
+    return _write([shown, said], origin, folder)
+
+
+def _write(drafts: Sequence[_Draft], origin: Origin, folder: Path) -> tuple[ResultFile, ...]:
+    """Everything is checked before anything is written."""
     encoded = [encode(draft.dataset) for draft in drafts]
     for content in encoded:
         require_sound(dcmread(io.BytesIO(content)), sources=origin.sources)
@@ -146,7 +189,9 @@ def _page_drafts(page: PlainPicture | None, origin: Origin) -> Iterator[_Draft]:
         )
 
 
-def _report_drafts(frames: Frames, meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+def _report_drafts(
+    frames: Frames, meshes: Meshes, origin: Origin, left_out: tuple[LeftOut, ...]
+) -> Iterator[_Draft]:
     if not frames:
         return
     uids = {surface.name: frame_of_reference_uid(surfaces, origin) for surfaces in meshes for surface in surfaces}
@@ -154,7 +199,9 @@ def _report_drafts(frames: Frames, meshes: Meshes, origin: Origin) -> Iterator[_
         name="measurement-report.dcm",
         kind=FileKind.MEASUREMENT_REPORT,
         title="Measurements, DICOM Structured Report",
-        dataset=BoneMeasurementReport(tuple(bone for bones in frames for bone in bones), origin, frames=uids),
+        dataset=BoneMeasurementReport(
+            tuple(bone for bones in frames for bone in bones), origin, frames=uids, left_out=left_out
+        ),
     )
 
 

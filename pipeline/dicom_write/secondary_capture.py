@@ -54,20 +54,9 @@ class ProofCapture(ColourCapture):
             description=f"{picture.title}: the outline of the reconstructed bone, drawn on the radiograph. "
             f"Scale: {origin.scale_sentence()}.",
         )
-        self._take_over(source)
-        self._set_spacing(picture, origin)
-
-    def _take_over(self, source: Dataset) -> None:
-        """What the picture inherits from the radiograph whose pixels are in it."""
         self.PatientOrientation = source.get("PatientOrientation")
-        # Only the radiograph can say that no name is burned into it.
-        self.BurnedInAnnotation = "NO" if source.get("BurnedInAnnotation") == "NO" else "YES"
-        if source.get("LossyImageCompression") == "01":
-            # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
-            self.LossyImageCompression = "01"
-            for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-                if keyword in source:
-                    setattr(self, keyword, source[keyword].value)
+        self.take_over([source])
+        self._set_spacing(picture, origin)
 
     def _set_spacing(self, picture: ProofPicture, origin: Origin) -> None:
         """Let a workstation measure in the plane of the bone, where that can be claimed (PS3.3 10.7.1)."""

@@ -117,7 +117,7 @@ def plan_for_study(connection: Connection, study_id: UUID) -> int:
         .where(
             result_sets.c.study_id == study_id,
             result_sets.c.replaced_at.is_(None),
-            reconstructions.c.state == "reconstructed",
+            reconstructions.c.state.in_(("reconstructed", "refused")),
         )
         .order_by(reconstructions.c.queued_at.desc())
         .limit(1)

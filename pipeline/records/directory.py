@@ -113,6 +113,12 @@ def slug_of(connection: Connection, institution_id: UUID) -> str:
     return found
 
 
+def answers_refusals(connection: Connection, institution_id: UUID) -> bool:
+    """Whether the institution wants a report and a picture in studies that are refused."""
+    wanted = select(institutions.c.answers_refusals).where(institutions.c.id == institution_id)
+    return bool(connection.execute(wanted).scalar_one())
+
+
 def receiving_peers(connection: Connection, institution_id: UUID) -> tuple[str, ...]:
     """The AE titles of those that get the institution's results."""
     receives = (peers.c.institution_id == institution_id, peers.c.receives)

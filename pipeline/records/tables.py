@@ -122,6 +122,7 @@ institutions = Table(
     *_days("keep_images", "keep_results", "keep_replaced_results", "keep_quarantine", "keep_rejected_attempts"),
     Column("maximum_wait_seconds", Integer, nullable=False, server_default="600"),
     Column("waits", JSONB, nullable=False, server_default="[]"),
+    Column("answers_refusals", Boolean, nullable=False, server_default="false"),
     _when("created_at", now=True),
 )
 

@@ -72,6 +72,18 @@ def fitting(text: str, font: Font, width: float) -> str:
     return text.rstrip() + "…"
 
 
+def wrapped(text: str, font: Font, width: float) -> list[str]:
+    """The text as lines of whole words, each as long as `width` pixels allow."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 def with_scale_bar(picture: Picture, mm_per_pixel: float | None) -> Picture:
     """A copy with a scale bar at the right edge, ticked every centimetre; unchanged where there is no scale.
 

@@ -56,6 +56,15 @@ def test_only_what_is_named_changes_of_an_institution(administrator: Person):
     assert (settings["institution"], settings["called_ae_titles"]) == ("Demo Hospital", ["BONECRAFT", "BONES2"])
 
 
+def test_whether_refusals_are_answered_is_shown_and_set(administrator: Person):
+    assert administrator.get("/api/administration").json()["answers_refusals"] is False
+    wanted = {"subject": "institution", "value": {"answers_refusals": True}}
+    shown = administrator.post("/api/administration/preview", json=wanted).json()["lines"]
+    assert shown == ["- answers_refusals = false", "+ answers_refusals = true"]
+    administrator.post("/api/administration/changes", json=wanted)
+    assert administrator.get("/api/administration").json()["answers_refusals"] is True
+
+
 def test_only_what_is_named_changes_of_a_peer(administrator: Person):
     add_pacs(administrator)
     administrator.post("/api/administration/changes", json={"subject": "peer", "name": "PACS", "value": {"port": 104}})

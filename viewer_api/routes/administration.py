@@ -112,6 +112,7 @@ class ShownAdministration:
     quiet_seconds: int
     maximum_wait_seconds: int
     waits: tuple[PartWait, ...]
+    answers_refusals: bool
     peers: tuple[Peer, ...]
     sources: tuple[ShownSource, ...]
     tokens: tuple[ShownToken, ...]
@@ -153,6 +154,7 @@ def get_administration(web: WebDep, administrator: AdministratorDep) -> ShownAdm
             quiet_seconds=value.quiet_seconds,
             maximum_wait_seconds=value.maximum_wait_seconds,
             waits=value.waits,
+            answers_refusals=value.answers_refusals,
             peers=peers_of(connection, administrator.institution_id),
             sources=_shown_sources(connection, current, slug),
             tokens=_shown_tokens(connection, current, slug),

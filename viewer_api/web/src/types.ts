@@ -246,6 +246,7 @@ export interface Administration {
   quiet_seconds: number;
   maximum_wait_seconds: number;
   waits: PartWait[];
+  answers_refusals: boolean;
   peers: Peer[];
   sources: Source[];
   tokens: Token[];

@@ -14,6 +14,8 @@ const GROUPS = [
       "measurement-report",
       "key-objects",
       "encapsulated-stl",
+      "refusal-picture",
+      "refusal-report",
     ],
   },
   { title: "Depth arrays and report", kinds: ["depth-array", "report-page"] },

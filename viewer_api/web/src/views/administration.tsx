@@ -3,6 +3,7 @@ import { CalledTitles } from "../administration/calledtitles";
 import { Changes } from "../administration/changes";
 import { Peers } from "../administration/peers";
 import { People } from "../administration/people";
+import { Refusals } from "../administration/refusals";
 import { RulesOfStudies } from "../administration/rules";
 import { Sources } from "../administration/sources";
 import { Tokens } from "../administration/tokens";
@@ -30,6 +31,7 @@ export function AdministrationView() {
       </h1>
       <CalledTitles titles={settings.called_ae_titles} changed={changed} />
       <WaitsOfStudies waits={{ quiet_seconds, maximum_wait_seconds, waits }} changed={changed} />
+      <Refusals answered={settings.answers_refusals} changed={changed} />
       <Peers peers={settings.peers} changed={changed} />
       <Sources sources={settings.sources} changed={changed} />
       <Tokens tokens={settings.tokens} changed={changed} />
