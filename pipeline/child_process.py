@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import BonecraftError
+from pipeline.results import FileKind
 from pipeline.study_child import EXIT_WRONG_INPUT, Request
 from pipeline.traces import without_values
 
@@ -86,6 +87,7 @@ class ChildProcess:
         *,
         replaced: Sequence[Path] = (),
         answers_refusals: bool = False,
+        also: Sequence[FileKind] = (),
     ) -> None:
         """Run the child to its end; `out` is complete then.
 
@@ -95,6 +97,7 @@ class ChildProcess:
             on_progress: Is told where the work is.
             replaced: The DICOM files of earlier results that are to be rejected.
             answers_refusals: Whether a refused study gets a report and a picture.
+            also: The optional kinds of DICOM results that are to be made.
 
         Raises:
             ReconstructionFailed: It failed, crashed, took too long, or says that the input is wrong.
@@ -106,6 +109,7 @@ class ChildProcess:
             models_folder=self.models_folder,
             replaced=tuple(replaced),
             answers_refusals=answers_refusals,
+            also=tuple(also),
         )
         child = await self._take()
         conversation = _Conversation(child=child, on_progress=on_progress)

@@ -24,9 +24,6 @@ SHAPE_ONLY_WORDS: Final = "SHAPE ONLY: no lengths in mm"
 POLYGON_TOLERANCE: Final = 0.35
 """Source pixels by which the outline in `report.json` may run beside the traced one."""
 
-MOST_PROOF_TITLE: Final = 64
-"""Letters that a list in a PACS shows of a picture (PS3.5 6.2, LO)."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RadiographFiles:
@@ -164,7 +161,7 @@ def _proof(film: ShownRadiograph, picture: Picture) -> ProofPicture:
     return ProofPicture(
         radiograph=film.view.radiograph.identifier,
         pixels=picture,
-        title=f"{film.bones_title} on {film.view.decision.view}"[:MOST_PROOF_TITLE],
+        title=film.proof_title,
         side=film.side,
         view=film.view.decision.view,
         spacing_mm=(spacing / factor, spacing / factor) if spacing is not None else None,

@@ -22,11 +22,22 @@ from pipeline.child_process import ChildProcess, ProgressLine, ReconstructionFai
 from pipeline.clock import Clock, utc_now
 from pipeline.database import Database
 from pipeline.errors import TransientError
-from pipeline.records import blobs, deliveries, directory, instances, ledger, reconstructions, results, supersession
+from pipeline.records import (
+    blobs,
+    deliveries,
+    directory,
+    instances,
+    ledger,
+    reconstructions,
+    results,
+    rules,
+    supersession,
+)
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.reconstructions import Reconstruction
 from pipeline.records.results import StoredFile
-from pipeline.results import Report, ResultFile
+from pipeline.results import FileKind, Report, ResultFile
+from pipeline.rules import optional_kinds
 from pipeline.scratch import working_folder
 from pipeline.store import Store
 
@@ -49,6 +60,23 @@ def _as_failure(error: Exception) -> ReconstructionFailed:
         return error
     sentence = str(error) if isinstance(error, TransientError) else f"The worker failed: {type(error).__name__}."
     return ReconstructionFailed(sentence, traceback=traceback.format_exc())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the child is handed, and what is wanted of it.
+
+    Attributes:
+        radiographs: The study's.
+        replaced: The instances of its earlier result that went out.
+        answers_refusals: Whether a refusal is answered in the study.
+        also: The optional kinds of results that some peer may get.
+    """
+
+    radiographs: list[Path]
+    replaced: list[Path]
+    answers_refusals: bool
+    also: list[FileKind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,18 +152,29 @@ class ReconstructionJob:
             await to_thread(self._note, begun.id, line)
 
         with working_folder(self.scratch, prefix="job-") as folder:
-            paths, replaced, answers = await to_thread(self._fetch, begun, folder)
-            await self.child.reconstruct(paths, folder / "out", note, replaced=replaced, answers_refusals=answers)
+            asked = await to_thread(self._fetch, begun, folder)
+            await self.child.reconstruct(
+                asked.radiographs,
+                folder / "out",
+                note,
+                replaced=asked.replaced,
+                answers_refusals=asked.answers_refusals,
+                also=asked.also,
+            )
             await to_thread(self._commit, begun, folder / "out")
 
-    def _fetch(self, begun: Reconstruction, folder: Path) -> tuple[list[Path], list[Path], bool]:
-        """The study's radiographs; the instances of its earlier result that went out; whether a refusal is answered."""
+    def _fetch(self, begun: Reconstruction, folder: Path) -> _Asked:
         with self.database.begin() as connection:
-            answers = directory.answers_refusals(connection, begun.institution_id)
             radiographs = [each.blob_key for each in instances.by_ids(connection, begun.instance_ids)]
             replaced = supersession.blob_keys_of_what_went_out(connection, begun.study_id)
-        paths = self._fetch_all(radiographs, folder, "radiograph")
-        return paths, self._fetch_all(replaced, folder, "replaced"), answers
+            answers = directory.answers_refusals(connection, begun.institution_id)
+            also = optional_kinds(rules.of_institution(connection, begun.institution_id))
+        return _Asked(
+            radiographs=self._fetch_all(radiographs, folder, "radiograph"),
+            replaced=self._fetch_all(replaced, folder, "replaced"),
+            answers_refusals=answers,
+            also=[FileKind(kind) for kind in also],
+        )
 
     def _fetch_all(self, keys: Sequence[str], folder: Path, name: str) -> list[Path]:
         paths = [folder / f"{name}_{number:02}.dcm" for number, _ in enumerate(keys, start=1)]

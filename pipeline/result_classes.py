@@ -9,14 +9,17 @@ from typing import Final
 from pydicom.uid import (
     UID,
     Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
     EncapsulatedSTLStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     KeyObjectSelectionDocumentStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
     SurfaceSegmentationStorage,
 )
 
-from pipeline.results import FileKind
+from pipeline.results import OPTIONAL_KINDS, FileKind
 
 SOP_CLASSES: Final[Mapping[FileKind, UID]] = MappingProxyType(
     {
@@ -30,6 +33,12 @@ SOP_CLASSES: Final[Mapping[FileKind, UID]] = MappingProxyType(
         FileKind.ENCAPSULATED_STL: EncapsulatedSTLStorage,
         FileKind.REFUSAL_REPORT: Comprehensive3DSRStorage,
         FileKind.REFUSAL_PICTURE: SecondaryCaptureImageStorage,
+        FileKind.PRESENTATION_STATE: GrayscaleSoftcopyPresentationStateStorage,
+        FileKind.FILM_SEGMENTATION: SegmentationStorage,
+        FileKind.REPORT_DOCUMENT: EncapsulatedPDFStorage,
     }
 )
 """Key objects also reject what a newer result has replaced."""
+
+OPTIONAL_CLASSES: Final = frozenset(SOP_CLASSES[kind] for kind in OPTIONAL_KINDS)
+"""Those of which nothing is sent unless a rule says so."""

@@ -44,6 +44,9 @@ class FileKind(StrEnum):
     KEY_OBJECTS = "key-objects"
     REFUSAL_REPORT = "refusal-report"
     REFUSAL_PICTURE = "refusal-picture"
+    PRESENTATION_STATE = "presentation-state"
+    FILM_SEGMENTATION = "film-segmentation"
+    REPORT_DOCUMENT = "report-document"
     SCENE = "scene"
     SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
@@ -78,8 +81,14 @@ DICOM_KINDS: Final = frozenset(
         FileKind.KEY_OBJECTS,
         FileKind.REFUSAL_REPORT,
         FileKind.REFUSAL_PICTURE,
+        FileKind.PRESENTATION_STATE,
+        FileKind.FILM_SEGMENTATION,
+        FileKind.REPORT_DOCUMENT,
     }
 )
+
+OPTIONAL_KINDS: Final = frozenset({FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATION, FileKind.REPORT_DOCUMENT})
+"""DICOM results that are made only where somebody is to get them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,18 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.results import FileKind
+from pipeline.results import OPTIONAL_KINDS, FileKind
 
 ALL: Final = "all"
-"""Every kind of result object."""
+"""Every kind of result object but the optional ones, which are named one by one."""
 OTHERS: Final = "*"
 """In place of an AE title: every peer that the rule does not name."""
 KINDS: Final = tuple(sorted(kind.value for kind in FileKind if kind.is_dicom))
 """Result objects that go to peers."""
+OPTIONAL: Final = tuple(sorted(kind.value for kind in OPTIONAL_KINDS))
+"""Those among them that go only where a rule names them."""
+USUAL: Final = tuple(kind for kind in KINDS if kind not in OPTIONAL)
+"""Those that go wherever no rule says otherwise."""
 
 
 class Priority(StrEnum):
@@ -80,9 +84,21 @@ def _kinds_by_peer(sends: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str,
     for kind in (kind for kinds in sends.values() for kind in kinds):
         if kind not in (*KINDS, ALL):
             raise ValueError(f"{kind!r} is no kind of result; there are {', '.join(KINDS)}, and {ALL}")
-    return {
-        peer.strip(): (ALL,) if ALL in kinds else tuple(sorted(set(kinds))) for peer, kinds in sorted(sends.items())
-    }
+    return {peer.strip(): _shortest(kinds) for peer, kinds in sorted(sends.items())}
+
+
+def _shortest(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Each kind once, in order; what `all` stands for is not named beside it."""
+    named = set(kinds)
+    if ALL in named:
+        return (ALL, *(kind for kind in OPTIONAL if kind in named))
+    return tuple(sorted(named))
+
+
+def kinds_meant(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The kinds that are named, each by itself."""
+    named = set(kinds)
+    return tuple(kind for kind in KINDS if kind in named or (ALL in named and kind in USUAL))
 
 
 Patterns = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], AfterValidator(_once)]
@@ -149,12 +165,19 @@ class Rule(BaseModel):
 
     def kinds_for(self, peer: str) -> tuple[str, ...] | None:
         """The kinds of result objects that a peer gets; None: the rule says nothing of it."""
-        return self.send.get(peer, self.send.get(OTHERS))
+        kinds = self.send.get(peer, self.send.get(OTHERS))
+        return None if kinds is None else kinds_meant(kinds)
 
     def __str__(self) -> str:
         """In words, as differences and lists show it."""
         said = f"{_conditions(self)}: {', '.join(_decisions(self))}"
         return f"{said} ({self.sentence})" if self.sentence else said
+
+
+def optional_kinds(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """The optional kinds that some peer may get: what is to be made beside the usual ones."""
+    named = {kind for rule in rules for kinds in rule.send.values() for kind in kinds}
+    return tuple(kind for kind in OPTIONAL if kind in named)
 
 
 PATTERN_CONDITIONS: Final = (
@@ -177,8 +200,10 @@ def alternatives(patterns: Iterable[str]) -> str:
 
 def kinds_in_words(kinds: Iterable[str]) -> str:
     """What a peer gets, in a sentence."""
-    named = tuple(kinds)
-    return "everything" if named in (KINDS, (ALL,)) else " and ".join(named) or "nothing"
+    meant = kinds_meant(kinds)
+    if not set(USUAL) <= set(meant):
+        return " and ".join(meant) or "nothing"
+    return " and ".join(("everything", *(kind for kind in meant if kind in OPTIONAL)))
 
 
 def _conditions(rule: Rule) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
 
-from pipeline.rules import ALL, KINDS, PATTERN_CONDITIONS, Priority, Rule, alternatives
+from pipeline.rules import PATTERN_CONDITIONS, USUAL, Priority, Rule, alternatives
 
 Choice = TypeVar("Choice")
 
@@ -107,12 +107,12 @@ def how_urgent(rules: Sequence[Rule], images: Sequence[ImageFacts]) -> Decision[
 
 
 def what_goes_to(rules: Sequence[Rule], images: Sequence[ImageFacts], peer: str) -> Decision[tuple[str, ...]]:
-    """The first rule that matches and says something of that peer; without one: everything."""
+    """The first rule that matches and says something of that peer; without one: everything that is usual."""
     for rule in rules:
         kinds = rule.kinds_for(peer)
         if kinds is not None and matches(rule, images):
-            return Decision(choice=KINDS if kinds == (ALL,) else kinds, rule=rule)
-    return Decision(choice=KINDS, rule=None)
+            return Decision(choice=kinds, rule=rule)
+    return Decision(choice=USUAL, rule=None)
 
 
 def matches(rule: Rule, images: Sequence[ImageFacts]) -> bool:

@@ -18,6 +18,8 @@ from pipeline.surface import SIDE_WORDS, BoneSurface
 MOST_NAMED: Final = 2
 """More bones than this are counted in a title, not named."""
 
+MOST_PROOF_TITLE: Final = 64
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownBone:
@@ -111,6 +113,11 @@ class ShownRadiograph:
     def title(self) -> str:
         """`Right femur, AP`."""
         return f"{self.bones_title}, {self.view.decision.view}"
+
+    @property
+    def proof_title(self) -> str:
+        """`Right femur on AP`, as long as a list in a PACS shows it (PS3.5 6.2, LO)."""
+        return f"{self.bones_title} on {self.view.decision.view}"[:MOST_PROOF_TITLE]
 
     @property
     def scale_known(self) -> bool:

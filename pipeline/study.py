@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.dicom_study import StudyInput, read_study
-from pipeline.dicom_write import MeasuredBone, WriteSettings, write_refusal, write_results
+from pipeline.dicom_write import FilmBones, MeasuredBone, WriteSettings, write_refusal, write_results
 from pipeline.dicom_write.rejection_note import Replaced, write_rejection_note
 from pipeline.errors import InputError, Refusal
+from pipeline.film_bones import film_bones
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
 from pipeline.measurement_page import measurement_page
 from pipeline.presentation import Presentation, present
@@ -41,6 +42,9 @@ from pipeline.weights import load_models
 REPORT_FILE: Final = "report.json"
 PAGE_FILE: Final = "report.html"
 
+LAID_OVER_FILMS: Final = {FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATION}
+"""Results that are made of the bones as each radiograph shows them."""
+
 RECONSTRUCTED_AGAIN: Final = (
     "These results were replaced: the study was reconstructed again, from other images or by other models. "
     "The new series say in their descriptions what they replace."
@@ -65,6 +69,7 @@ class StudyOptions:
         write: How the DICOM results are written.
         replaced: The DICOM files of earlier results of the study that went out and do not hold any more.
         answers_refusals: Whether a study that is refused gets a report and a picture that say why.
+        also: The optional kinds of DICOM results that are to be made.
     """
 
     typed: tuple[TypedFacts, ...] = ()
@@ -73,6 +78,7 @@ class StudyOptions:
     write: WriteSettings = field(default_factory=WriteSettings)
     replaced: tuple[Path, ...] = ()
     answers_refusals: bool = False
+    also: frozenset[FileKind] = frozenset()
 
 
 def reconstruct_study(
@@ -138,9 +144,7 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
                 *stage_picture_files(pictures),
                 _page_file(),
             ),
-            refusal=RefusalReport(
-                code=str(refusal.code), sentence=refusal.sentence, advice=ADVICE[refusal.code]
-            ),
+            refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence, advice=ADVICE[refusal.code]),
         )
     with journal.stage("render", "Drawing the bones and writing meshes") as note:
         shown = present(reconstruction, folder)
@@ -185,6 +189,8 @@ def _write_dicom(
         measurement_page=measurement_page(shown.surfaces, reconstruction.measurements, _overall_scale(reconstruction)),
         pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
         left_out=reconstruction.left_out,
+        films=_films(shown) if options.also & LAID_OVER_FILMS else (),
+        also=options.also,
         scale=_overall_scale(reconstruction),
         models=models,
         sources=study.headers,
@@ -212,6 +218,10 @@ def _write_refusal(
         created=datetime.now(UTC),
         settings=_write_settings(options),
     )
+
+
+def _films(shown: Presentation) -> tuple[FilmBones, ...]:
+    return tuple(film_bones(*each) for each in zip(shown.films, shown.contours, strict=True))
 
 
 def _write_settings(options: StudyOptions) -> WriteSettings:

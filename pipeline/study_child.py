@@ -28,6 +28,7 @@ from typing import Final, TextIO, TypeAlias
 
 from pipeline.errors import InputError
 from pipeline.progress import Progress
+from pipeline.results import FileKind
 
 EXIT_WRONG_INPUT: Final = 2
 EXIT_ABANDONED: Final = 3
@@ -44,6 +45,7 @@ class Request:
         models_folder: Where the models lie; None: those that came with Bonecraft.
         replaced: The DICOM files of earlier results that went out and that these take the place of.
         answers_refusals: Whether a refused study gets a report and a picture.
+        also: The optional kinds of DICOM results that are to be made.
     """
 
     paths: tuple[Path, ...]
@@ -52,6 +54,7 @@ class Request:
     models_folder: Path | None
     replaced: tuple[Path, ...] = ()
     answers_refusals: bool = False
+    also: tuple[FileKind, ...] = ()
 
     def to_json(self) -> str:
         """As one line."""
@@ -69,6 +72,7 @@ class Request:
             models_folder=Path(folder) if folder else None,
             replaced=tuple(map(Path, said["replaced"])),
             answers_refusals=said["answers_refusals"],
+            also=tuple(map(FileKind, said["also"])),
         )
 
 
@@ -140,6 +144,7 @@ def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> 
         threads=request.threads,
         replaced=request.replaced,
         answers_refusals=request.answers_refusals,
+        also=frozenset(request.also),
     )
     reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
 

@@ -36,7 +36,26 @@ def note_of(out: Path, replaced: Sequence[Path]) -> tuple[ResultFile, ...]:
     return (note,)
 
 
-def write_result(out: Path, inputs: Sequence[Path], replaced: Sequence[Path] = ()) -> None:
+def others_of(out: Path, also: Sequence[FileKind]) -> tuple[ResultFile, ...]:
+    """What stands for the optional results."""
+    for kind in also:
+        (out / f"{kind}.dcm").write_bytes(kind.encode())
+    return tuple(
+        ResultFile(
+            path=f"{kind}.dcm",
+            kind=kind,
+            media_type="application/dicom",
+            title=kind,
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
+            sop_instance_uid=f"2.25.7{number}",
+        )
+        for number, kind in enumerate(also)
+    )
+
+
+def write_result(
+    out: Path, inputs: Sequence[Path], replaced: Sequence[Path] = (), also: Sequence[FileKind] = ()
+) -> None:
     out.mkdir()
     (out / "surface.dcm").write_bytes(b"surface of " + b"".join(sorted(path.read_bytes() for path in inputs))[:1000])
     (out / "femur_R.stl").write_bytes(b"mesh")
@@ -50,6 +69,7 @@ def write_result(out: Path, inputs: Sequence[Path], replaced: Sequence[Path] = (
             sop_instance_uid=f"2.25.{len(inputs)}{len(replaced)}",
         ),
         ResultFile(path="femur_R.stl", kind=FileKind.MESH, media_type="model/stl", title="Right femur, STL"),
+        *others_of(out, also),
         *note_of(out, replaced),
     )
     report = Report(status=Status.RECONSTRUCTED, software_version="0", scale=UNSCALED, files=files)
@@ -101,7 +121,7 @@ def behave(behaviour: str, folder: Path | None, request: Request) -> None:
         case "fail-once" if attempts == 1:
             raise RuntimeError("only the first time")
         case _:
-            write_result(out, paths, replaced)
+            write_result(out, paths, replaced, request.also)
 
 
 def reconstruct(request: Request, tell: Callable[[Progress], None]) -> None:

@@ -14,12 +14,14 @@ from pydicom import dcmread
 from pipeline.cli.sample import sample_folder
 from pipeline.errors import InputError, RefusalCode
 from pipeline.radiograph import Side, View
-from pipeline.results import FileKind, Report, Status
+from pipeline.results import OPTIONAL_KINDS, FileKind, Report, Status
 from pipeline.study import StudyOptions, reconstruct_study
 from pipeline.typed_facts import TypedFacts
+from tests.dicom_write.test_refusal import reasons
 from tests.factories import save
 from tests.scoring import Truth, mean_distance_mm
 
+EVERYTHING = StudyOptions(also=OPTIONAL_KINDS)
 STAGES = ["read", "gate", "enhance", "perceive", "calibrate", "fit", "assess", "render", "write"]
 
 
@@ -40,9 +42,9 @@ def changed(path: Path, out: Path, **elements: object) -> Path:
 
 @pytest.fixture(scope="module")
 def both_views(tmp_path_factory):
-    """Folder and report of the sample study, and what was told on the way."""
+    """Folder and report of the sample study with everything that can be made, and what was told on the way."""
     out, told = tmp_path_factory.mktemp("both") / "out", []
-    report = reconstruct_study(sample_films(), out, on_progress=told.append)
+    report = reconstruct_study(sample_films(), out, on_progress=told.append, options=EVERYTHING)
     return out, report, told
 
 
@@ -98,7 +100,8 @@ def test_the_report_lists_exactly_the_files_of_the_folder(both_views):
 def test_everything_that_was_promised_is_there(both_views):
     kinds = {file.kind for file in both_views[1].files}
     scenes, notes = {FileKind.SCENE, FileKind.SCENE_LOW_POLY}, {FileKind.REJECTION_NOTE}
-    assert kinds == set(FileKind) - scenes - notes, "a lone bone is no scene, and nothing was replaced"
+    refusals = {FileKind.REFUSAL_REPORT, FileKind.REFUSAL_PICTURE}
+    assert kinds == set(FileKind) - scenes - notes - refusals, "a lone bone is no scene, and nothing was replaced"
 
 
 def test_the_page_needs_nothing_but_itself(both_views):
@@ -147,6 +150,23 @@ def test_without_spacing_the_shape_is_given_and_no_mm_are_claimed(shape_only):
     assert "Shape only" in (out / "report.html").read_text()
 
 
+def test_outlines_and_shadows_lie_where_the_proof_draws_them(both_views):
+    out, report, _ = both_views
+    overlays = {
+        kind: {file.radiograph: dcmread(out / file.path) for file in report.files if file.kind is kind}
+        for kind in (FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATION)
+    }
+    for film in report.radiographs:
+        (drawn,) = [np.concatenate([np.array(polygon) for polygon in c.polygons]) for c in film.contours]
+        inside = np.clip(drawn, 0, [film.columns - 1, film.rows - 1])
+        (annotation,) = overlays[FileKind.PRESENTATION_STATE][film.identifier].GraphicAnnotationSequence
+        lines = np.concatenate([np.reshape(o.GraphicData, (-1, 2)) for o in annotation.GraphicObjectSequence])
+        row, column = np.nonzero(overlays[FileKind.FILM_SEGMENTATION][film.identifier].pixel_array)
+        for found in (lines - 0.5, np.stack([column, row], axis=1)):
+            assert found.min(axis=0) == pytest.approx(inside.min(axis=0), abs=3)
+            assert found.max(axis=0) == pytest.approx(inside.max(axis=0), abs=3)
+
+
 def test_without_spacing_no_surface_segmentation_is_written_and_every_mesh_says_why(shape_only):
     _, report = shape_only
     kinds = [file.kind for file in report.files]
@@ -193,8 +213,8 @@ def test_a_blank_beside_a_good_film_is_left_out_and_said(tmp_path):
     assert len(report.radiographs) == 1
     assert any("blank" in warning for warning in report.warnings)
     (said,) = [tmp_path / "out" / file.path for file in report.files if file.kind is FileKind.MEASUREMENT_REPORT]
-    *_, left_out = srread(said).content.get_image_measurement_groups()
-    assert [each.value.value for each in left_out.get_qualitative_evaluations()] == ["NRNORADIOGRAPH"]
+    groups = srread(said).content.get_image_measurement_groups()
+    (left_out,) = [group for group in groups if reasons(group) == ["NRNORADIOGRAPH"]]
     assert [each.referenced_sop_instance_uid for each in left_out.source_images] == [blank.SOPInstanceUID]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.rules import KINDS, Priority, Rule
+from pipeline.rules import KINDS, OPTIONAL, USUAL, Priority, Rule, kinds_in_words, optional_kinds
 from pipeline.rules_verdict import ImageFacts, how_urgent, judge, trace, what_goes_to, whether_to_process
 from pipeline.site_values import RulesValue, differences, explain
 
@@ -109,16 +109,27 @@ class TestUrgency:
 
 
 class TestWhatGoesWhere:
-    def test_without_rules_everything_goes_everywhere(self):
-        assert what_goes_to([], [HIP], "PACS").choice == KINDS
+    def test_without_rules_everything_usual_goes_everywhere(self):
+        assert what_goes_to([], [HIP], "PACS").choice == USUAL
+        assert set(USUAL) | set(OPTIONAL) == set(KINDS)
+        assert not set(USUAL) & set(OPTIONAL)
+
+    def test_what_is_optional_goes_where_a_rule_names_it(self):
+        lines = Rule(name="lines", send={"PACS": ("all", "presentation-state", "turntable")})
+        assert lines.send == {"PACS": ("all", "presentation-state")}, "turntables are among all"
+        assert set(what_goes_to([lines], [HIP], "PACS").choice) == {*USUAL, "presentation-state"}
+        assert what_goes_to([lines], [HIP], "RESEARCH").choice == USUAL
+        assert optional_kinds([NO_FEET, lines]) == ("presentation-state",)
+        assert "PACS gets everything and presentation-state" in str(lines)
+        assert kinds_in_words(USUAL) == "everything"
 
     def test_a_peer_gets_the_kinds_that_the_first_rule_names_for_it(self):
         assert what_goes_to([SURFACES_ONLY], [HIP], "RESEARCH").choice == ("surface-segmentation",)
-        assert what_goes_to([SURFACES_ONLY], [HIP], "PACS").choice == KINDS
+        assert what_goes_to([SURFACES_ONLY], [HIP], "PACS").choice == USUAL
 
     def test_every_other_peer_can_be_named_at_once(self):
         only = Rule(name="only", send={"PACS": ("all",), "*": ()})
-        assert what_goes_to([only], [HIP], "PACS").choice == KINDS
+        assert what_goes_to([only], [HIP], "PACS").choice == USUAL
         assert what_goes_to([only], [HIP], "RESEARCH").choice == ()
 
 

@@ -126,6 +126,29 @@ def test_a_refusal_is_delivered_where_the_institution_wants_an_answer(hospital: 
     assert hospital.store.read(due.blob_key) == b"refused"
 
 
+def test_optional_results_are_made_where_a_rule_names_them_and_go_there_alone(hospital: Hospital) -> None:
+    for title in ("PACS", "RESEARCH"):
+        add_peer(hospital, title, receives=True)
+    rule = {"name": "lines", "send": {"PACS": ["all", "presentation-state"]}}
+    with hospital.database.begin() as connection:
+        row = {"institution_id": hospital.institution_id, "in_order": [rule]}
+        connection.execute(insert(tables.rules).values(**row))
+    study = send_complete_study(hospital)
+    work_until_idle(hospital, fake_child("succeed"))
+    kinds = {file.kind for file in latest_result(hospital, study).files}
+    assert kinds == {FileKind.SURFACE_SEGMENTATION, FileKind.MESH, FileKind.PRESENTATION_STATE}
+    planned = select(tables.peers.c.ae_title, tables.result_files.c.kind, tables.deliveries.c.state).select_from(
+        tables.deliveries.join(tables.peers).join(tables.result_files)
+    )
+    with hospital.database.begin() as connection:
+        found = {tuple(row) for row in connection.execute(planned)}
+    assert found == {
+        ("PACS", "surface-segmentation", "pending"),
+        ("PACS", "presentation-state", "pending"),
+        ("RESEARCH", "surface-segmentation", "pending"),
+    }
+
+
 def test_what_failed_once_is_tried_again(hospital: Hospital, tmp_path: Path) -> None:
     study = send_complete_study(hospital)
     work_until_idle(hospital, fake_child("fail-once", tmp_path))

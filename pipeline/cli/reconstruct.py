@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.errors import InputError
 from pipeline.radiograph import Side, View
-from pipeline.results import SHAPE_ONLY, Report
+from pipeline.results import OPTIONAL_KINDS, SHAPE_ONLY, FileKind, Report
 from pipeline.typed_facts import TypedFacts
 
 Value = TypeVar("Value")
@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 app = typer.Typer(add_completion=False)
 
 EXIT_REFUSED = 3
+OPTIONAL = tuple(sorted(kind.value for kind in OPTIONAL_KINDS))
 
 
 @app.command()
@@ -38,6 +39,9 @@ def reconstruct(
     answer_refusals: Annotated[
         bool, typer.Option("--answer-refusals", help="When refused, write a report and a picture that say why.")
     ] = False,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", help=f"Make these DICOM results too: {', '.join(OPTIONAL)}.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="For the networks; 0: all cores.")] = 0,
 ) -> None:
     """Reconstruct the bone that the radiographs of one study show.
@@ -48,7 +52,13 @@ def reconstruct(
     from pipeline.study import StudyOptions, reconstruct_study  # takes seconds: not for --help
 
     typed = _typed_facts(pixel_spacing or [], body_part or [], view or [], side or [])
-    options = StudyOptions(typed=typed, models_folder=models, threads=threads, answers_refusals=answer_refusals)
+    options = StudyOptions(
+        typed=typed,
+        models_folder=models,
+        threads=threads,
+        answers_refusals=answer_refusals,
+        also=frozenset(map(_optional, also or [])),
+    )
     console = Console(stderr=True)
     with _progress_bar(console) as bar:
         task = bar.add_task("Starting", total=1.0)
@@ -112,6 +122,12 @@ def _side(text: str) -> Side:
     if text.upper()[:1] not in ("L", "R"):
         raise InputError(f"{text!r} is no side; give L or R")
     return Side(text.upper()[0])
+
+
+def _optional(text: str) -> FileKind:
+    if text not in OPTIONAL:
+        raise InputError(f"{text!r} is none of the optional results; there are {', '.join(OPTIONAL)}")
+    return FileKind(text)
 
 
 def _show(report: Report, out: Path) -> None:

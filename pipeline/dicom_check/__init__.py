@@ -14,16 +14,20 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
     EncapsulatedSTLStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     KeyObjectSelectionDocumentStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
     SurfaceSegmentationStorage,
 )
 
-from pipeline.dicom_check.documents import check_model, check_report, check_selection
+from pipeline.dicom_check.documents import check_document, check_model, check_report, check_selection
 from pipeline.dicom_check.finding import Check, Finding
 from pipeline.dicom_check.identity import check_identity
+from pipeline.dicom_check.overlays import check_film_segmentation, check_presentation
 from pipeline.dicom_check.pictures import check_film, check_picture
 from pipeline.dicom_check.references import check_references
 from pipeline.dicom_check.rejection import check_rejection_note, is_rejection_note
@@ -40,6 +44,9 @@ BY_CLASS: Final = MappingProxyType[str, Callable[[Dataset], Iterator[Finding]]](
         Comprehensive3DSRStorage: check_report,
         KeyObjectSelectionDocumentStorage: check_selection,
         EncapsulatedSTLStorage: check_model,
+        EncapsulatedPDFStorage: check_document,
+        GrayscaleSoftcopyPresentationStateStorage: check_presentation,
+        SegmentationStorage: check_film_segmentation,
     }
 )
 

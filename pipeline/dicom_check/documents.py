@@ -21,6 +21,10 @@ MODEL: Final = (
     *("FrameOfReferenceUID", "MeasurementUnitsCodeSequence", "MIMETypeOfEncapsulatedDocument"),
     *("EncapsulatedDocument", "EncapsulatedDocumentLength", "DocumentTitle", "ReferencedSeriesSequence"),
 )
+DOCUMENT: Final = (
+    *("ConversionType", "MIMETypeOfEncapsulatedDocument", "EncapsulatedDocument", "EncapsulatedDocumentLength"),
+    *("DocumentTitle", "BurnedInAnnotation", "SourceInstanceSequence"),
+)
 LONGEST_BONE_MM: Final = 700.0
 SHORTEST_BONE_MM: Final = 25.0
 
@@ -62,15 +66,35 @@ def check_model(dataset: Dataset) -> Iterator[Finding]:
     if absent:
         return
     yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", ("model/stl",), where="Model")
-    length = int(dataset.EncapsulatedDocumentLength)
-    if len(dataset.EncapsulatedDocument) != length + length % 2:
+    document = _enclosed(dataset)
+    if document is None:
         yield Finding(check=Check.COUNT, sentence="Model: EncapsulatedDocumentLength is not the document's length.")
         return
-    mesh: Any = trimesh.load_mesh(io.BytesIO(dataset.EncapsulatedDocument[:length]), file_type="stl")
+    mesh: Any = trimesh.load_mesh(io.BytesIO(document), file_type="stl")
     if not mesh.is_watertight or mesh.volume <= 0:
         yield Finding(check=Check.MANIFOLD, sentence="Model: the surface is open, or looks inwards.")
     if not SHORTEST_BONE_MM <= float(np.max(mesh.extents)) <= LONGEST_BONE_MM:
         yield Finding(check=Check.SIZE, sentence="Model: this is not the size of an adult's bone in mm.")
+
+
+def check_document(dataset: Dataset) -> Iterator[Finding]:
+    """Findings on an Encapsulated PDF (PS3.3 A.45.1)."""
+    absent = tuple(missing(dataset, DOCUMENT, where="Document"))
+    yield from absent
+    if absent:
+        return
+    yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", ("application/pdf",), where="Document")
+    document = _enclosed(dataset)
+    if document is None:
+        yield Finding(check=Check.COUNT, sentence="Document: EncapsulatedDocumentLength is not the document's length.")
+    elif not (document.startswith(b"%PDF-") and document.rstrip().endswith(b"%%EOF")):
+        yield Finding(check=Check.VALUE, sentence="Document: it is no whole PDF.")
+
+
+def _enclosed(dataset: Dataset) -> bytes | None:
+    """The document without its padding; None where its length is another one."""
+    length, held = int(dataset.EncapsulatedDocumentLength), bytes(dataset.EncapsulatedDocument)
+    return held[:length] if len(held) == length + length % 2 else None
 
 
 def _check_number(item: Dataset) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage
 
 from pipeline.dicom_check.finding import Check, Finding
 from pipeline.dicom_write.uids import is_own_uid
@@ -22,8 +23,15 @@ SCHEMES: Final = ("SCT", "DCM", "UCUM")
 OWN_SEQUENCES: Final = (
     *("ReferencedSeriesSequence", "SegmentSequence", "SourceImageSequence", "SurfaceSequence"),
     *("SourceInstanceSequence", "ContentSequence", "CurrentRequestedProcedureEvidenceSequence"),
+    *("GraphicAnnotationSequence", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"),
 )
 """The top-level sequences we fill. Others come from the source: their local codes are not ours to judge."""
+
+LAID_OVER_ONE: Final = (GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage)
+"""What is laid over a single radiograph."""
+
+OF_SERIES: Final = ("ReferencedInstanceSequence", "ReferencedImageSequence", "ReferencedSOPSequence")
+"""The sequences in which items of a series name its instances."""
 
 
 def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
@@ -34,18 +42,36 @@ def check_references(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[F
             yield from _check_code(item)
         if "ReferencedSOPInstanceUID" in item:
             yield from _check_instance_reference(item, known)
-        if "ReferencedInstanceSequence" in item or ("ReferencedSOPSequence" in item and "ValueType" not in item):
+        if _is_series(item):
             yield from _check_series_reference(item, known)
     yield from _check_completeness(dataset, known)
 
 
+def _is_series(item: Dataset) -> bool:
+    """Whether an item lists instances of a series; content items and annotations name some of no matter which."""
+    of_document = "ReferencedSOPSequence" in item and "ValueType" not in item
+    of_presentation = "ReferencedImageSequence" in item and "GraphicLayer" not in item
+    return "ReferencedInstanceSequence" in item or of_document or of_presentation
+
+
 def _check_completeness(dataset: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
-    """A picture may show one radiograph; everything else was made from every one."""
+    """A picture may show one radiograph, what is laid over one names it; everything else was made from every one."""
+    if dataset.get("SOPClassUID") in LAID_OVER_ONE:
+        listed = {
+            uid
+            for what in ("ReferencedInstance", "ReferencedImage")
+            for uid in _listed(dataset.get("ReferencedSeriesSequence") or (), what)
+        }
+        if known and len(listed & known.keys()) != 1:
+            yield Finding(check=Check.REFERENCE, sentence="What is laid over a radiograph names none, or several.")
+        return
     if "CurrentRequestedProcedureEvidenceSequence" in dataset:
         studies = dataset.CurrentRequestedProcedureEvidenceSequence
         listed = _listed([series for study in studies for series in study.ReferencedSeriesSequence], "ReferencedSOP")
     elif "ReferencedSeriesSequence" in dataset:
         listed = _listed(dataset.ReferencedSeriesSequence, "ReferencedInstance")
+    elif "EncapsulatedDocument" in dataset:
+        listed = _listed([dataset], "SourceInstance")
     else:
         listed = _listed([dataset], "SourceImage")
         if len(listed) == 1:  # a radiograph with its bones
@@ -109,7 +135,7 @@ def _check_instance_reference(item: Dataset, known: dict[str, Dataset]) -> Itera
 
 
 def _check_series_reference(item: Dataset, known: dict[str, Dataset]) -> Iterator[Finding]:
-    for reference in (*item.get("ReferencedInstanceSequence", ()), *item.get("ReferencedSOPSequence", ())):
+    for reference in (reference for keyword in OF_SERIES for reference in item.get(keyword, ())):
         source = known.get(str(reference.get("ReferencedSOPInstanceUID")))
         if source is not None and source.SeriesInstanceUID != item.get("SeriesInstanceUID"):
             yield Finding(check=Check.REFERENCE, sentence="A reference names another series than the source's.")

@@ -13,16 +13,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
+from pipeline.dicom_write.inputs import (
+    BoneOnFilm,
+    FilmBones,
+    MeasuredBone,
+    PlainPicture,
+    ProofPicture,
+    Turntable,
+    WriteSettings,
+)
 from pipeline.dicom_write.uids import derive_uid, is_own_uid, recognise_own
 from pipeline.radiograph import Scale
 from pipeline.refusals import LeftOut
-from pipeline.results import ModelVersion, ResultFile
+from pipeline.results import FileKind, ModelVersion, ResultFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 __all__ = [
+    "BoneOnFilm",
+    "FilmBones",
     "MeasuredBone",
     "PlainPicture",
     "ProofPicture",
@@ -44,6 +54,8 @@ def write_results(
     renderings: tuple[PlainPicture, ...] = (),
     measurement_page: PlainPicture | None = None,
     left_out: tuple[LeftOut, ...] = (),
+    films: tuple[FilmBones, ...] = (),
+    also: frozenset[FileKind] = frozenset(),
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -66,6 +78,8 @@ def write_results(
         renderings: The bones from the standard sides.
         measurement_page: The measurements to look at.
         left_out: What was not reconstructed beside the bones; their report says so.
+        films: The bones as each radiograph shows them, where an optional kind needs that.
+        also: The optional kinds that are to be written.
         scale: Where the size in mm came from; said in the objects.
         models: What took part; their digests enter the UIDs.
         sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
@@ -95,6 +109,8 @@ def write_results(
         renderings=renderings,
         measurement_page=measurement_page,
         left_out=left_out,
+        films=films,
+        also=also,
         scale=scale,
         models=models,
         sources=sources,

@@ -63,7 +63,7 @@ NOT_RECONSTRUCTED_CODES: Final = {
 }
 
 FINDING_CODES: Final = {RefusalCode.METAL: codes.SCT.Implant}
-"""What PS3.16 has a code for among the reasons; casts and displaced fractures of these bones are in none of its tables."""
+"""What PS3.16 has a code for among the reasons; it has none for casts and for displaced fractures of these bones."""
 
 
 def code_item(code: Code) -> Dataset:

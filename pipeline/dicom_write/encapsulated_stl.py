@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian
 
 from pipeline.dicom_write.codes import BONE_CODES, SCHEME, SIDE_CODES, code_item
+from pipeline.dicom_write.encapsulated import enclose
 from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item, series_items
 from pipeline.mesh_files import AXES, stl
 from pipeline.results import DISCLAIMER
@@ -63,7 +64,7 @@ class EncapsulatedStl(SOPClass):
         # PS3.17 RRRR.3: models of one group are meant to be seen together.
         self.ModelGroupUID = origin.uid(f"model-group/{series}")
         self._describe(surface, origin)
-        self._enclose(stl(surface, header=f"Bonecraft {surface.name} {AXES} mm"))
+        enclose(self, stl(surface, header=f"Bonecraft {surface.name} {AXES} mm"), media_type="model/stl")
 
     def _describe(self, surface: BoneSurface, origin: Origin) -> None:
         """Manufacturing 3D Model (PS3.3 C.35.1) and what the document is called."""
@@ -84,9 +85,3 @@ class EncapsulatedStl(SOPClass):
         self.AnatomicRegionSequence = [region]
         self.SourceInstanceSequence = [instance_item(source) for source in origin.sources]
         self.ReferencedSeriesSequence = series_items(origin.sources)
-
-    def _enclose(self, document: bytes) -> None:
-        """Encapsulated Document (PS3.3 C.24.2); its length tells the padding apart."""
-        self.MIMETypeOfEncapsulatedDocument = "model/stl"
-        self.EncapsulatedDocumentLength = len(document)
-        self.EncapsulatedDocument = document + bytes(len(document) % 2)

@@ -100,10 +100,12 @@ def left_out_group(left_out: LeftOut, origin: Origin, *, tracked: str = "") -> M
     called = bone_name(*left_out.bone) if left_out.bone else tracked
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=origin.uid(f"tracking/{called}"), identifier=called),
-        finding_type=BONE_CODES[left_out.bone[0]] if left_out.bone else None,
+        finding_type=BONE_CODES[left_out.bone[0]] if left_out.bone else FINDING_CODES.get(left_out.code),
         algorithm_id=algorithm(origin),
         finding_sites=[site(left_out.bone)] if left_out.bone else None,
-        qualitative_evaluations=_evaluations(left_out),
+        qualitative_evaluations=[
+            QualitativeEvaluation(name=RECONSTRUCTION, value=NOT_RECONSTRUCTED_CODES[left_out.code])
+        ],
         source_images=[_source_image(source) for source in shown],
     )
     group[0].ContentSequence.append(
@@ -112,13 +114,6 @@ def left_out_group(left_out: LeftOut, origin: Origin, *, tracked: str = "") -> M
         )
     )
     return group
-
-
-def _evaluations(left_out: LeftOut) -> list[QualitativeEvaluation]:
-    """The reason in our own codes, which there is one of for each, and as a finding where PS3.16 has it."""
-    own = QualitativeEvaluation(name=RECONSTRUCTION, value=NOT_RECONSTRUCTED_CODES[left_out.code])
-    finding = FINDING_CODES.get(left_out.code)
-    return [own] if finding is None else [own, QualitativeEvaluation(name=codes.DCM.Finding, value=finding)]
 
 
 def source_images(origin: Origin) -> list[SourceImageForMeasurementGroup]:

@@ -7,9 +7,41 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side, View
 from pipeline.results import Measurement
 from pipeline.surface import BoneSurface
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoneOnFilm:
+    """A reconstructed bone as its radiograph would show it.
+
+    Attributes:
+        surface: The bone.
+        outlines: Each (N, 2), closed: column and row in source pixels, whole numbers at their centres. They may leave
+            the picture.
+        shadow: (rows, columns) of the source, True where the bone is.
+    """
+
+    surface: BoneSurface
+    outlines: tuple[FloatArray, ...]
+    shadow: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilmBones:
+    """A radiograph's bones, to be laid over it.
+
+    Attributes:
+        radiograph: Identifier of the radiograph, a key of the sources.
+        title: "Right femur on AP", ASCII.
+        bones: At least one.
+    """
+
+    radiograph: str
+    title: str
+    bones: tuple[BoneOnFilm, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

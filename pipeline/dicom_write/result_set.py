@@ -16,11 +16,14 @@ from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.compact import compact
 from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
 from pipeline.dicom_write.encoding import encode
-from pipeline.dicom_write.inputs import MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
+from pipeline.dicom_write.film_segmentation import FilmSegmentation
+from pipeline.dicom_write.inputs import FilmBones, MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
 from pipeline.dicom_write.key_objects import KeyProofs
 from pipeline.dicom_write.measurement_report import BoneMeasurementReport
 from pipeline.dicom_write.origin import Origin
+from pipeline.dicom_write.outline_presentation import OutlinePresentation
 from pipeline.dicom_write.refusal import RefusalCapture, RefusalReport
+from pipeline.dicom_write.report_document import ReportDocument
 from pipeline.dicom_write.secondary_capture import MeasurementCapture, ProofCapture, RenderingCapture
 from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title, frame_of_reference_uid
 from pipeline.dicom_write.turntable import TurntableCapture
@@ -55,6 +58,8 @@ def write_result_set(
     renderings: tuple[PlainPicture, ...],
     measurement_page: PlainPicture | None,
     left_out: tuple[LeftOut, ...],
+    films: tuple[FilmBones, ...],
+    also: frozenset[FileKind],
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
@@ -83,6 +88,9 @@ def write_result_set(
         *_report_drafts(frames, meshes, origin, left_out),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
         *_stl_drafts(meshes, origin),
+        *(_presentation_drafts(films, sources, origin) if FileKind.PRESENTATION_STATE in also else ()),
+        *(_segmentation_drafts(films, sources, origin) if FileKind.FILM_SEGMENTATION in also else ()),
+        *(_document_drafts(measurement_page, pictures, origin) if FileKind.REPORT_DOCUMENT in also else ()),
     ]
     return _write(drafts, origin, folder)
 
@@ -213,6 +221,48 @@ def _key_object_drafts(proofs: Sequence[Dataset], origin: Origin) -> Iterator[_D
             title="What to look at first, DICOM Key Object Selection",
             dataset=KeyProofs(proofs, origin),
         )
+
+
+def _presentation_drafts(
+    films: tuple[FilmBones, ...], sources: Mapping[str, Dataset], origin: Origin
+) -> Iterator[_Draft]:
+    for number, film in enumerate(_films_of(films, sources), start=1):
+        yield _Draft(
+            name=f"presentation-state_{number}.dcm",
+            kind=FileKind.PRESENTATION_STATE,
+            title=f"{film.title}, DICOM Presentation State",
+            dataset=OutlinePresentation(film, sources[film.radiograph], origin, instance_number=number),
+            radiograph=film.radiograph,
+        )
+
+
+def _segmentation_drafts(
+    films: tuple[FilmBones, ...], sources: Mapping[str, Dataset], origin: Origin
+) -> Iterator[_Draft]:
+    for number, film in enumerate(_films_of(films, sources), start=1):
+        yield _Draft(
+            name=f"film-segmentation_{number}.dcm",
+            kind=FileKind.FILM_SEGMENTATION,
+            title=f"{film.title}, DICOM Segmentation",
+            dataset=FilmSegmentation(film, sources[film.radiograph], origin, number=number),
+            radiograph=film.radiograph,
+        )
+
+
+def _document_drafts(page: PlainPicture | None, pictures: tuple[ProofPicture, ...], origin: Origin) -> Iterator[_Draft]:
+    pages: list[PlainPicture | ProofPicture] = [*([page] if page else ()), *pictures]
+    if pages:
+        yield _Draft(
+            name="report-document.dcm",
+            kind=FileKind.REPORT_DOCUMENT,
+            title="Report to print, DICOM Encapsulated PDF",
+            dataset=ReportDocument(pages, origin),
+        )
+
+
+def _films_of(films: tuple[FilmBones, ...], sources: Mapping[str, Dataset]) -> list[FilmBones]:
+    """Those that came as DICOM."""
+    return [film for film in films if film.radiograph in sources]
 
 
 def _meshes(frames: Frames, origin: Origin) -> Meshes:

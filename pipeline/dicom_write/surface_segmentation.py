@@ -10,17 +10,14 @@ from typing import Final
 import numpy as np
 from highdicom.base import SOPClass
 from highdicom.color import CIELabColor
-from highdicom.content import AlgorithmIdentificationSequence
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, SurfaceSegmentationStorage
 
-from pipeline.dicom_write.codes import BONE_CODES, SIDE_CODES, code_item
 from pipeline.dicom_write.compact import NORMAL_GRID, on_grid
 from pipeline.dicom_write.origin import SCALE_WORDS, Origin, instance_item, series_items
+from pipeline.dicom_write.segments import algorithm_item, described_segment
 from pipeline.geometry import FloatArray
-from pipeline.results import DISCLAIMER
 from pipeline.stages.palette import BONE_COLOURS, cielab
 from pipeline.surface import BoneSurface
 
@@ -99,20 +96,7 @@ def frame_of_reference_uid(surfaces: tuple[BoneSurface, ...], origin: Origin) ->
 
 def _segment(number: int, surface: BoneSurface, origin: Origin) -> Dataset:
     """An item of SegmentSequence (PS3.3 C.8.23.1): which bone, and its surface."""
-    segment = Dataset()
-    segment.SegmentNumber = number
-    segment.SegmentLabel = surface.title
-    segment.SegmentDescription = DISCLAIMER
-    segment.SegmentAlgorithmType = "AUTOMATIC"
-    segment.SegmentedPropertyCategoryCodeSequence = [code_item(codes.SCT.AnatomicalStructure)]
-    segment.SegmentedPropertyTypeCodeSequence = [code_item(BONE_CODES[surface.bone])]
-    segment.AnatomicRegionSequence = [code_item(BONE_CODES[surface.bone])]
-    if surface.side is not None:
-        side = SIDE_CODES[surface.side]
-        segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
-        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code_item(side)]
-    segment.TrackingID = surface.name
-    segment.TrackingUID = origin.tracking_uid(surface)
+    segment = described_segment(number, surface, origin)
     segment.SurfaceCount = 1
     segment.ReferencedSurfaceSequence = [_surface_reference(number, origin)]
     return segment
@@ -122,25 +106,9 @@ def _surface_reference(number: int, origin: Origin) -> Dataset:
     """A segment's surface, how it was made and from what."""
     reference = Dataset()
     reference.ReferencedSurfaceNumber = number
-    reference.SegmentSurfaceGenerationAlgorithmIdentificationSequence = _algorithm(origin)
+    reference.SegmentSurfaceGenerationAlgorithmIdentificationSequence = algorithm_item(origin)
     reference.SegmentSurfaceSourceInstanceSequence = [instance_item(source) for source in origin.sources]
     return reference
-
-
-def _algorithm(origin: Origin) -> AlgorithmIdentificationSequence:
-    """How the surface was made, from where its size, and what its coordinates mean (PS3.3 table 10-19)."""
-    return AlgorithmIdentificationSequence(
-        name="Statistical shape model fitted to radiographs",
-        family=codes.DCM.DeformableModels,
-        version=origin.software_version,
-        source="Bonecraft",
-        parameters={
-            "views": str(len(origin.sources)),
-            "frame": "patient axes LPS in mm from the nominal views; position and orientation are not measured",
-            "scale": origin.scale_sentence(),
-            "models": "; ".join(origin.software_versions[1:]),
-        },
-    )
 
 
 def _surface(number: int, surface: BoneSurface, manifold: str) -> Dataset:

@@ -25,6 +25,7 @@ from pipeline.records.tables import (
     studies,
 )
 from pipeline.results import FileKind
+from pipeline.rules import USUAL
 from pipeline.rules_verdict import Decision, what_goes_to
 
 CHANNEL: Final = "bonecraft_deliveries"
@@ -56,7 +57,8 @@ class DueDelivery:
 def plan(connection: Connection, *, result_set_id: UUID) -> int:
     """Plan the delivery of a result set's DICOM files to each receiving peer of its institution.
 
-    What a rule keeps from a peer is `left-out`, with the rule in its note; it can be sent by hand.
+    What a rule keeps from a peer is `left-out`, with the rule in its note; it can be sent by hand. Of optional kinds
+    nothing is said to peers that no rule gives them.
 
     What was made from an image that somebody uploaded stays in the viewer until a device has sent the same image: the
     PACS does not know the upload, and its identity may have been typed. So does what was made from a replaced image.
@@ -83,9 +85,13 @@ def plan(connection: Connection, *, result_set_id: UUID) -> int:
         return 0
     ruled = rules.of_institution(connection, rows[0].institution_id)
     images = rules.images_of_result(connection, result_set_id)
+    decided = [(row, what_goes_to(ruled, images, row.ae_title)) for row in rows]
+    concerned = [(row, decision) for row, decision in decided if row.kind in (*USUAL, *decision.choice)]
+    if not concerned:
+        return 0
     planned = connection.execute(
         insert(deliveries)
-        .values([_planned(row, what_goes_to(ruled, images, row.ae_title)) for row in rows])
+        .values([_planned(row, decision) for row, decision in concerned])
         .on_conflict_do_nothing()
         .returning(deliveries.c.state)
     )

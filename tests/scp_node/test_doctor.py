@@ -25,8 +25,8 @@ from scp_node import web_examination
 from scp_node.dicomweb import WebTarget
 from scp_node.examination import DELIVERED
 from scp_node.trial_picture import make_test_picture
+from tests.dicom_write.test_overlays import overlays
 from tests.dicom_write.test_refusal import refuse
-from tests.dicom_write.example import write
 from tests.listening import RunningListener
 from tests.peers import OrthancPeer, free_port, running_orthanc
 
@@ -298,7 +298,7 @@ def test_a_peer_that_takes_the_question_but_never_reports_is_told(doctor: Doctor
 
 
 def test_results_are_of_the_classes_that_are_examined(tmp_path: Path) -> None:
-    written = (*write(tmp_path), *refuse(tmp_path))
+    written = (*overlays(tmp_path), *refuse(tmp_path))
     assert {file.kind: file.sop_class_uid for file in written} == SOP_CLASSES
 
 

@@ -19,7 +19,7 @@ from pipeline.records import admin
 from pipeline.records import rules as records
 from pipeline.records.directory import receiving_peers
 from pipeline.records.users import User
-from pipeline.rules import KINDS, Priority
+from pipeline.rules import KINDS, USUAL, Priority
 from pipeline.rules_edit import Edit, added, changed, moved, removed, rule_of
 from pipeline.site_values import RulesValue, Subject, differences
 from viewer_api.agreement import check_agreed
@@ -84,6 +84,7 @@ class ShownRules:
     rules: tuple[ShownRule, ...]
     peers: tuple[str, ...]
     kinds: tuple[str, ...]
+    usual: tuple[str, ...]
     priorities: tuple[str, ...]
 
 
@@ -105,6 +106,7 @@ def get_rules(web: WebDep, administrator: AdministratorDep) -> ShownRules:
         rules=tuple(ShownRule(entries=rule.model_dump(mode="json"), words=str(rule)) for rule in ruled),
         peers=peers,
         kinds=KINDS,
+        usual=USUAL,
         priorities=tuple(Priority),
     )
 

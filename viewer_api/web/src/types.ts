@@ -275,6 +275,7 @@ export interface Rules {
   rules: { entries: Rule; words: string }[];
   peers: string[];
   kinds: string[];
+  usual: string[]; // what "all" stands for
   priorities: string[];
 }
 

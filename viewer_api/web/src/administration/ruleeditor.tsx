@@ -62,10 +62,10 @@ interface SendProps {
 function Sends({ send, choices, change }: SendProps) {
   const peers = [...new Set([...choices.peers, ...Object.keys(send).filter((peer) => peer !== OTHERS), OTHERS])];
   const without = (peer: string) => Object.fromEntries(Object.entries(send).filter(([other]) => other !== peer));
+  const meant = (peer: string) => (send[peer] ?? []).flatMap((kind) => (kind === ALL ? choices.usual : [kind]));
   const tick = (peer: string, kind: string, wanted: boolean) => {
-    const all = send[peer]?.includes(ALL) ? choices.kinds : (send[peer] ?? []);
-    const kinds = wanted ? [...all, kind] : all.filter((each) => each !== kind);
-    change({ ...send, [peer]: kinds });
+    const others = meant(peer).filter((each) => each !== kind);
+    change({ ...send, [peer]: wanted ? [...others, kind] : others });
   };
   return (
     <fieldset class="space-y-1 sm:col-span-3">
@@ -85,7 +85,7 @@ function Sends({ send, choices, change }: SendProps) {
               <Tick
                 key={kind}
                 label={kind.replaceAll("-", " ")}
-                value={Boolean(send[peer]?.includes(kind) || send[peer]?.includes(ALL))}
+                value={meant(peer).includes(kind)}
                 onValue={(wanted) => tick(peer, kind, wanted)}
               />
             ))}
