@@ -150,6 +150,11 @@ def test_without_spacing_the_shape_is_given_and_no_mm_are_claimed(shape_only):
     assert "Shape only" in (out / "report.html").read_text()
 
 
+def all_along(polygon):
+    """A closed polygon's points and many between them."""
+    return np.concatenate([np.linspace(*edge, 50) for edge in zip(polygon, np.roll(polygon, -1, axis=0), strict=True)])
+
+
 def test_outlines_and_shadows_lie_where_the_proof_draws_them(both_views):
     out, report, _ = both_views
     overlays = {
@@ -157,8 +162,9 @@ def test_outlines_and_shadows_lie_where_the_proof_draws_them(both_views):
         for kind in (FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATION)
     }
     for film in report.radiographs:
-        (drawn,) = [np.concatenate([np.array(polygon) for polygon in c.polygons]) for c in film.contours]
-        inside = np.clip(drawn, 0, [film.columns - 1, film.rows - 1])
+        (contour,) = film.contours
+        drawn = np.concatenate([all_along(np.array(polygon)) for polygon in contour.polygons])
+        inside = drawn[((drawn >= 0) & (drawn < [film.columns, film.rows])).all(axis=1)]
         (annotation,) = overlays[FileKind.PRESENTATION_STATE][film.identifier].GraphicAnnotationSequence
         lines = np.concatenate([np.reshape(o.GraphicData, (-1, 2)) for o in annotation.GraphicObjectSequence])
         row, column = np.nonzero(overlays[FileKind.FILM_SEGMENTATION][film.identifier].pixel_array)
