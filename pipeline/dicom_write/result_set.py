@@ -197,9 +197,7 @@ def _page_drafts(page: PlainPicture | None, origin: Origin) -> Iterator[_Draft]:
         )
 
 
-def _report_drafts(
-    frames: Frames, meshes: Meshes, origin: Origin, left_out: tuple[LeftOut, ...]
-) -> Iterator[_Draft]:
+def _report_drafts(frames: Frames, meshes: Meshes, origin: Origin, left_out: tuple[LeftOut, ...]) -> Iterator[_Draft]:
     if not frames:
         return
     uids = {surface.name: frame_of_reference_uid(surfaces, origin) for surfaces in meshes for surface in surfaces}
