@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final
 
 from sqlalchemy.exc import ProgrammingError
 
@@ -18,12 +17,9 @@ from pipeline.settings import NodeSettings
 from scp_node.pull import DimseArchive
 from scp_node.pull_lines import archive_of
 from scp_node.query import StudyQuestion
-from scp_node.retrieve import STUDY_ROOT_GET, ways_offered
+from scp_node.retrieve import NOBODYS_STUDY, STUDY_ROOT_GET, ways_offered
 from scp_node.watch import feed_target
 from scp_node.watch_feed import Feed
-
-NOBODYS_STUDY: Final = "2.25.127731606602956944660849660205124379955.1"
-"""A question that is answered with nothing."""
 
 
 def check_pulling(settings: NodeSettings, peer: Peer, *, institution: str, calling: str) -> Iterator[Finding]:

@@ -37,6 +37,9 @@ CLASSES_AT_ONCE: Final = 7
 
 SOME_FAILED: Final = 0xB000
 
+NOBODYS_STUDY: Final = "2.25.127731606602956944660849660205124379955.1"
+"""A question that is answered with nothing."""
+
 OnStore = Callable[[evt.Event], int]
 OnProgress = Callable[[int], None]
 
@@ -184,7 +187,16 @@ def ways_offered(target: Target, *, calling: str) -> frozenset[str]:
     """
     contexts = proposed(USUAL_CLASSES)
     with open_association(target, calling=calling, contexts=contexts, roles=roles_for(contexts)) as association:
-        return _ways(association)
+        ways = _ways(association)
+        return ways if STUDY_ROOT_GET not in ways or _answers_get(association) else ways - {STUDY_ROOT_GET}
+
+
+def _answers_get(association: Association) -> bool:
+    """Whether C-GET is answered, with whatever; the other one may also hang up at it."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", NOBODYS_STUDY
+    statuses = [getattr(answer, "Status", None) for answer, _ in association.send_c_get(identifier, STUDY_ROOT_GET)]
+    return bool(statuses) and statuses[-1] is not None
 
 
 def _ways(association: Association) -> frozenset[str]:

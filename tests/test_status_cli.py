@@ -112,7 +112,7 @@ def test_what_this_node_itself_cannot_send_is_shown_with_what_to_do_here(
 
 def test_a_dead_delivery_is_shown_and_can_be_sent_again(bonecraft, hospital: Hospital, dead: UUID) -> None:
     shown = bonecraft("status")
-    assert f"failed delivery {dead} to PACS after 12 attempts" in shown.output
+    assert f"failed delivery {dead} to demo/PACS after 12 attempts" in shown.output
     assert "free space there" in shown.output
     assert "will be sent again" in bonecraft("resend", dead).output
     assert state_of(hospital, "deliveries") == "pending"

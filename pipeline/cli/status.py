@@ -147,7 +147,10 @@ def _show_failed_reconstructions(console: Console, failed: Iterable[FailedRecons
 def _show_failed_deliveries(console: Console, failed: Iterable[FailedDelivery]) -> None:
     for letter in failed:
         console.print(
-            Text(f"failed delivery {letter.id} to {letter.peer} after {letter.attempts} attempts", style="red")
+            Text(
+                f"failed delivery {letter.id} to {letter.institution}/{letter.peer} after {letter.attempts} attempts",
+                style="red",
+            )
         )
         console.print(Text(f"  {letter.problem}"), soft_wrap=True)
         console.print(Text(f"  again: bonecraft resend {letter.id}", style="dim"), soft_wrap=True)
@@ -163,7 +166,7 @@ def _show_destinations(console: Console, now: Snapshot) -> None:
         console.print(Text(f"  no attempt is lost; next at {again}", style="dim"), soft_wrap=True)
     for outage in now.outages:
         since, again = local_time(outage.down_since), local_time(outage.next_attempt_at)
-        waits = f"{outage.peer} cannot be reached since {since}: {outage.waiting} results wait"
+        waits = f"{outage.institution}/{outage.peer} cannot be reached since {since}: {outage.waiting} results wait"
         console.print(Text(waits, style="red"), soft_wrap=True)
         console.print(Text(f"  {outage.problem}"), soft_wrap=True)
         console.print(Text(f"  tried {outage.failures} times; next at {again}", style="dim"), soft_wrap=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records.tables import deliveries, destinations, peers, result_files
+from pipeline.records.tables import deliveries, destinations, institutions, peers, result_files
 from pipeline.results import FileKind
 
 
@@ -23,6 +23,7 @@ class Outage:
     """A destination that cannot be reached.
 
     Attributes:
+        institution: The slug of its institution.
         peer: Its AE title.
         down_since: When it could not be reached for the first time.
         failures: How often it was tried since.
@@ -31,6 +32,7 @@ class Outage:
         waiting: How many deliveries wait for it.
     """
 
+    institution: str
     peer: str
     down_since: datetime
     failures: int
@@ -127,8 +129,14 @@ def outages(connection: Connection) -> tuple[Outage, ...]:
     )
     columns = (destinations.c[name] for name in ("down_since", "failures", "problem", "next_attempt_at"))
     rows = connection.execute(
-        select(peers.c.ae_title.label("peer"), *columns, waiting.label("waiting"))
+        select(
+            institutions.c.slug.label("institution"),
+            peers.c.ae_title.label("peer"),
+            *columns,
+            waiting.label("waiting"),
+        )
         .join_from(destinations, peers)
+        .join(institutions, institutions.c.id == peers.c.institution_id)
         .order_by(destinations.c.down_since)
     )
     return tuple(Outage(**row) for row in rows.mappings())

@@ -56,6 +56,7 @@ class FailedDelivery:
     """A dead letter of the delivery; send it again with `pipeline.records.deliveries.resend`."""
 
     id: UUID
+    institution: str
     peer: str
     sop_class_uid: str | None
     attempts: int
@@ -144,12 +145,14 @@ def _failed_deliveries(connection: Connection, last: int) -> tuple[FailedDeliver
     rows = connection.execute(
         select(
             deliveries.c.id,
+            institutions.c.slug.label("institution"),
             peers.c.ae_title.label("peer"),
             result_files.c.sop_class_uid,
             deliveries.c.attempts,
             deliveries.c.problem,
         )
         .join_from(deliveries, peers)
+        .join(institutions, institutions.c.id == peers.c.institution_id)
         .join(result_files, result_files.c.id == deliveries.c.result_file_id)
         .where(deliveries.c.state == "dead")
         .order_by(deliveries.c.next_attempt_at.desc())

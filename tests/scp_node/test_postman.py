@@ -214,7 +214,7 @@ def test_a_peer_that_is_away_gets_its_results_when_it_is_back(outbox: Outbox, tm
     }
     assert outbox.deliver() == 0, "not before its time"
     [outage] = outbox.outages()
-    assert (outage.peer, outage.failures, outage.waiting) == ("PACS", 1, 3)
+    assert (outage.institution, outage.peer, outage.failures, outage.waiting) == ("demo", "PACS", 1, 3)
     outbox.now = outage.next_attempt_at
     with archive(tmp_path / "archive", port) as folder:
         assert outbox.deliver() == 3

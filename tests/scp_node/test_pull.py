@@ -27,6 +27,7 @@ from scp_node.pull_command import Outcome, chosen
 from scp_node.pull_lines import Line, Lines
 from scp_node.pull_web import NotOnePart, only_part
 from scp_node.query import ArchiveProblem, FoundImage, FoundStudy, StudyQuestion, Wanted, answers
+from scp_node.retrieve import STUDY_ROOT_MOVE, ways_offered
 from scp_node.sending import OutgoingFile, send_files
 from tests.factories import make_dx, save, stable_uid
 from tests.listening import RunningListener
@@ -177,6 +178,7 @@ def test_a_study_comes_by_command_from_an_orthanc_that_only_moves(
     with running_orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=False, DicomModalities=known) as orthanc:
         uid = give(at(orthanc), tmp_path, "move from orthanc")
         node.add_peer("ORTHANC", orthanc.dicom_port, sends=True)
+        assert ways_offered(at(orthanc), calling="BONECRAFT") == {STUDY_ROOT_MOVE}
         monkeypatch.setenv("BONECRAFT_DATABASE_URL", database_url)
         monkeypatch.setenv("BONECRAFT_DATA_FOLDER", str(tmp_path))
         monkeypatch.setenv("BONECRAFT_MINIMUM_FREE_MEGABYTES", "0")
