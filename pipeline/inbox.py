@@ -7,6 +7,7 @@ why; nothing is silently dropped.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +19,10 @@ import structlog
 from sqlalchemy import Connection
 
 from pipeline import jobs
+from pipeline.corrections import is_correction
 from pipeline.database import Database
 from pipeline.dicom_header import InstanceHeader, read_instance_header
+from pipeline.dicom_read import read_stored
 from pipeline.disk_space import BYTES_PER_MEGABYTE
 from pipeline.errors import InputError
 from pipeline.records import blobs, deliveries, instances, ledger, quarantine, studies
@@ -140,7 +143,7 @@ def accept(database: Database, store: Store, incoming: Incoming, *, now: datetim
     blob = _put(store, incoming)
     with database.begin() as connection:
         _hold(connection, store, incoming, blob)
-        return _record(connection, incoming, header, blob, now=now)
+        return _record(connection, store, incoming, header, blob, now=now)
 
 
 def _put(store: Store, incoming: Incoming) -> Blob:
@@ -220,7 +223,7 @@ def _as_named(uid: str | None) -> str:
 
 
 def _record(
-    connection: Connection, incoming: Incoming, header: InstanceHeader, blob: Blob, *, now: datetime
+    connection: Connection, store: Store, incoming: Incoming, header: InstanceHeader, blob: Blob, *, now: datetime
 ) -> Accepted:
     """Instance, study and, where that completes it, the job: one transaction."""
     study = studies.lock_or_create(
@@ -229,6 +232,9 @@ def _record(
     if incoming.own_studies_only and study.uploaded_by != incoming.uploaded_by:
         raise ForeignStudy(FOREIGN)
     instance_id, outcome = instances.add(connection, _new_instance(incoming, header, blob, study.id, now=now))
+    if outcome is Addition.SUPERSEDED and _is_corrected(connection, store, incoming, header, instance_id):
+        studies.correct(connection, study.id, header.study)
+        outcome = Addition.CORRECTED
     ledger.write(connection, [_received(incoming, header, blob, outcome, now=now)])
     is_radiograph = header.role is InstanceRole.RADIOGRAPH
     if is_radiograph and incoming.uploaded_by is None:
@@ -247,6 +253,27 @@ def _record(
         role=header.role,
         reconstruction_id=reconstruction_id,
     )
+
+
+def _is_corrected(
+    connection: Connection, store: Store, incoming: Incoming, header: InstanceHeader, instance_id: UUID
+) -> bool:
+    """Whether a device sent what is in use with the patient's data corrected; then it is used from now on.
+
+    The study is locked meanwhile; that takes the time of reading two files, and happens to few images.
+    """
+    if incoming.uploaded_by is not None or header.role is not InstanceRole.RADIOGRAPH:
+        return False
+    earlier = instances.in_use(connection, incoming.institution_id, header.sop_instance_uid)
+    try:
+        held = read_stored(io.BytesIO(store.read(earlier.blob_key)))
+        with incoming.path.open("rb") as file:
+            corrects = is_correction(held, read_stored(file))
+    except InputError:  # its header could be read, its pixels cannot
+        return False
+    if corrects:
+        instances.use_instead(connection, instance_id, of=earlier.id)
+    return corrects
 
 
 def _confirms_upload(connection: Connection, incoming: Incoming, instance_id: UUID) -> bool:

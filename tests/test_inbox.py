@@ -69,6 +69,50 @@ def test_other_bytes_under_the_same_uid_are_kept_but_the_first_stays_in_use(hosp
     assert hospital.study(accepted).radiographs == 1
 
 
+def corrected(tmp_path: Path, *, name: str = "again", **elements: object) -> Path:
+    """The AP radiograph again with other elements."""
+    dataset = make_dx(view="AP")
+    dataset.update(elements)
+    return save(dataset, tmp_path / f"{name}.dcm")
+
+
+def test_a_correction_of_the_patients_data_is_used_from_now_on_and_followed(hospital: Hospital, tmp_path: Path) -> None:
+    first, lateral = hospital.send("AP"), hospital.send("LATERAL")
+    before = lateral.reconstruction_id
+    again = hospital.send_file(corrected(tmp_path, PatientName="Corrected^Name"), now=after(600))
+    assert again.outcome is Addition.CORRECTED
+    with hospital.database.begin() as connection:
+        kept = {i.id: i.superseded for i in instances_of(connection, hospital.scope, first.study_id)}
+    assert kept == {first.instance_id: True, lateral.instance_id: False, again.instance_id: False}
+    assert hospital.study(again).header.patient_name == "Corrected^Name"
+    assert again.reconstruction_id not in (None, before)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PatientName": "SAMPLE^BONECRAFT^^"},
+        {"PatientID": ""},
+        {"SeriesDescription": "another"},
+        {"PatientName": "Corrected^Name", "PixelData": bytes(48 * 40 * 2)},
+        {"PatientName": "Corrected^Name", "StudyInstanceUID": stable_uid("elsewhere")},
+    ],
+    ids=["capitals", "less", "no patient's data", "another picture", "another study"],
+)
+def test_what_is_no_correction_stays_out_of_use(hospital: Hospital, tmp_path: Path, elements: dict) -> None:
+    hospital.send("AP")
+    assert hospital.send_file(corrected(tmp_path, **elements)).outcome is Addition.SUPERSEDED
+
+
+def test_the_uncorrected_image_that_comes_once_more_changes_nothing(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.send("AP")
+    again = hospital.send_file(corrected(tmp_path, PatientID="4711"))
+    assert hospital.send("AP").outcome is Addition.DUPLICATE
+    assert hospital.study(again).header.patient_id == "4711"
+    once_more = hospital.send_file(corrected(tmp_path, name="third", PatientID="4712"))
+    assert once_more.outcome is Addition.CORRECTED, "the last word counts"
+
+
 def test_what_is_no_radiograph_is_kept_and_out_of_scope(hospital: Hospital, tmp_path: Path) -> None:
     ultrasound = make_dx(study="another")
     ultrasound.SOPClassUID, ultrasound.Modality = UltrasoundImageStorage, "US"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.records import commitments, deliveries, destinations, removal, res
 from pipeline.records.proof import entries_about
 from pipeline.records.status import snapshot
 from pipeline.records.studies import Study
+from tests.factories import make_dx, save
 from tests.node_helpers import Hospital, after, fake_child
 from tests.test_worker import add_peer, refreshed, work_until_idle
 
@@ -75,6 +77,22 @@ def test_a_late_view_replaces_what_went_out_and_rejects_it_where_it_went(hospita
     with hospital.database.begin() as connection:
         newest, older = results.history(connection, hospital.scope, first.id)
     assert (newest.superseded_by, older.superseded_by) == (None, newest.id)
+
+
+def test_corrected_data_of_the_patient_replace_and_reject_what_went_out(
+    hospital: Hospital, first: Study, tmp_path: Path
+) -> None:
+    deliver(hospital, "PACS")
+    again = make_dx(view="AP")
+    again.PatientID = "the right one"
+    hospital.send_file(save(again, tmp_path / "again.dcm"), now=after(600))
+    with hospital.database.begin() as connection:
+        settle_due(connection, now=after(700))
+    work_until_idle(hospital, fake_child("succeed"))
+    states = state_of(hospital)
+    assert states["2.25.11", "PACS"] == states[NOTE, "PACS"] == "pending"
+    assert states[OLD, "ARCHIVE"] == "withdrawn"
+    assert refreshed(hospital, first).header.patient_id == "the right one"
 
 
 def test_a_note_leaves_after_the_new_results(hospital: Hospital, first: Study) -> None:

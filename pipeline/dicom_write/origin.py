@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import DA, DT, TM
 
@@ -82,8 +85,19 @@ class Origin:
                 f"manifold={self.settings.declare_manifold}",
                 *sorted(self.settings.choices),
                 *(f"replaces={uid}" for uid in self.settings.replaces),
+                self.copied_digest,
             ],
         )
+
+    @cached_property
+    def copied_digest(self) -> str:
+        """SHA-256 of the patient and study that every object repeats: corrected data make other objects."""
+        copied = Dataset()
+        copy_patient_and_study(self.sources[0], copied)
+        buffer = DicomBytesIO()
+        buffer.is_implicit_VR, buffer.is_little_endian = False, True
+        write_dataset(buffer, copied)
+        return hashlib.sha256(buffer.getvalue()).hexdigest()
 
     def tracking_uid(self, surface: BoneSurface) -> str:
         """What tells a bone in all objects of a result."""

@@ -32,6 +32,8 @@ class Addition(StrEnum):
     """Same UID, same bytes: nothing to do."""
     SUPERSEDED = "superseded"
     """Same UID, other bytes: kept, but the first stays in use."""
+    CORRECTED = "corrected"
+    """Same UID and same pixels, from a device, with the patient's data corrected: kept, and in use instead."""
     REPLACES_UPLOAD = "replaces-upload"
     """Same UID, other bytes than somebody uploaded, from a device: kept, and in use instead of the upload."""
     REPLACES_REMOVED = "replaces-removed"
@@ -134,6 +136,22 @@ def add(connection: Connection, new: NewInstance) -> tuple[UUID, Addition]:
         _ADD, {**values, "header": dict(new.facts), "superseded": superseded}
     ).scalar_one()
     return created, outcome
+
+
+def in_use(connection: Connection, institution_id: UUID, sop_instance_uid: str) -> Instance:
+    """The instance that is used of those with this UID."""
+    conditions = (
+        instances.c.institution_id == institution_id,
+        instances.c.sop_instance_uid == sop_instance_uid,
+        ~instances.c.superseded,
+    )
+    return _read(connection, *conditions)[0]
+
+
+def use_instead(connection: Connection, instance_id: UUID, *, of: UUID) -> None:
+    """Use an instance that is kept as superseded, in place of the one that is in use."""
+    for each, superseded in ((of, True), (instance_id, False)):
+        connection.execute(update(instances).where(instances.c.id == each).values(superseded=superseded))
 
 
 def confirm(connection: Connection, instance_id: UUID, *, calling_ae_title: str, called_ae_title: str) -> bool:

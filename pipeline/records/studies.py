@@ -211,8 +211,14 @@ def follow(connection: Connection, study_id: UUID, state: str) -> None:
 
 def claim_for_institution(connection: Connection, study_id: UUID, header: StudyHeader) -> None:
     """The institution's own devices sent to it: it is the institution's from now on, and is as they say."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None))
+    correct(connection, study_id, header)
+
+
+def correct(connection: Connection, study_id: UUID, header: StudyHeader) -> None:
+    """It is as this header says: what lists show of it, and what it is found by."""
     said = {name: getattr(header, name) for name in StudyHeader.__dataclass_fields__ if name != "study_instance_uid"}
-    connection.execute(update(studies).where(studies.c.id == study_id).values(uploaded_by=None, **said))
+    connection.execute(update(studies).where(studies.c.id == study_id).values(**said))
 
 
 def uploader(connection: Connection, institution_id: UUID, study_instance_uid: str) -> tuple[bool, UUID | None]:

@@ -81,9 +81,10 @@ def test_the_uids_do_not_depend_on_the_hour(tmp_path):
         {"models": ()},
         {"settings": WriteSettings(choices=("pixel-spacing=0.2",))},
         {"sources": two_views(study="another")},
+        {"sources": two_views(patient_name="Corrected^Name")},
         {"sources": dict([next(iter(two_views().items()))])},
     ],
-    ids=["model", "choice", "study", "one view less"],
+    ids=["model", "choice", "study", "corrected name", "one view less"],
 )
 def test_other_inputs_models_or_choices_give_other_instances(tmp_path, changes):
     first, second = write(tmp_path / "a", models=MODELS), write(tmp_path / "b", **changes)
