@@ -28,6 +28,9 @@ SCENE_PIXELS: Final = 720
 OF_SCENE_PIXELS: Final = 640
 """Longest sides of the pictures of a lone bone, of several together, and of each of those by itself."""
 
+STRAIGHT: Final = 0.999
+"""Share of a camera's axis that lies along an axis of the patient, where it looks along one."""
+
 PICTURES_OF_BONES: Final = 6
 """Pictures of single bones where several are shown together: more bones, fewer pictures of each, at least one."""
 
@@ -132,7 +135,8 @@ def _lit(bones: Shown) -> Iterator[NovelView]:
     around = bones.seen() if bones.together else None
     for view in cameras:
         rendering = render_shaded(bones.body, view, longest_side=pixels, around=around)
-        yield replace(_labelled(bones, view.name, view.name, rendering), is_key=True)
+        size = size_words(bones.seen(), view) if bones.scale_known else ""
+        yield replace(_labelled(bones, view.name, view.name, rendering, size=size), is_key=True)
     if bones.partly_inferred and bones.together:
         rendering = render_shaded(bones.body, cameras[0], longest_side=pixels)
         yield _labelled(bones, "whole", "with all that is inferred", rendering)
@@ -161,10 +165,20 @@ def _alone(surface: BoneSurface, scale_known: bool, *, count: int) -> Iterator[N
         yield _labelled(bone, view.name, view.name, render_shaded(bone.body, view, longest_side=OF_SCENE_PIXELS))
 
 
-def _labelled(bones: Shown, name: str, words: str, rendering: Rendering, *, coloured: bool = True) -> NovelView:
-    """The rendering with its words, its scale, and what its colours mean."""
+def size_words(points: FloatArray, view: Camera) -> str:
+    """How large points (N, 3) in mm are in a picture; empty where they are seen at a slant."""
+    if min(np.abs(view.right).max(), np.abs(view.up).max()) < STRAIGHT:
+        return ""
+    width, height = (np.ptp(points @ axis) for axis in (view.right, view.up))
+    return f"seen part {width:.0f} mm across, {height:.0f} mm high"
+
+
+def _labelled(
+    bones: Shown, name: str, words: str, rendering: Rendering, *, coloured: bool = True, size: str = ""
+) -> NovelView:
+    """The rendering with its words, its size and scale, and what its colours mean."""
     marked = with_scale_bar(rendering.pixels, rendering.mm_per_pixel if bones.scale_known else None)
-    heading = [Line(text=bones.title, size=1.25), Line(text=words, colour=QUIET)]
+    heading = [Line(text=bones.title, size=1.25), Line(text=", ".join(filter(None, (words, size))), colour=QUIET)]
     heading += [] if bones.scale_known else [Line(text=SHAPE_ONLY_WORDS, colour=WARNING)]
     footing = _legend(bones) if coloured else []
     footing.append(Line(text=DISCLAIMER, colour=QUIET, size=0.75))

@@ -15,6 +15,7 @@ import trimesh
 from pipeline import mesh_files
 from pipeline.export import CLOUD_POINTS, low_poly, npz, png, sample_points, write_meshes
 from pipeline.geometry import ProjectionGeometry, RigidPose
+from pipeline.novel_views import size_words
 from pipeline.projector import moved
 from pipeline.radiograph import Side, View
 from pipeline.results import FileKind
@@ -270,6 +271,15 @@ def test_a_rendering_is_to_scale(azimuth):
     width = np.ptp(np.flatnonzero(lit.any(axis=0))) * rendering.mm_per_pixel
     assert height == pytest.approx(np.ptp(egg.vertices @ view.up), abs=3 * rendering.mm_per_pixel)
     assert width == pytest.approx(np.ptp(egg.vertices @ view.right), abs=3 * rendering.mm_per_pixel)
+
+
+def test_a_picture_says_how_large_the_bone_is_in_it_unless_it_is_seen_at_a_slant():
+    egg = an_egg().vertices
+    said = {view.name: size_words(egg, view) for view in standard_cameras(Side.RIGHT)}
+    assert said["anterior"] == "seen part 60 mm across, 240 mm high"
+    assert said["lateral"] == "seen part 90 mm across, 240 mm high"
+    assert said["superior"] == "seen part 60 mm across, 90 mm high"
+    assert said["three-quarter"] == ""
 
 
 def test_no_ray_that_would_meet_the_bone_is_left_out():
