@@ -33,6 +33,7 @@ SOP_CLASSES: Final[Mapping[FileKind, UID]] = MappingProxyType(
         FileKind.ENCAPSULATED_STL: EncapsulatedSTLStorage,
         FileKind.REFUSAL_REPORT: Comprehensive3DSRStorage,
         FileKind.REFUSAL_PICTURE: SecondaryCaptureImageStorage,
+        FileKind.SURFACES_MANIFOLD_UNKNOWN: SurfaceSegmentationStorage,
         FileKind.PRESENTATION_STATE: GrayscaleSoftcopyPresentationStateStorage,
         FileKind.FILM_SEGMENTATION: SegmentationStorage,
         FileKind.REPORT_DOCUMENT: EncapsulatedPDFStorage,
@@ -40,5 +41,7 @@ SOP_CLASSES: Final[Mapping[FileKind, UID]] = MappingProxyType(
 )
 """Key objects also reject what a newer result has replaced."""
 
-OPTIONAL_CLASSES: Final = frozenset(SOP_CLASSES[kind] for kind in OPTIONAL_KINDS)
+OPTIONAL_CLASSES: Final = frozenset(SOP_CLASSES.values()) - {
+    sop_class for kind, sop_class in SOP_CLASSES.items() if kind not in OPTIONAL_KINDS
+}
 """Those of which nothing is sent unless a rule says so."""

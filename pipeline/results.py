@@ -44,6 +44,7 @@ class FileKind(StrEnum):
     KEY_OBJECTS = "key-objects"
     REFUSAL_REPORT = "refusal-report"
     REFUSAL_PICTURE = "refusal-picture"
+    SURFACES_MANIFOLD_UNKNOWN = "surface-segmentation-manifold-unknown"
     PRESENTATION_STATE = "presentation-state"
     FILM_SEGMENTATION = "film-segmentation"
     REPORT_DOCUMENT = "report-document"
@@ -81,13 +82,21 @@ DICOM_KINDS: Final = frozenset(
         FileKind.KEY_OBJECTS,
         FileKind.REFUSAL_REPORT,
         FileKind.REFUSAL_PICTURE,
+        FileKind.SURFACES_MANIFOLD_UNKNOWN,
         FileKind.PRESENTATION_STATE,
         FileKind.FILM_SEGMENTATION,
         FileKind.REPORT_DOCUMENT,
     }
 )
 
-OPTIONAL_KINDS: Final = frozenset({FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATION, FileKind.REPORT_DOCUMENT})
+OPTIONAL_KINDS: Final = frozenset(
+    {
+        FileKind.SURFACES_MANIFOLD_UNKNOWN,
+        FileKind.PRESENTATION_STATE,
+        FileKind.FILM_SEGMENTATION,
+        FileKind.REPORT_DOCUMENT,
+    }
+)
 """DICOM results that are made only where somebody is to get them."""
 
 

@@ -126,13 +126,11 @@ class WriteSettings:
     """What else decides what is written; every field enters the UIDs.
 
     Attributes:
-        declare_manifold: Whether Manifold (0066,0010) says YES. Some readers refuse that: they get UNKNOWN.
         choices: What a person chose for this study (`"pixel-spacing=0.2"`): another choice, other instances.
         replaces: SOPInstanceUIDs of the earlier results that these take the place of, where some went out.
         replaces_made: When those were made, `2026-01-02 12:03`, for the series' descriptions.
     """
 
-    declare_manifold: bool = True
     choices: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     replaces_made: str = ""

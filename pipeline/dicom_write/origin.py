@@ -82,7 +82,6 @@ class Origin:
                 *(str(source.SOPInstanceUID) for source in self.sources),
                 *sorted(model.sha256 for model in self.models),
                 self.scale.provenance,
-                f"manifold={self.settings.declare_manifold}",
                 *sorted(self.settings.choices),
                 *(f"replaces={uid}" for uid in self.settings.replaces),
                 self.copied_digest,

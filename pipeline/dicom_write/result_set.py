@@ -25,7 +25,12 @@ from pipeline.dicom_write.outline_presentation import OutlinePresentation
 from pipeline.dicom_write.refusal import RefusalCapture, RefusalReport
 from pipeline.dicom_write.report_document import ReportDocument
 from pipeline.dicom_write.secondary_capture import MeasurementCapture, ProofCapture, RenderingCapture
-from pipeline.dicom_write.surface_segmentation import SurfaceSegmentation, bones_title, frame_of_reference_uid
+from pipeline.dicom_write.surface_segmentation import (
+    SurfaceSegmentation,
+    UndeclaredSurfaceSegmentation,
+    bones_title,
+    frame_of_reference_uid,
+)
 from pipeline.dicom_write.turntable import TurntableCapture
 from pipeline.radiograph import Scale, ScaleProvenance, Side, View
 from pipeline.refusals import LeftOut
@@ -88,6 +93,7 @@ def write_result_set(
         *_report_drafts(frames, meshes, origin, left_out),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
         *_stl_drafts(meshes, origin),
+        *(_undeclared_drafts(meshes, origin) if FileKind.SURFACES_MANIFOLD_UNKNOWN in also else ()),
         *(_presentation_drafts(films, sources, origin) if FileKind.PRESENTATION_STATE in also else ()),
         *(_segmentation_drafts(films, sources, origin) if FileKind.FILM_SEGMENTATION in also else ()),
         *(_document_drafts(measurement_page, pictures, origin) if FileKind.REPORT_DOCUMENT in also else ()),
@@ -148,6 +154,16 @@ def _surface_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
             kind=FileKind.SURFACE_SEGMENTATION,
             title=f"{bones_title(surfaces)}, DICOM Surface Segmentation",
             dataset=SurfaceSegmentation(surfaces, origin, series=number),
+        )
+
+
+def _undeclared_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+    for number, surfaces in enumerate(meshes, start=1):
+        yield _Draft(
+            name=f"surface-segmentation-manifold-unknown_{number}.dcm",
+            kind=FileKind.SURFACES_MANIFOLD_UNKNOWN,
+            title=f"{bones_title(surfaces)}, DICOM Surface Segmentation, manifold unknown",
+            dataset=UndeclaredSurfaceSegmentation(surfaces, origin, series=number),
         )
 
 

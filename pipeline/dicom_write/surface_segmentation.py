@@ -24,6 +24,8 @@ from pipeline.surface import BoneSurface
 SERIES_NUMBER: Final = 9001
 """Large enough to come behind what modalities number."""
 
+UNDECLARED_SERIES_NUMBER: Final = 9006
+
 MOST_TITLE: Final = 45
 """Of the 64 letters of a LO (PS3.5 6.2), the rest says that it is ours."""
 
@@ -39,6 +41,10 @@ EMPTY_PRIMITIVES: Final = (
 
 class SurfaceSegmentation(SOPClass):
     """One instance that holds one segment, of one surface, for each bone; its frame of reference holds them all."""
+
+    MANIFOLD = "YES"
+    VARIANT = "surface-segmentation"
+    FIRST_SERIES_NUMBER = SERIES_NUMBER
 
     def __init__(self, surfaces: tuple[BoneSurface, ...], origin: Origin, *, series: int = 1) -> None:
         """Build the instance in memory.
@@ -56,10 +62,10 @@ class SurfaceSegmentation(SOPClass):
         bones = bone_names(surfaces)
         super().__init__(
             study_instance_uid=origin.sources[0].StudyInstanceUID,
-            series_instance_uid=origin.uid(f"series/surface-segmentation/{bones}"),
-            series_number=SERIES_NUMBER + series - 1,
+            series_instance_uid=origin.uid(f"series/{self.VARIANT}/{bones}"),
+            series_number=self.FIRST_SERIES_NUMBER + series - 1,
             series_description=f"Bonecraft 3D: {bones_title(surfaces)}",
-            sop_instance_uid=origin.uid(f"instance/surface-segmentation/{bones}"),
+            sop_instance_uid=origin.uid(f"instance/{self.VARIANT}/{bones}"),
             sop_class_uid=SurfaceSegmentationStorage,
             instance_number=1,
             modality="SEG",
@@ -71,8 +77,9 @@ class SurfaceSegmentation(SOPClass):
         self._describe_content(origin)
         self.SegmentSequence = Sequence(_segment(n, surface, origin) for n, surface in enumerate(surfaces, start=1))
         self.NumberOfSurfaces = len(surfaces)
-        manifold = "YES" if origin.settings.declare_manifold else "UNKNOWN"
-        self.SurfaceSequence = Sequence(_surface(n, surface, manifold) for n, surface in enumerate(surfaces, start=1))
+        self.SurfaceSequence = Sequence(
+            _surface(n, surface, self.MANIFOLD) for n, surface in enumerate(surfaces, start=1)
+        )
 
     def _describe_content(self, origin: Origin) -> None:
         """Content identification and the references to the radiographs."""
@@ -82,6 +89,17 @@ class SurfaceSegmentation(SOPClass):
         self.ContentDescription = f"mm LPS, nominal views; scale: {SCALE_WORDS[origin.scale.provenance]} +-{doubt}"
         self.ContentCreatorName = ""
         self.ReferencedSeriesSequence = series_items(origin.sources)
+
+
+class UndeclaredSurfaceSegmentation(SurfaceSegmentation):
+    """The same for a reader that refuses a declared manifold (0066,0010).
+
+    It has UIDs of its own, for one UID has one content; frame of reference and segments are those of the other.
+    """
+
+    MANIFOLD = "UNKNOWN"
+    VARIANT = "surface-segmentation-manifold-unknown"
+    FIRST_SERIES_NUMBER = UNDECLARED_SERIES_NUMBER
 
 
 def bone_names(surfaces: tuple[BoneSurface, ...]) -> str:

@@ -6,13 +6,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from pipeline.dicom_write import WriteSettings
 from pipeline.dicom_write.compact import NORMAL_GRID, compact, on_grid
 from pipeline.dicom_write.origin import SCALE_WORDS
 from pipeline.dicom_write.surface_segmentation import axis_deviations
 from pipeline.radiograph import Scale, ScaleProvenance, Side
 from pipeline.results import FileKind
-from tests.dicom_write.example import changed_bone, surface_segmentation, two_views, write
+from tests.dicom_write.example import changed_bone, file_of, surface_segmentation, two_views, write
 from tests.factories import make_bone
 from tests.reconstructions import PELVIS, true_surface
 
@@ -139,11 +138,17 @@ def test_the_dataset_has_only_sequences_of_defined_length(tmp_path):
 
 
 def test_a_destination_that_refuses_a_declared_manifold_gets_another_instance(tmp_path):
-    declared = dcmread(surface_segmentation(tmp_path / "a"))
-    undeclared = dcmread(surface_segmentation(tmp_path / "b", settings=WriteSettings(declare_manifold=False)))
+    written = write(tmp_path, also=frozenset({FileKind.SURFACES_MANIFOLD_UNKNOWN}))
+    declared = dcmread(file_of(written, tmp_path, FileKind.SURFACE_SEGMENTATION))
+    undeclared = dcmread(file_of(written, tmp_path, FileKind.SURFACES_MANIFOLD_UNKNOWN))
     assert (declared.SurfaceSequence[0].Manifold, undeclared.SurfaceSequence[0].Manifold) == ("YES", "UNKNOWN")
     assert declared.SOPInstanceUID != undeclared.SOPInstanceUID
-    assert declared.SeriesInstanceUID != undeclared.SeriesInstanceUID
+    assert (declared.SeriesInstanceUID, declared.SeriesNumber) != (
+        undeclared.SeriesInstanceUID,
+        undeclared.SeriesNumber,
+    )
+    assert declared.FrameOfReferenceUID == undeclared.FrameOfReferenceUID
+    assert declared.SegmentSequence == undeclared.SegmentSequence
 
 
 def test_each_reconstruction_has_its_own_frame_of_reference(tmp_path):

@@ -14,6 +14,7 @@ const GROUPS = [
       "measurement-report",
       "key-objects",
       "encapsulated-stl",
+      "surface-segmentation-manifold-unknown",
       "presentation-state",
       "film-segmentation",
       "report-document",
