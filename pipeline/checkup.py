@@ -91,7 +91,7 @@ def _check_queue(seen: Snapshot, now: datetime) -> Iterator[Finding]:
         yield ill(
             "delivery", f"{fault.waiting} results cannot be sent since {since}, and the fault is here: {fault.problem}"
         )
-    dead, failed = seen.deliveries.get("dead", 0), seen.reconstructions.get("failed", 0)
+    dead, failed = seen.deliveries.get("dead", 0), seen.to_rerun
     if dead or failed:
         yield ill(
             "dead letters",

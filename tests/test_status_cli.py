@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.checkup import check_node
 from pipeline.cli import build_app
+from pipeline.metrics import metrics_page
 from pipeline.records import deliveries, own_faults, results, tables
 from pipeline.records.results import StoredFile
 from pipeline.results import FileKind, Report, ResultFile, ScaleReport, Status
@@ -89,6 +90,19 @@ def test_a_failed_reconstruction_is_shown_and_its_traceback_on_request(bonecraft
     assert "line 7, in fit" in bonecraft("status", "--tracebacks").output
 
 
+def test_a_failure_that_a_later_reconstruction_made_good_is_nobodys_work(
+    bonecraft, hospital: Hospital, failed: UUID, database_url: str
+) -> None:
+    with hospital.database.begin() as connection:
+        row = connection.execute(select(tables.reconstructions)).mappings().one()
+        later = {"input_digest": "later", "state": "reconstructed", "queued_at": row["queued_at"] + timedelta(hours=1)}
+        same = {name: row[name] for name in ("institution_id", "study_id", "instance_ids")}
+        connection.execute(insert(tables.reconstructions).values(**same, **later))
+    assert "failed reconstruction" not in bonecraft("status").output
+    findings = {each.check: each for each in check_node(NodeSettings(database_url=database_url))}
+    assert findings["dead letters"].sentence == "none"
+
+
 def test_a_failed_reconstruction_can_be_run_again(bonecraft, hospital: Hospital, failed: UUID) -> None:
     assert "queued again" in bonecraft("rerun", failed).output
     assert state_of(hospital, "reconstructions") == "queued"
@@ -106,6 +120,9 @@ def test_what_this_node_itself_cannot_send_is_shown_with_what_to_do_here(
     assert "this node itself cannot send 1 results since" in shown
     assert problem in shown
     assert "failed delivery" not in shown
+    with hospital.database.begin() as connection:
+        page = metrics_page(connection, NodeSettings(data_folder=hospital.folder), now=NOON)
+    assert "bonecraft_deliveries_held_back 1\n" in page
     finding = next(each for each in check_node(NodeSettings(database_url=database_url)) if each.check == "delivery")
     assert (finding.ok, "the fault is here: no space left" in finding.sentence) == (False, True)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, select
 
 from pipeline.records import fetches, sources
 from pipeline.records.commitment_reports import FailedReport, failed
@@ -75,7 +75,10 @@ class NotAccepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything at one moment. The mappings count rows by state; states without rows are missing."""
+    """Everything at one moment. The mappings count rows by state; states without rows are missing.
+
+    `to_rerun`: how many reconstructions failed, and no later one of their study took their place.
+    """
 
     studies: Mapping[str, int]
     reconstructions: Mapping[str, int]
@@ -83,6 +86,7 @@ class Snapshot:
     quarantined: int
     oldest_queued_at: datetime | None
     last_studies: tuple[StudyLine, ...]
+    to_rerun: int
     failed_reconstructions: tuple[FailedReconstruction, ...]
     failed_deliveries: tuple[FailedDelivery, ...]
     outages: tuple[Outage, ...]
@@ -104,6 +108,7 @@ def snapshot(connection: Connection, *, last: int = 10) -> Snapshot:
         quarantined=int(connection.execute(select(func.count()).select_from(quarantine)).scalar_one()),
         oldest_queued_at=connection.execute(queued).scalar(),
         last_studies=_last_studies(connection, last),
+        to_rerun=int(connection.execute(select(func.count()).where(*_is_to_be_rerun())).scalar_one()),
         failed_reconstructions=_failed_reconstructions(connection, last),
         failed_deliveries=_failed_deliveries(connection, last),
         outages=outages(connection),
@@ -131,10 +136,17 @@ def _last_studies(connection: Connection, last: int) -> tuple[StudyLine, ...]:
     return tuple(StudyLine(**row) for row in rows.mappings())
 
 
+def _is_to_be_rerun() -> tuple[ColumnElement[bool], ...]:
+    """SQL on `reconstructions`: it failed, and is its study's newest; no other can be run again."""
+    newer = reconstructions.alias()
+    later = and_(newer.c.study_id == reconstructions.c.study_id, newer.c.queued_at > reconstructions.c.queued_at)
+    return reconstructions.c.state == "failed", ~select(newer.c.id).where(later).exists()
+
+
 def _failed_reconstructions(connection: Connection, last: int) -> tuple[FailedReconstruction, ...]:
     rows = connection.execute(
         select(*(reconstructions.c[name] for name in FailedReconstruction.__dataclass_fields__))
-        .where(reconstructions.c.state == "failed")
+        .where(*_is_to_be_rerun())
         .order_by(reconstructions.c.finished_at.desc())
         .limit(last)
     )
