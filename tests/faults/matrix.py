@@ -49,7 +49,10 @@ def main() -> None:
     traced = trace_order()
     rows: list[Row] = []
     for name in options.only:
-        rows += _played(name, partial(_scenarios(options.kills)[name], seed=options.seed, say=partial(_say, began)))
+        played = _played(name, partial(_scenarios(options.kills)[name], seed=options.seed, say=partial(_say, began)))
+        for row in played:
+            _say(began, " | ".join(row.cells))
+        rows += played
     minutes = (time.monotonic() - began) / 60
     remarks = _remarks(rows, seed=options.seed, minutes=minutes)
     show(COLUMNS, [row.cells for row in rows], [*remarks, _order_in_words(traced)])
@@ -89,7 +92,7 @@ def _played(name: str, scenario: Callable[[], list[Row]]) -> list[Row]:
     """Its rows; where it does not end well that is a row, too, and the others still have their turn."""
     try:
         return scenario()
-    except (SystemExit, pytest.fail.Exception) as end:
+    except (SystemExit, pytest.fail.Exception, Exception) as end:  # noqa: BLE001 - other rows hang on it
         traceback.print_exc()
         return [Row(fault=name, broken=str(end).partition("\n")[0])]
 

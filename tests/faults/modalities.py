@@ -104,8 +104,6 @@ class SenderLog:
 
     def acknowledged(self) -> dict[str, Sent]:
         """Every instance that storescu had a Success for, by its UID."""
-        if not self.has.exists():
-            return {}
         known = [Sent(**json.loads(line)) for line in self.has.read_text().splitlines()]
         heard = taken(self.said.read_text(errors="replace"))
         return {sent.uid: sent for sent in known if sent.uid in heard}
@@ -130,6 +128,8 @@ class Modality(threading.Thread):
         super().__init__(name=f"sender {number}")
         folder.mkdir()
         self.log = SenderLog(folder=folder)
+        self.log.has.touch()
+        self.log.said.touch()
         self.called = called
         self._mix, self._is_behind = mix, is_behind
         self._chance = Random(f"{seed} {number}")
