@@ -12,8 +12,10 @@ from pipeline.dicom_write.uids import is_own_uid, recognise_own
 
 REQUIRED: Final = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber"),
-    *("Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ContentDate", "ContentTime"),
+    *("Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions"),
 )
+MADE: Final = ("ContentDate", "ContentTime")
+"""But for presentation states, which say it in attributes of their own (PS3.3 C.11.10)."""
 PRESENT: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
     *("AccessionNumber", "ReferringPhysicianName"),
@@ -25,6 +27,8 @@ MINTED: Final = ("SOPInstanceUID", "SeriesInstanceUID")
 def check_identity(dataset: Dataset, sources: Sequence[Dataset]) -> Iterator[Finding]:
     """Findings on patient, study, series, equipment and UIDs."""
     yield from missing(dataset, REQUIRED, where="Instance")
+    if "PresentationCreationDate" not in dataset:
+        yield from missing(dataset, MADE, where="Instance")
     if sources:  # of which retention may have left none
         yield from _not_of_sources(dataset, sources)
     yield from not_minted(dataset, MINTED, where="Instance")

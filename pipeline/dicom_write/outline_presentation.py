@@ -88,6 +88,8 @@ class OutlinePresentation(GrayscaleSoftcopyPresentationState):
         self._show_as_sent(source)
 
     def _say_when(self, origin: Origin) -> None:
+        """In its own attributes (PS3.3 C.11.10); ContentDate belongs to none of its modules."""
+        del self.ContentDate, self.ContentTime
         made = origin.created_locally
         self.PresentationCreationDate = DA(made.date())
         self.PresentationCreationTime = TM(made.time().replace(microsecond=0))

@@ -13,7 +13,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from pipeline.results import FileKind, ResultFile
-from tests.dicom_write.example import header_of, write
+from tests.dicom_write.example import header_of
+from tests.dicom_write.test_overlays import overlays
+from tests.dicom_write.test_refusal import refuse
 from tests.factories import make_bone, make_dx, save, stable_uid
 from tests.peers import OrthancPeer, free_port
 
@@ -60,6 +62,12 @@ def store(archive: OrthancPeer, storescu: Path, paths: list[Path]) -> None:
     run(storescu, "-R", "-aec", archive.ae_title, archive.host, archive.dicom_port, *paths, folder=paths[0].parent)
 
 
+def everything(folder: Path, headers: dict[str, Dataset]) -> tuple[ResultFile, ...]:
+    """All kinds of results, also those that are optional, and what a refused study gets."""
+    bones = ((make_bone(around=64, along=200),),)
+    return (*overlays(folder, sources=headers, frames=bones), *refuse(folder, sources=headers))
+
+
 @pytest.fixture(scope="module")
 def sent(orthanc: OrthancPeer, dcmtk: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Sent:
     folder = tmp_path_factory.mktemp("study")
@@ -70,7 +78,7 @@ def sent(orthanc: OrthancPeer, dcmtk: Callable[[str], Path], tmp_path_factory: p
     radiographs = [save(dataset, folder / f"{number}.dcm") for number, dataset in enumerate(views)]
     store(orthanc, dcmtk("storescu"), radiographs)
     headers = {dataset.SOPInstanceUID: header_of(dataset) for dataset in views}
-    results = write(folder, sources=headers, frames=((make_bone(around=64, along=200),),))
+    results = everything(folder, headers)
     store(orthanc, dcmtk("storescu"), [folder / result.path for result in results])
     return Sent(archive=orthanc, folder=folder, headers=headers, results=results)
 
@@ -145,6 +153,6 @@ def test_wado_rs_gives_back_the_same_dataset(sent):
 
 def test_reconstructing_and_sending_again_makes_no_second_series(sent, dcmtk, tmp_path):
     before = identifiers_in(sent.archive)
-    again = write(tmp_path, sources=sent.headers, frames=((make_bone(around=64, along=200),),))
+    again = everything(tmp_path, sent.headers)
     store(sent.archive, dcmtk("storescu"), [tmp_path / result.path for result in again])
     assert identifiers_in(sent.archive) == before

@@ -385,6 +385,10 @@ def test_an_administrator_changes_an_ae_title_and_undoes_it(log_in: Opener, data
     keep(page, "administration")
     change.get_by_role("button", name="Undo").click()
     expect(titles).to_have_value("BONECRAFT")
+    refusals = page.locator("section").filter(has=page.get_by_role("heading", name="Studies that are not"))
+    refusals.get_by_label("get a report and a picture").check()
+    refusals.get_by_role("button", name="Show the change").click()
+    expect(refusals.locator(".difference")).to_contain_text("+ answers_refusals = true")
 
 
 def test_an_administrator_makes_a_rule_and_a_radiologist_overrides_it(log_in: Opener, hospital: Hospital):

@@ -128,7 +128,7 @@ export interface Report {
   measurements: Measurement[];
   warnings: string[];
   models: ModelVersion[];
-  refusal: { code: string; sentence: string } | null;
+  refusal: { code: string; sentence: string; advice: string } | null; // the last: what can be done
   disclaimer: string;
 }
 

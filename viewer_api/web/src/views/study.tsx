@@ -270,6 +270,9 @@ function Workplace({ study, progress, changed, open }: WorkplaceProps) {
   return (
     <>
       <StateOfThings id={study.study.id} progress={progress} changed={changed} />
+      {progress.state === "refused" && report?.refusal?.advice && (
+        <p class="mt-2 text-sm text-soft">{report.refusal.advice}</p>
+      )}
       <Removed study={study} />
       {reconstructed && !report.scale.known && (
         <div class="mb-3">
