@@ -25,6 +25,10 @@ GLTF_FROM_LPS: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0
 """Head up (+y), the front of the body towards the viewer (+z), as glTF 2.0, 3.4 wants it."""
 
 BONE_MATERIAL: Final = {"metallicFactor": 0.0, "roughnessFactor": 0.75}
+SPECULAR: Final = "KHR_materials_specular"
+BONE_SPECULAR: Final = {"specularFactor": 0.4}
+"""Bone shines less than plastic, which glTF's own material is like; who does not know the extension shows it so."""
+
 DULL: Final = ("Ks 0.0500 0.0500 0.0500", "Ns 10", "illum 2")
 """The same in a MTL: hardly any highlight, and a wide one."""
 
@@ -212,7 +216,8 @@ def _gltf(surfaces: Sequence[BoneSurface], sizes: Sequence[int], note: str, devi
         "scene": 0,
         "scenes": [{"nodes": list(range(len(surfaces)))}],
         "nodes": [{"mesh": k, "name": s.name, "extras": _node_extras(s)} for k, s in enumerate(surfaces)],
-        "materials": [{"pbrMetallicRoughness": BONE_MATERIAL, "name": "bone"}],
+        "extensionsUsed": [SPECULAR],
+        "materials": [{"pbrMetallicRoughness": BONE_MATERIAL, "name": "bone", "extensions": {SPECULAR: BONE_SPECULAR}}],
         "meshes": meshes,
         "accessors": accessors,
         "bufferViews": views,

@@ -103,6 +103,8 @@ def test_a_scene_has_a_node_for_each_bone_in_its_place(pelvis, pelvis_folder):
     ]
     assert [node["extras"]["title"] for node in document["nodes"]][2:] == ["Right hip bone", "Left hip bone", "Sacrum"]
     assert [node["extras"]["side"] for node in document["nodes"]][3:] == ["L", None]
+    (material,) = document["materials"]
+    assert list(material["extensions"]) == document["extensionsUsed"] == ["KHR_materials_specular"]
     loaded = trimesh.load(pelvis_folder[0] / scene.path)
     for surface in pelvis:
         expected = np.stack([surface.vertices.min(axis=0), surface.vertices.max(axis=0)])[:, [0, 2, 1]] / 1000
