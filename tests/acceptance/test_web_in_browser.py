@@ -405,7 +405,7 @@ def test_an_administrator_makes_a_rule_and_a_radiologist_overrides_it(log_in: Op
     rules.get_by_label("Why it is there").fill("Another department does hips.")
     rules.get_by_label("Body part").fill("HIP | PELVIS")
     rules.get_by_label("PACS gets only").check()
-    rules.get_by_label("surface segmentation").check()
+    rules.get_by_label("surface segmentation", exact=True).check()
     rules.get_by_label("Reconstruction").select_option("leave it out")
     rules.get_by_role("button", name="Show the change").click()
     expect(rules.get_by_role("alert")).to_contain_text(
