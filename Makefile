@@ -105,4 +105,4 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile --generate-hashes --no-emit-index-url --no-annotate --no-header -q --group pyproject.toml:deploy -o requirements-deploy.lock
 
 clean: ## Remove what was installed and built (data in var/ stays)
-	@rm -rf .venv .setup viewer_api/web/dist viewer_api/web/node_modules
+	@rm -rf .venv .setup viewer_api/web/dist viewer_api/web/node_modules tests/glb_validator/node_modules
