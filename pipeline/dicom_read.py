@@ -123,21 +123,28 @@ def radiograph_of(dataset: Dataset, *, name: str) -> Radiograph:
         InputError: There is no picture, or it cannot be decoded.
         Refusal: It is no plain radiograph.
     """
-    with lenient():
-        _check_kind(dataset)
-        shown = displayed_pixels(dataset)
-        geometry = read_acquisition(dataset)
-        return Radiograph(
-            identifier=str(dataset.get("SOPInstanceUID") or name),
-            pixels=shown.pixels,
-            view=_view(dataset),
-            side=_side(dataset),
-            body_part=_body_part(dataset),
-            acquisition=geometry.acquisition,
-            patient_age_years=age_years(dataset),
-            was_colour=shown.was_colour,
-            notes=shown.notes + geometry.notes,
-        )
+    try:
+        with lenient():
+            return _radiograph(dataset, name)
+    except CODEC_ERRORS as error:
+        raise InputError(f"{name} holds values that cannot be read; send or export it again") from error
+
+
+def _radiograph(dataset: Dataset, name: str) -> Radiograph:
+    _check_kind(dataset)
+    shown = displayed_pixels(dataset)
+    geometry = read_acquisition(dataset)
+    return Radiograph(
+        identifier=str(dataset.get("SOPInstanceUID") or name),
+        pixels=shown.pixels,
+        view=_view(dataset),
+        side=_side(dataset),
+        body_part=_body_part(dataset),
+        acquisition=geometry.acquisition,
+        patient_age_years=age_years(dataset),
+        was_colour=shown.was_colour,
+        notes=shown.notes + geometry.notes,
+    )
 
 
 def labels_of(dataset: Dataset) -> Labels:

@@ -1,5 +1,7 @@
 """Tags become meaning: what senders write, what they forget, and what they get wrong."""
 
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -324,6 +326,16 @@ def test_a_few_bytes_that_claim_a_huge_picture_are_not_decoded():
 def test_pixels_that_end_too_early_are_an_input_error():
     with pytest.raises(InputError, match="cannot be decoded"):
         read(a_film(PixelData=b"\0" * 100))
+
+
+def test_a_value_of_no_known_representation_is_an_input_error(tmp_path):
+    path = save(a_film(DistanceSourceToDetector=1000), tmp_path / "film.dcm")
+    distance = struct.pack("<HH", 0x0018, 0x1110)
+    content = path.read_bytes()
+    assert distance + b"DS" in content
+    path.write_bytes(content.replace(distance + b"DS", distance + b"ZZ"))
+    with pytest.raises(InputError, match=r"film\.dcm holds values that cannot be read"):
+        read_radiograph(path)
 
 
 def test_a_dataset_without_pixels_is_an_input_error():
