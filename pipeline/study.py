@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from threadpoolctl import threadpool_limits
+
 from pipeline.dicom_study import StudyInput, read_study
 from pipeline.dicom_write import FilmBones, MeasuredBone, WriteSettings, write_refusal, write_results
 from pipeline.dicom_write.rejection_note import Replaced, write_rejection_note
@@ -110,7 +112,8 @@ def reconstruct_study(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         folder = Path(scratch) / "results"
         folder.mkdir()
-        report = _fill(paths, folder, Journal(on_progress), options or StudyOptions())
+        with threadpool_limits(limits=1, user_api="blas"):  # sums in one order: the same bits on any number of cores
+            report = _fill(paths, folder, Journal(on_progress), options or StudyOptions())
         (folder / REPORT_FILE).write_text(report.to_json(), "utf-8")
         (folder / PAGE_FILE).write_text(report_page(report, folder), "utf-8")
         if out.exists():

@@ -187,7 +187,7 @@ def test_health_checks_that_connect_and_hang_up_take_nobodys_place(
 
 
 def test_a_sender_killed_in_the_middle_leaves_nothing_behind(running: RunningListener, database: Database) -> None:
-    dataset = make_dx(rows=600, columns=600)
+    dataset = make_dx(rows=1500, columns=1500)
     sender = associate(running.port, dataset)
     send_half(sender, dataset)
     wait_until(lambda: any(file.stat().st_size > 1000 for file in running.incoming.iterdir()))

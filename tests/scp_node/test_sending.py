@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import AE, _config, evt
 
 from pipeline.results import FileKind
 from scp_node.contexts import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE, STORAGE_CLASSES
@@ -30,6 +30,12 @@ def test_a_large_file_has_the_time_that_a_slow_line_takes(tmp_path: Path) -> Non
     ):
         assert store(association, file, target).fate is Fate.STORED
         assert association.dimse_timeout == answer_seconds(size) == ANSWER_SECONDS + size / SLOWEST_BYTES_PER_SECOND
+
+
+@pytest.fixture(autouse=True)
+def datasets_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener of an earlier test may have told pynetdicom to write them to files."""
+    monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", False)
 
 
 @contextmanager
