@@ -29,6 +29,7 @@ from pipeline.database import Database, DatabaseUnavailable, open_database
 from pipeline.errors import TransientError
 from pipeline.jobs import RECONSTRUCT, settle_due
 from pipeline.reconstruction_job import LONGEST_DELAY, ReconstructionJob
+from pipeline.records.clock_steps import bring_back
 from pipeline.role import run_role
 from pipeline.scratch import scratch_folder, sweep
 from pipeline.settings import NodeSettings
@@ -161,8 +162,11 @@ class Worker:
                 await asyncio.wait_for(stop.wait(), self.pace.settle.total_seconds())
 
     def _settle(self) -> None:
+        now = self.job.now()
         with self.database.begin() as connection:
-            settle_due(connection, now=self.job.now())
+            if brought_back := bring_back(connection, now=now):
+                log.warning("clock_was_put_back", waited=brought_back)
+            settle_due(connection, now=now)
 
 
 def _is_loss_of_database(error: BaseException) -> bool:

@@ -105,7 +105,7 @@ class Reception(DULServiceProvider):
     def _goes_on(self, line: Line) -> bool:
         """Whether more of the dataset comes soon, and nothing else is to be done."""
         self._idle_timer.restart()
-        return not self._kill_thread and self.to_provider_queue.empty() and line.ready
+        return not self._kill_thread and self.to_provider_queue.empty() and (line.has_begun or line.ready)
 
     def _take_whole(self, pdu_type: int, content: bytes | bytearray) -> None:
         """A PDU for pynetdicom.

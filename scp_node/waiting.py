@@ -156,6 +156,11 @@ class Line(AssociationSocket):
             return False
         return self._number in found and not self._has_enough()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the beginning of what comes next is here already."""
+        return bool(self._unread)
+
     def _patience(self) -> float:
         """Seconds; none where the association has ended (Sta13): what still comes is read, then the door is shut."""
         if self.assoc.dul.state_machine.current_state == "Sta13" or not self.assoc.dul.to_provider_queue.empty():
