@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,10 @@ class Scale:
     def known(self) -> bool:
         """Whether lengths in mm may be claimed."""
         return self.mm_per_pixel is not None
+
+
+UNKNOWN_SCALE: Final = Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE)
+"""Nothing says how large a pixel is, or nobody asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

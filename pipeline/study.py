@@ -22,7 +22,7 @@ from pipeline.illustrations import illustrate, illustrate_input, stage_picture_f
 from pipeline.measurement_page import measurement_page
 from pipeline.presentation import Presentation, present
 from pipeline.progress import Journal, Progress
-from pipeline.radiograph import Scale, ScaleProvenance
+from pipeline.radiograph import UNKNOWN_SCALE, Scale
 from pipeline.reconstruct import Reconstruction, reconstruct
 from pipeline.refusal_picture import refusal_picture
 from pipeline.refusals import ADVICE, LeftOut
@@ -137,7 +137,7 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
         return Report(
             status=Status.REFUSED,
             software_version=version("bonecraft"),
-            scale=_scale_report(Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE)),
+            scale=_scale_report(UNKNOWN_SCALE),
             stages=_with_pictures(journal.stages, pictures),
             warnings=study.warnings if study else (),
             models=models.versions,

@@ -131,7 +131,7 @@ class Line(AssociationSocket):
         self._came, self._leaves = select.poll(), select.poll()
         self._came.register(self._number, select.POLLIN)
         self._leaves.register(self._number, select.POLLOUT)
-        self._buffer = memoryview(bytearray(AHEAD_BYTES))  # zeros that are not written to take no memory
+        self._buffer = memoryview(bytearray(AHEAD_BYTES))
         self._unread = self._buffer[:0]
         self._is_encrypted = isinstance(connection, ssl.SSLSocket)
         if not self._is_encrypted:

@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from pydicom.dataset import Dataset
 
-from pipeline.dicom_check.finding import Check, Finding, missing, one_of
+from pipeline.dicom_check.finding import Check, Finding, complete, one_of
 
 REPORT: Final = (
     *("CompletionFlag", "VerificationFlag", "ConceptNameCodeSequence", "ContentSequence"),
@@ -29,12 +29,9 @@ LONGEST_BONE_MM: Final = 700.0
 SHORTEST_BONE_MM: Final = 25.0
 
 
+@complete(REPORT, where="Report")
 def check_report(dataset: Dataset) -> Iterator[Finding]:
     """Findings on a measurement report (PS3.16 TID 1500)."""
-    absent = tuple(missing(dataset, REPORT, where="Report"))
-    yield from absent
-    if absent:
-        return
     listed = _evidence(dataset)
     for item in _content(dataset):
         if item.get("ValueType") == "NUM":
@@ -44,12 +41,9 @@ def check_report(dataset: Dataset) -> Iterator[Finding]:
                 yield Finding(check=Check.REFERENCE, sentence="Report: the evidence lacks an instance that is used.")
 
 
+@complete(SELECTION, where="Key objects")
 def check_selection(dataset: Dataset) -> Iterator[Finding]:
     """Findings on a Key Object Selection (PS3.3 C.17.6)."""
-    absent = tuple(missing(dataset, SELECTION, where="Key objects"))
-    yield from absent
-    if absent:
-        return
     named = {
         str(reference.ReferencedSOPInstanceUID)
         for item in _content(dataset)
@@ -59,12 +53,9 @@ def check_selection(dataset: Dataset) -> Iterator[Finding]:
         yield Finding(check=Check.REFERENCE, sentence="Key objects: evidence and selection name different instances.")
 
 
+@complete(MODEL, where="Model")
 def check_model(dataset: Dataset) -> Iterator[Finding]:
     """Findings on an Encapsulated STL (PS3.3 A.85.1)."""
-    absent = tuple(missing(dataset, MODEL, where="Model"))
-    yield from absent
-    if absent:
-        return
     yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", ("model/stl",), where="Model")
     document = _enclosed(dataset)
     if document is None:
@@ -77,12 +68,9 @@ def check_model(dataset: Dataset) -> Iterator[Finding]:
         yield Finding(check=Check.SIZE, sentence="Model: this is not the size of an adult's bone in mm.")
 
 
+@complete(DOCUMENT, where="Document")
 def check_document(dataset: Dataset) -> Iterator[Finding]:
     """Findings on an Encapsulated PDF (PS3.3 A.45.1)."""
-    absent = tuple(missing(dataset, DOCUMENT, where="Document"))
-    yield from absent
-    if absent:
-        return
     yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", ("application/pdf",), where="Document")
     document = _enclosed(dataset)
     if document is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import wraps
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset
 
@@ -57,3 +59,20 @@ def one_of(dataset: Dataset, keyword: str, allowed: Iterable[object], *, where: 
     """A finding where an attribute has another value than the enumerated ones."""
     if dataset.get(keyword) not in tuple(allowed):
         yield Finding(check=Check.VALUE, sentence=f"{where}: {keyword} is none of {', '.join(map(str, allowed))}.")
+
+
+Judge: TypeAlias = Callable[[Dataset], Iterator[Finding]]
+
+
+def complete(keywords: Iterable[str], *, where: str) -> Callable[[Judge], Judge]:
+    """A check that looks further only where these attributes are there, and else finds which are not."""
+
+    def checked(judge: Judge) -> Judge:
+        @wraps(judge)
+        def check(dataset: Dataset) -> Iterator[Finding]:
+            absent = tuple(missing(dataset, keywords, where=where))
+            yield from absent or judge(dataset)
+
+        return check
+
+    return checked

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from pydicom.dataset import Dataset
 
-from pipeline.dicom_check.finding import Check, Finding, missing, one_of
+from pipeline.dicom_check.finding import Check, Finding, complete, one_of
 
 PRESENTATION: Final = (
     *("ContentLabel", "PresentationCreationDate", "PresentationCreationTime", "ReferencedSeriesSequence"),
@@ -20,12 +20,9 @@ SEGMENTATION: Final = (
 )
 
 
+@complete(PRESENTATION, where="Presentation")
 def check_presentation(dataset: Dataset) -> Iterator[Finding]:
     """Findings on a presentation state with lines on it (PS3.3 A.33.1)."""
-    absent = tuple(missing(dataset, PRESENTATION, where="Presentation"))
-    yield from absent
-    if absent:
-        return
     layers = [str(layer.GraphicLayer) for layer in dataset.GraphicLayerSequence]
     used = [str(annotation.GraphicLayer) for annotation in dataset.GraphicAnnotationSequence]
     if len(set(layers)) != len(layers) or set(layers) != set(used):
@@ -51,12 +48,9 @@ def _check_line(line: Dataset, size: list[float]) -> Iterator[Finding]:
         yield Finding(check=Check.SIZE, sentence="Line: a point lies outside the picture.")
 
 
+@complete(SEGMENTATION, where="Segmentation")
 def check_film_segmentation(dataset: Dataset) -> Iterator[Finding]:
     """Findings on a segmentation of one radiograph, bit by bit (PS3.3 A.51)."""
-    absent = tuple(missing(dataset, SEGMENTATION, where="Segmentation"))
-    yield from absent
-    if absent:
-        return
     yield from one_of(dataset, "SegmentationType", ("BINARY",), where="Segmentation")
     yield from one_of(dataset, "BitsAllocated", (1,), where="Segmentation")
     described = [int(segment.SegmentNumber) for segment in dataset.SegmentSequence]

@@ -32,7 +32,7 @@ from pipeline.dicom_write.surface_segmentation import (
     frame_of_reference_uid,
 )
 from pipeline.dicom_write.turntable import TurntableCapture
-from pipeline.radiograph import Scale, ScaleProvenance, Side, View
+from pipeline.radiograph import UNKNOWN_SCALE, Scale, Side, View
 from pipeline.refusals import LeftOut
 from pipeline.results import FileKind, ModelVersion, ResultFile
 from pipeline.surface import BoneSurface
@@ -116,7 +116,7 @@ def write_refusal_set(
     origin = Origin(
         sources=tuple(sources.values()),
         models=models,
-        scale=Scale(mm_per_pixel=None, relative_uncertainty=1.0, provenance=ScaleProvenance.NONE),
+        scale=UNKNOWN_SCALE,
         software_version=software_version,
         created=created,
         settings=settings,

@@ -5,7 +5,7 @@ import { get, messageOf, post } from "../api";
 import { Choice, TextField } from "../components/field";
 import { Tick } from "../components/tick";
 import type { Check, Peer } from "../types";
-import { Confirmation, useProposal } from "./proposal";
+import { Confirmation, EditorEnd, useProposal } from "./proposal";
 
 const ECHO_PATIENCE_MS = 30_000;
 const ECHO_PAUSE_MS = 500;
@@ -180,14 +180,7 @@ function Editor({ peer, propose, close }: EditorProps) {
           onValue={(value) => setDraft({ ...draft, [entry]: value })}
         />
       ))}
-      <div class="flex items-end justify-end gap-2 sm:col-start-3">
-        <button type="submit" class="button">
-          Show the change
-        </button>
-        <button type="button" class="button" onClick={close}>
-          Close
-        </button>
-      </div>
+      <EditorEnd place="sm:col-start-3" close={close} />
     </form>
   );
 }

@@ -57,6 +57,20 @@ export function useProposal<Wanted extends Named = Proposal>(changed: () => void
   return { proposal, ...answer, problem, propose, cancel, apply };
 }
 
+// The end of a form that proposes a change; `place` says where in its grid.
+export function EditorEnd({ place = "", close }: { place?: string; close: () => void }) {
+  return (
+    <div class={`flex items-end justify-end gap-2 ${place}`}>
+      <button type="submit" class="button">
+        Show the change
+      </button>
+      <button type="button" class="button" onClick={close}>
+        Close
+      </button>
+    </div>
+  );
+}
+
 interface Shown extends Answer {
   proposal: Named | null;
   problem: string;

@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { Choice, TextField } from "../components/field";
 import { Tick } from "../components/tick";
 import type { Rule, Rules } from "../types";
+import { EditorEnd } from "./proposal";
 
 export const NEW_RULE: Rule = {
   name: "",
@@ -181,14 +182,7 @@ export function RuleEditor({ rule, choices, propose, close }: EditorProps) {
         ))}
       </Choice>
       <Sends send={draft.send} choices={choices} change={(send) => change({ send })} />
-      <div class="flex justify-end gap-2 sm:col-span-3">
-        <button type="submit" class="button">
-          Show the change
-        </button>
-        <button type="button" class="button" onClick={close}>
-          Close
-        </button>
-      </div>
+      <EditorEnd place="sm:col-span-3" close={close} />
     </form>
   );
 }

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { TextField } from "../components/field";
 import { Tick } from "../components/tick";
 import type { Source } from "../types";
-import { Confirmation, useProposal } from "./proposal";
+import { Confirmation, EditorEnd, useProposal } from "./proposal";
 
 const NEW_SOURCE: Source = {
   name: "",
@@ -63,14 +63,7 @@ function Editor({ source, propose, close }: EditorProps) {
           onValue={(history) => say({ history })}
         />
       </div>
-      <div class="flex items-end justify-end gap-2 sm:col-start-3">
-        <button type="submit" class="button">
-          Show the change
-        </button>
-        <button type="button" class="button" onClick={close}>
-          Close
-        </button>
-      </div>
+      <EditorEnd place="sm:col-start-3" close={close} />
     </form>
   );
 }

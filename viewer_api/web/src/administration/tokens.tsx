@@ -7,7 +7,7 @@ import { Notice } from "../components/notice";
 import { Tick } from "../components/tick";
 import type { Token } from "../types";
 import { momentOf } from "../words";
-import { Confirmation, useProposal } from "./proposal";
+import { Confirmation, EditorEnd, useProposal } from "./proposal";
 
 interface Draft {
   program: string;
@@ -47,14 +47,7 @@ function Editor({ propose, close }: EditorProps) {
           onValue={(may_store) => setDraft({ ...draft, may_store })}
         />
       </div>
-      <div class="flex items-end justify-end gap-2">
-        <button type="submit" class="button">
-          Show the change
-        </button>
-        <button type="button" class="button" onClick={close}>
-          Close
-        </button>
-      </div>
+      <EditorEnd close={close} />
     </form>
   );
 }
