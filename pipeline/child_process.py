@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.errors import BonecraftError
 from pipeline.results import FileKind
-from pipeline.study_child import EXIT_WRONG_INPUT, Request
+from pipeline.study_child import EXIT_WRONG_INPUT, Equipment, Request
 from pipeline.traces import without_values
 
 KEPT_STDERR_BYTES: Final = 20_000
@@ -105,8 +105,6 @@ class ChildProcess:
         request = Request(
             paths=tuple(paths),
             out=out,
-            threads=self.threads,
-            models_folder=self.models_folder,
             replaced=tuple(replaced),
             answers_refusals=answers_refusals,
             also=tuple(also),
@@ -134,7 +132,7 @@ class ChildProcess:
         return await self._start()
 
     async def _start(self) -> Process:
-        return await asyncio.create_subprocess_exec(
+        child = await asyncio.create_subprocess_exec(
             *self.command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -142,6 +140,8 @@ class ChildProcess:
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
             limit=LONGEST_LINE_BYTES,
         )
+        _write_line(child, Equipment(threads=self.threads, models_folder=self.models_folder).to_json())
+        return child
 
 
 @dataclass(kw_only=True)
@@ -153,10 +153,7 @@ class _Conversation:
 
     async def hold(self, request: Request) -> None:
         """Ask, and listen until it ends. Its stdin stays open: the end of it would mean that we are gone."""
-        assert self.child.stdin is not None  # noqa: S101 - we asked for a pipe
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died at once: its status says why
-            self.child.stdin.write(f"{request.to_json()}\n".encode())
-            await self.child.stdin.drain()
+        _write_line(self.child, request.to_json())
         await asyncio.gather(self._listen(), self._keep_stderr())
         await self.child.wait()
 
@@ -186,6 +183,12 @@ class _Conversation:
         crashed = status is not None and status < 0
         how = f"crashed ({signal.Signals(-status).name})" if crashed and status else f"failed (exit status {status})"
         raise ReconstructionFailed(f"The reconstruction {how}.", traceback=self.stderr)
+
+
+def _write_line(child: Process, line: str) -> None:
+    """Say it when the pipe takes it; nothing where the child died at once: its status says why."""
+    assert child.stdin is not None  # noqa: S101 - we asked for a pipe
+    child.stdin.write(f"{line}\n".encode())
 
 
 async def _kill(child: Process) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import traceback
 from asyncio import to_thread
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -43,6 +45,8 @@ from pipeline.store import Store
 
 FIRST_DELAY: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(minutes=10)
+KEPT_AT_ONCE: Final = 8
+"""Files of a result that are stored at the same time: each waits for the disk most of its time."""
 LOST_WORKER: Final = "The worker itself ended in the middle of the reconstruction, each time it was tried."
 
 log = structlog.get_logger(__name__)
@@ -191,7 +195,8 @@ class ReconstructionJob:
     def _commit(self, begun: Reconstruction, out: Path) -> None:
         """Files first; then result set, deliveries and state in one transaction."""
         report = Report.from_json((out / "report.json").read_text(encoding="utf-8"))
-        files = [self._keep(begun.institution_id, out, described) for described in report.files]
+        with ThreadPoolExecutor(KEPT_AT_ONCE) as keepers:
+            files = list(keepers.map(partial(self._keep, begun.institution_id, out), report.files))
         with self.database.begin() as connection:
             current = reconstructions.lock(connection, begun.id)
             if current is None or current.is_final or self._is_overtaken(connection, current):

@@ -39,7 +39,7 @@ from pipeline.results import (
 )
 from pipeline.surface import BoneSurface
 from pipeline.typed_facts import TypedFacts
-from pipeline.weights import load_models
+from pipeline.weights import LoadedModels, load_models
 
 REPORT_FILE: Final = "report.json"
 PAGE_FILE: Final = "report.html"
@@ -66,8 +66,7 @@ class StudyOptions:
 
     Attributes:
         typed: What a person typed: nothing, one for all files, or one for each in their order.
-        models_folder: Where the models lie; None: those that came with Bonecraft.
-        threads: For the networks; 0: all cores.
+        models: What reconstructs; None: the models that came with Bonecraft, on all cores.
         write: How the DICOM results are written.
         replaced: The DICOM files of earlier results of the study that went out and do not hold any more.
         answers_refusals: Whether a study that is refused gets a report and a picture that say why.
@@ -75,8 +74,7 @@ class StudyOptions:
     """
 
     typed: tuple[TypedFacts, ...] = ()
-    models_folder: Path | None = None
-    threads: int = 0
+    models: LoadedModels | None = None
     write: WriteSettings = field(default_factory=WriteSettings)
     replaced: tuple[Path, ...] = ()
     answers_refusals: bool = False
@@ -124,7 +122,7 @@ def reconstruct_study(
 
 def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyOptions) -> Report:
     """Write everything but the report's own files into the folder."""
-    models = load_models(options.models_folder, threads=options.threads)
+    models = options.models or load_models(threads=0)
     pictures: dict[str, str] = {}
     study: StudyInput | None = None
     try:

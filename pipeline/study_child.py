@@ -3,7 +3,7 @@
 A process of its own, so that the worker's heartbeat goes on during long numerics, and a native crash or a runaway
 allocation takes down one job and nothing else. What it is told and what it says, line by line, is JSON:
 
-    stdin   a `Request`, now or hours later, then nothing more; its end means that the worker is gone
+    stdin   an `Equipment`; a `Request`, now or hours later, then nothing more; its end means that the worker is gone
     stdout  {"stage": "fit", "fraction": 0.4, "sentence": "…"}    any number of times
             {"problem": "…"}                          where the input itself is wrong (exit status 2)
     stderr  whatever libraries say, and the traceback of a failure
@@ -14,7 +14,6 @@ Exit status 0: the folder `out` is complete, `report.json` in it says how it end
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TextIO, TypeAlias
+from typing import Final, NoReturn, TextIO, TypeAlias
 
 from pipeline.errors import InputError
 from pipeline.progress import Progress
@@ -35,14 +34,36 @@ EXIT_ABANDONED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class Equipment:
+    """What every study is reconstructed with: known, and made ready, before anything is asked for.
+
+    Attributes:
+        threads: For the numerics.
+        models_folder: Where the models lie; None: those that came with Bonecraft.
+    """
+
+    threads: int
+    models_folder: Path | None = None
+
+    def to_json(self) -> str:
+        """As one line."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, line: str) -> Equipment:
+        """Read the line back."""
+        said = json.loads(line)
+        folder = said["models_folder"]
+        return cls(threads=said["threads"], models_folder=Path(folder) if folder else None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What the worker asks for.
 
     Attributes:
         paths: The study's radiographs.
         out: The folder to write; it does not exist yet.
-        threads: For the numerics.
-        models_folder: Where the models lie; None: those that came with Bonecraft.
         replaced: The DICOM files of earlier results that went out and that these take the place of.
         answers_refusals: Whether a refused study gets a report and a picture.
         also: The optional kinds of DICOM results that are to be made.
@@ -50,8 +71,6 @@ class Request:
 
     paths: tuple[Path, ...]
     out: Path
-    threads: int
-    models_folder: Path | None
     replaced: tuple[Path, ...] = ()
     answers_refusals: bool = False
     also: tuple[FileKind, ...] = ()
@@ -64,12 +83,9 @@ class Request:
     def from_json(cls, line: str) -> Request:
         """Read the line back."""
         said = json.loads(line)
-        folder = said["models_folder"]
         return cls(
             paths=tuple(map(Path, said["paths"])),
             out=Path(said["out"]),
-            threads=said["threads"],
-            models_folder=Path(folder) if folder else None,
             replaced=tuple(map(Path, said["replaced"])),
             answers_refusals=said["answers_refusals"],
             also=tuple(map(FileKind, said["also"])),
@@ -80,20 +96,20 @@ Reconstruct: TypeAlias = Callable[[Request, Callable[[Progress], None]], object]
 """Does what is asked for, and tells how far it is."""
 
 
-def run_child(reconstruct: Reconstruct, *, prepare: Callable[[], object] = lambda: None) -> int:
+def run_child(get_ready: Callable[[Equipment], Reconstruct]) -> int:
     """Do what stdin asks for; returns the exit status.
 
     Args:
-        reconstruct: Does it.
-        prepare: What can be done before anything is asked for.
+        get_ready: Does what can be done before anything is asked for, and gives what does the rest.
 
     Raises:
-        Exception: Whatever the reconstruction raises, for the traceback on stderr.
+        Exception: Whatever either raises, for the traceback on stderr.
     """
     channel = _take_stdout()
-    prepare()
-    asked = sys.stdin.readline()
-    if not asked:
+    if not (given := sys.stdin.readline()):
+        return EXIT_ABANDONED
+    reconstruct = get_ready(Equipment.from_json(given))
+    if not (asked := sys.stdin.readline()):
         return EXIT_ABANDONED
     request = Request.from_json(asked)
     threading.Thread(target=_end_with_worker, daemon=True).start()
@@ -128,25 +144,30 @@ def _end_with_worker() -> None:
     os._exit(EXIT_ABANDONED)
 
 
-def load() -> None:
-    """Seconds of imports, done while nobody waits for them."""
-    importlib.import_module("pipeline.study")
-    importlib.import_module("pipeline.dicom_write.result_set")
+def equipped(equipment: Equipment) -> Reconstruct:
+    """The real pipeline, with its seconds of imports and models done while nobody waits for them.
 
-
-def reconstruct_for_real(request: Request, tell: Callable[[Progress], None]) -> None:
-    """With the real pipeline."""
-    from pipeline.study import StudyOptions, reconstruct_study  # seconds of imports, not for the worker
+    Raises:
+        ConfigurationError: A model is missing, or its file is not the one that the manifest means.
+    """
+    # Seconds of imports: not for the worker, who speaks the protocol of this module too.
+    from pipeline.dicom_write import result_set  # noqa: F401
+    from pipeline.study import StudyOptions, reconstruct_study
+    from pipeline.weights import load_models
 
     _keep_pydicom_quiet()
-    options = StudyOptions(
-        models_folder=request.models_folder,
-        threads=request.threads,
-        replaced=request.replaced,
-        answers_refusals=request.answers_refusals,
-        also=frozenset(request.also),
-    )
-    reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
+    models = load_models(equipment.models_folder, threads=equipment.threads)
+
+    def reconstruct(request: Request, tell: Callable[[Progress], None]) -> None:
+        options = StudyOptions(
+            models=models,
+            replaced=request.replaced,
+            answers_refusals=request.answers_refusals,
+            also=frozenset(request.also),
+        )
+        reconstruct_study(request.paths, request.out, on_progress=tell, options=options)
+
+    return reconstruct
 
 
 def _keep_pydicom_quiet() -> None:
@@ -158,5 +179,11 @@ def _keep_pydicom_quiet() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
+def _leave(status: int) -> NoReturn:
+    """End at once: to take the libraries down in order takes up to a second, for which the worker would wait."""
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(run_child(reconstruct_for_real, prepare=load))
+    _leave(run_child(equipped))

@@ -131,4 +131,4 @@ def reconstruct(request: Request, tell: Callable[[Progress], None]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_child(reconstruct))
+    sys.exit(run_child(lambda _: reconstruct))

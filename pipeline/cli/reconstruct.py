@@ -50,12 +50,12 @@ def reconstruct(
     Exit status: 0 reconstructed, 3 refused (the reason on stderr and in report.json), 2 unreadable or wrong input.
     """
     from pipeline.study import StudyOptions, reconstruct_study  # takes seconds: not for --help
+    from pipeline.weights import load_models
 
     typed = _typed_facts(pixel_spacing or [], body_part or [], view or [], side or [])
     options = StudyOptions(
         typed=typed,
-        models_folder=models,
-        threads=threads,
+        models=load_models(models, threads=threads),
         answers_refusals=answer_refusals,
         also=frozenset(map(_optional, also or [])),
     )

@@ -19,7 +19,7 @@ from statistics import median
 
 from pipeline.cli.sample import sample_folder
 from pipeline.results import Report, Status
-from pipeline.study_child import Request
+from pipeline.study_child import Equipment, Request
 from tests.benchmarks.results import publish
 
 LIMIT_SECONDS = 10.0
@@ -113,7 +113,7 @@ def _round(study: Path) -> Round:
 
 def _reconstruct(study: Path, out: Path, *, log: Path) -> struct_rusage:
     """Reconstruct in the very process that the worker would start, on `CORES` cores; what it used."""
-    request = Request(paths=tuple(sorted(study.glob("*.dcm"))), out=out, threads=CORES, models_folder=None)
+    request = Request(paths=tuple(sorted(study.glob("*.dcm"))), out=out)
     reader, writer = os.pipe()  # stays open: its end would tell the child that nobody waits for it
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -124,7 +124,7 @@ def _reconstruct(study: Path, out: Path, *, log: Path) -> struct_rusage:
             preexec_fn=_keep_to_few_cores,
         )
     os.close(reader)
-    os.write(writer, f"{request.to_json()}\n".encode())
+    os.write(writer, f"{Equipment(threads=CORES).to_json()}\n{request.to_json()}\n".encode())
     _, status, usage = os.wait4(child.pid, 0)
     os.close(writer)
     child.returncode = os.waitstatus_to_exitcode(status)
