@@ -48,7 +48,7 @@ LAID_OVER_FILMS: Final = {FileKind.PRESENTATION_STATE, FileKind.FILM_SEGMENTATIO
 """Results that are made of the bones as each radiograph shows them."""
 
 RECONSTRUCTED_AGAIN: Final = (
-    "These results were replaced: the study was reconstructed again, from other images or by other models. "
+    "These results were replaced: the study was reconstructed again, of other or corrected images or by other models. "
     "The new series say in their descriptions what they replace."
 )
 """What a rejection note says where new results take the place of the old ones."""

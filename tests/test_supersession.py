@@ -93,6 +93,10 @@ def test_corrected_data_of_the_patient_replace_and_reject_what_went_out(
     assert states["2.25.11", "PACS"] == states[NOTE, "PACS"] == "pending"
     assert states[OLD, "ARCHIVE"] == "withdrawn"
     assert refreshed(hospital, first).header.patient_id == "the right one"
+    with hospital.database.begin() as connection:
+        _, older = results.history(connection, hospital.scope, first.id)
+        [replaced] = [entry for entry in entries_about(connection, OLD) if entry.event == "replaced"]
+    assert replaced.facts["reason"] == older.replaced_because == "corrected patient data"
 
 
 def test_a_note_leaves_after_the_new_results(hospital: Hospital, first: Study) -> None:
@@ -210,7 +214,7 @@ def test_the_proof_of_an_old_result_says_what_replaced_and_what_rejects_it(hospi
         entries = entries_about(connection, OLD)
     [replaced] = [entry for entry in entries if entry.event == "replaced"]
     assert replaced.sop_instance_uid == OLD
-    assert replaced.facts == {"reason": "other images", "replaced_by": [NEW], "rejected_by": [NOTE]}
+    assert replaced.facts == {"reason": "later view", "replaced_by": [NEW], "rejected_by": [NOTE]}
     assert {entry.event for entry in entries if entry.sop_instance_uid == NOTE} == {"result", "delivered"}
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from pipeline.records.instances import Instance
+from pipeline.records.replacement import Replacement
 from pipeline.records.results import ResultFileRow, ResultSet
 from pipeline.records.studies import Study
 from pipeline.records.viewing import DeliveryLine, EarlierStudy, Removals
@@ -185,31 +186,29 @@ def shown_result(result: ResultSet) -> ShownResult:
 
 def shown_history(history: Sequence[ResultSet]) -> tuple[ShownHistoryEntry, ...]:
     """A study's results, the newest first, each with what took its place."""
-    by_id = {result.id: result for result in history}
-    return tuple(
-        _history_entry(result, by_id.get(result.superseded_by) if result.superseded_by else None) for result in history
-    )
+    return tuple(map(_history_entry, history))
 
 
-def _history_entry(result: ResultSet, newer: ResultSet | None) -> ShownHistoryEntry:
+def _history_entry(result: ResultSet) -> ShownHistoryEntry:
     return ShownHistoryEntry(
         id=result.id,
         created_at=result.created_at,
         status=result.report.status,
         radiographs=len(result.instance_ids),
-        replaced_by=newer.id if newer else None,
+        replaced_by=result.superseded_by,
         replaced_at=result.replaced_at,
-        reason=_why_replaced(result, newer) if result.replaced_at else "",
+        reason=WHY_REPLACED[result.replaced_because] if result.replaced_at else "",
     )
 
 
-def _why_replaced(older: ResultSet, newer: ResultSet | None) -> str:
-    """In the words of the page."""
-    if newer is None:
-        return "a newer result took its place, which is kept no more"
-    if older.reconstruction_id == newer.reconstruction_id:
-        return "the study was reconstructed anew"
-    return "a later view came" if set(older.instance_ids) < set(newer.instance_ids) else "other images came"
+WHY_REPLACED: Final[Mapping[Replacement | None, str]] = {
+    None: "a newer result took its place, which is kept no more",
+    Replacement.RUN_AGAIN: "the study was reconstructed anew",
+    Replacement.CORRECTED: "the patient's data were corrected",
+    Replacement.LATER_VIEW: "a later view came",
+    Replacement.OTHER_IMAGES: "other images came",
+}
+"""In the words of the page."""
 
 
 def download_name(path: str) -> str:

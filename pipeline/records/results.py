@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
+from pipeline.records.replacement import Replacement, replacement
 from pipeline.records.studies import StudyScope, in_scope
 from pipeline.records.tables import reconstructions, result_files, result_sets
 from pipeline.results import FileKind, Report, ResultFile
@@ -57,7 +58,7 @@ class ResultSet:
     """What one reconstruction produced from the radiographs `instance_ids`.
 
     `superseded_by` is the result of the study that took its place; None also where that was removed meanwhile.
-    `replaced_at` says whether one did.
+    `replaced_at` says whether one did, `replaced_because` why, as long as it is kept.
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class ResultSet:
     created_at: datetime
     replaced_at: datetime | None
     superseded_by: UUID | None
+    replaced_because: Replacement | None
     instance_ids: tuple[UUID, ...]
     report: Report
     files: tuple[ResultFileRow, ...]
@@ -122,6 +124,7 @@ def history(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[
             created_at=row.created_at,
             replaced_at=row.replaced_at,
             superseded_by=row.superseded_by,
+            replaced_because=replacement(connection, row.id, row.superseded_by) if row.superseded_by else None,
             instance_ids=tuple(row.instance_ids),
             report=Report.from_json(json.dumps(row.report)),
             files=_files(connection, result_files.c.result_set_id == row.id),

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or
 from pipeline.records import deliveries as outbox
 from pipeline.records import ledger
 from pipeline.records.ledger import LedgerEvent, NewEntry
+from pipeline.records.replacement import replacement
 from pipeline.records.tables import deliveries, reconstructions, result_files, result_sets
 from pipeline.results import FileKind
 
@@ -144,7 +145,7 @@ def _enter(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now: d
     facts = {
         "replaced_by": sorted(row.sop_instance_uid for row in of_new if row.kind in RESULTS),
         "rejected_by": [row.sop_instance_uid for row in of_new if row.kind == FileKind.REJECTION_NOTE],
-        "reason": _reason(connection, replaced, by=by),
+        "reason": str(replacement(connection, replaced[0], by)),
     }
     of_old = select(*columns).where(result_files.c.result_set_id.in_(replaced), result_files.c.kind.in_(RESULTS))
     entries = [
@@ -158,9 +159,3 @@ def _enter(connection: Connection, replaced: Sequence[UUID], *, by: UUID, now: d
         for row in connection.execute(of_old)
     ]
     ledger.write(connection, entries)
-
-
-def _reason(connection: Connection, replaced: Sequence[UUID], *, by: UUID) -> str:
-    """Why there is a newer result: of the same images, or of others."""
-    sets = select(result_sets.c.reconstruction_id).where(result_sets.c.id.in_([*replaced, by])).distinct()
-    return "run again" if len(connection.execute(sets).all()) == 1 else "other images"

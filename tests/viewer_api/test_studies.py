@@ -13,12 +13,14 @@ from sqlalchemy import insert
 from pipeline.database import Database
 from pipeline.jobs import rerun
 from pipeline.records import reconstructions, results, supersession, tables
+from pipeline.records.replacement import Replacement
 from pipeline.records.users import Role
 from pipeline.results import SHAPE_ONLY, Report, ScaleReport, Status
 from pipeline.store import Store
 from tests.node_helpers import Hospital
 from tests.viewer_api.example_study import NOON, ExampleStudy, add_finished_study, receive_sample
 from tests.viewer_api.people import Person
+from viewer_api.shown import WHY_REPLACED
 
 
 @pytest.fixture
@@ -179,6 +181,11 @@ def test_the_page_shows_the_newest_result_and_lists_the_earlier_ones_with_why(
     assert (newest["replaced_by"], newest["reason"]) == (None, "")
     assert (earlier["id"], earlier["replaced_by"]) == (str(example.result_id), newest["id"])
     assert (earlier["reason"], earlier["radiographs"]) == ("the study was reconstructed anew", 2)
+
+
+def test_the_page_has_words_for_every_reason_of_a_replacement():
+    assert set(WHY_REPLACED) == {None, *Replacement}
+    assert WHY_REPLACED[Replacement.CORRECTED] == "the patient's data were corrected"
 
 
 def test_an_earlier_result_can_be_opened_with_its_files(
