@@ -16,6 +16,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
 
+from scp_node.fragments import Alike
 from scp_node.incoming import IncomingFile
 from scp_node.waiting import Line
 
@@ -105,7 +106,11 @@ class Reception(DULServiceProvider):
     def _goes_on(self, line: Line) -> bool:
         """Whether more of the dataset comes soon, and nothing else is to be done."""
         self._idle_timer.restart()
-        return not self._kill_thread and self.to_provider_queue.empty() and (line.has_begun or line.ready)
+        return self._is_free() and (line.has_begun or line.ready)
+
+    def _is_free(self) -> bool:
+        """Whether nothing else is to be done."""
+        return not self._kill_thread and self.to_provider_queue.empty()
 
     def _take_whole(self, pdu_type: int, content: bytes | bytearray) -> None:
         """A PDU for pynetdicom.
@@ -127,7 +132,7 @@ class Reception(DULServiceProvider):
             OSError: The connection ended, or the PDU came too slowly.
             InvalidPdu: The fragments' lengths do not fit, or there is one of a command among them (PS3.7 6.3.1).
         """
-        until = line.deadline()
+        whole = length
         while length > 0:
             if length < PDV_HEADER.size:
                 raise InvalidPdu("bytes behind the last fragment")
@@ -135,16 +140,33 @@ class Reception(DULServiceProvider):
             data_length, length = item_length - 2, length - 4 - item_length
             if data_length < 0 or length < 0 or control & IS_COMMAND:
                 raise InvalidPdu("a fragment that does not fit")
-            while data_length > 0:
-                count = line.recv_into(file.room()[:data_length], until)
-                file.took(count)
-                data_length -= count
+            header = PDU_HEADER.pack(P_DATA_TYPE, whole) + PDV_HEADER.pack(item_length, context_id, control)
+            is_alone = item_length + 4 == whole and not control & IS_LAST
+            self._take_data(line, file, data_length, Alike(header=header, size=data_length) if is_alone else None)
             if control & IS_LAST:  # apart from what else is in this PDU: pynetdicom looks no further than to an end
                 self._take_whole(P_DATA_TYPE, PDV_HEADER.pack(2, context_id, IS_LAST))
                 if length:
                     self._take_whole(P_DATA_TYPE, line.recv(length))
                 return True
         return False
+
+    def _take_data(self, line: Line, file: IncomingFile, missing: int, alike: Alike | None) -> None:
+        """Write what is missing of a fragment, and of those that come behind it and are alike.
+
+        Raises:
+            OSError: The connection ended, or a PDU came too slowly.
+        """
+        until = line.deadline()
+        while missing > 0:
+            if alike is not None and self._is_free():
+                missing, is_another = alike.receive(line, file, missing, until)
+                if is_another:
+                    self._idle_timer.restart()
+                    until = line.deadline()
+            else:
+                count = line.recv_into(file.room()[:missing], until)
+                file.took(count)
+                missing -= count
 
 
 def receive_well(association: Association) -> None:

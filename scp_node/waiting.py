@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from pynetdicom.association import Association
@@ -128,8 +129,8 @@ class Line(AssociationSocket):
         self._number = connection.fileno()
         self._poll.register(self._number, select.POLLIN)
         self._poll.register(self.wakeup, select.POLLIN)
-        self._came, self._leaves = select.poll(), select.poll()
-        self._came.register(self._number, select.POLLIN)
+        self._arrives, self._leaves = select.poll(), select.poll()
+        self._arrives.register(self._number, select.POLLIN)
         self._leaves.register(self._number, select.POLLOUT)
         self._buffer = memoryview(bytearray(AHEAD_BYTES))
         self._unread = self._buffer[:0]
@@ -212,29 +213,47 @@ class Line(AssociationSocket):
         view[: len(piece)] = piece
         return len(piece)
 
+    def recv_into_all(self, views: Sequence[memoryview], until: float) -> int:
+        """Put the next bytes into these, one after the other, as many as there are, at least one; how many they are.
+
+        Raises:
+            OSError: None came in time, or the caller hung up.
+        """
+        if self._unread or self._is_encrypted:
+            return self.recv_into(views[0], until)
+        return self._came(views, until)
+
+    def put_back(self, data: bytes) -> None:
+        """Take back, to be read again, what was read last and does not belong where it was put."""
+        self._unread = memoryview(data)
+
     def _fill(self, view: memoryview, until: float) -> int:
+        count = self._came((view, self._buffer), until)
+        self._unread = self._buffer[: max(count - len(view), 0)]
+        return min(count, len(view))
+
+    def _came(self, views: Sequence[memoryview], until: float) -> int:
         connection = self.socket
         if connection is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         receive = self._decrypted if self._is_encrypted else self._received
-        count = receive(connection, view, until)
+        count = receive(connection, views, until)
         if not count:
             raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-        self._unread = self._buffer[: max(count - len(view), 0)]
-        return min(count, len(view))
+        return count
 
-    def _decrypted(self, connection: socket.socket, view: memoryview, until: float) -> int:
+    def _decrypted(self, connection: socket.socket, views: Sequence[memoryview], until: float) -> int:
         connection.settimeout(max(until - time.monotonic(), 0.001))
         try:
-            return connection.recv_into(view)
+            return connection.recv_into(views[0])
         finally:
             connection.settimeout(STALL_SECONDS)
 
-    def _received(self, connection: socket.socket, view: memoryview, until: float) -> int:
+    def _received(self, connection: socket.socket, views: Sequence[memoryview], until: float) -> int:
         while True:
             with contextlib.suppress(BlockingIOError):
-                return connection.recvmsg_into((view, self._buffer))[0]
-            _wait(self._came, until)
+                return connection.recvmsg_into(views)[0]
+            _wait(self._arrives, until)
 
     def send(self, bytestream: bytes) -> None:
         """All of it; where that takes too long the connection counts as closed (PS3.8 9.2.1, Evt17)."""

@@ -75,6 +75,20 @@ def test_fragments_of_every_size_arrive(
     assert content.endswith(b"".join(data for control, data in pieces if not control & COMMAND))
 
 
+def test_fragments_may_change_their_length(running: RunningListener, database: Database, sender: Association) -> None:
+    lengths = [700] * 5 + [300, 900, 900, 20] + [700] * 4
+    command, *pieces = fragments(sender, make_dx(), 100_000)
+    data, cut = b"".join(data for _, data in pieces), []
+    for length in lengths:
+        cut.append((0, data[:length]))
+        data = data[length:]
+    sender._reactor_checkpoint.clear()
+    put(sender, pdu(sender, command), *(pdu(sender, piece) for piece in cut), pdu(sender, (LAST, data)))
+    assert answer(sender) == 0
+    ((key, _),) = stored(database)
+    assert running.store.read(key).endswith(b"".join(each for _, each in cut) + data)
+
+
 def test_the_next_command_may_share_a_pdu_with_the_last_fragment(
     running: RunningListener, database: Database, sender: Association
 ) -> None:
