@@ -6,13 +6,15 @@ stays in this database.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
 from pipeline.embedded_postgres import embedded_url
@@ -20,6 +22,8 @@ from pipeline.errors import ConfigurationError, TransientError
 from pipeline.settings import NodeSettings
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
+RECYCLE_SECONDS: Final = 180
+"""So old a connection is not used any more; firewalls on the way forget, without a word, who is silent for longer."""
 
 
 class DatabaseUnavailable(TransientError):  # noqa: N818 - says what is the matter
@@ -89,9 +93,24 @@ def open_url(url: str) -> Database:
     engine = create_engine(
         sqlalchemy_url,
         hide_parameters=True,  # values in error messages may be patient data
-        pool_pre_ping=True,  # a restarted PostgreSQL must not cost anybody an error
+        pool_recycle=RECYCLE_SECONDS,
         pool_size=10,
         max_overflow=50,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
+    event.listen(engine, "checkout", _refuse_dead)
     return Database(url=sqlalchemy_url, engine=engine)
+
+
+def _refuse_dead(connection: psycopg.Connection, _record: object, _pooled: object) -> None:
+    """A restarted PostgreSQL must not cost anybody an error, nor each transaction a question whether it is there.
+
+    PostgreSQL says nothing unasked but that it ends; a connection on which something has come is of no use.
+
+    Raises:
+        InvalidatePoolError: To the pool, which connects anew.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError("PostgreSQL has hung up")

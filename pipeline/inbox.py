@@ -244,7 +244,7 @@ def _record(
             deliveries.plan_for_study(connection, study.id)
     reconstruction_id = None
     if is_radiograph and outcome.is_in_use:
-        waiting = studies.note_radiograph(connection, study, now=now)
+        waiting = studies.with_radiograph(study, now=now)
         reconstruction_id = jobs.settle(connection, waiting, now=now, is_being_sent=incoming.sender_is_connected)
     return Accepted(
         study_id=study.id,

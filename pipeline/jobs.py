@@ -87,7 +87,7 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime, is_bein
 
     Args:
         connection: Open connection.
-        study: A study that waits.
+        study: A study that waits; it is written down as it is given.
         now: What time it is.
         is_being_sent: Somebody who sends to it is known to be connected.
 
@@ -96,15 +96,17 @@ def settle(connection: Connection, study: LockedStudy, *, now: datetime, is_bein
         queued before. A study of which retention removed images waits for all of them: what came of all is not replaced
         by what comes of some.
     """
-    radiographs = instances.radiographs_of(connection, study.id)
-    if instances.any_removed(connection, study.id):
+    radiographs = instances.radiographs_if_kept(connection, study.id)
+    if radiographs is None:
+        studies.write_down(connection, study)
         studies.set_state(connection, study.id, reconstructions.newest_state(connection, study.id) or "out-of-scope")
         return None
     is_being_sent = is_being_sent or associations.is_being_sent(connection, study.id, now=now)
     verdict = is_ready(_facts(study, radiographs, is_being_sent=is_being_sent), now)
     if isinstance(verdict, NotYet):
-        studies.wait(connection, study.id, verdict)
+        studies.wait(connection, study, verdict)
         return None
+    studies.write_down(connection, study)
     ruled, images = rules.of_institution(connection, study.institution_id), rules.images_of_study(connection, study.id)
     because = _why_left_out(connection, study, ruled, images)
     if because and not rules.is_wanted(connection, study.id):

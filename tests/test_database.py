@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
@@ -56,6 +57,15 @@ def test_no_free_connection_is_told_as_a_passing_trouble(database: Database) -> 
     with small.begin(), in_use, small.begin():
         pass
     small.close()
+
+
+def test_a_connection_that_postgresql_has_ended_costs_nobody_an_error(database: Database) -> None:
+    with database.begin() as connection:
+        number = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with psycopg.connect(database.libpq_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [number])
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
 
 
 def test_tables_and_migrations_agree(database: Database) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, Row, Select, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, RowMapping, Select, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records.studies import StudyScope, in_scope
@@ -192,12 +192,19 @@ def _selected(*conditions: Any) -> Select[Any]:  # noqa: ANN401 - SQL expression
 
 
 _RADIOGRAPHS: Final = _selected(*_USED, instances.c.removed_at.is_(None))
+_WITH_REMOVED: Final = _selected(*_USED).add_columns(instances.c.removed_at)
 _REMOVED: Final = select(instances.c.id).where(*_USED, instances.c.removed_at.is_not(None)).limit(1)
 
 
 def radiographs_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:
     """The radiographs of a study that are in use, in order of SOPInstanceUID."""
-    return _instances(connection.execute(_RADIOGRAPHS, {"study": study_id}))
+    return _instances(connection.execute(_RADIOGRAPHS, {"study": study_id}).mappings())
+
+
+def radiographs_if_kept(connection: Connection, study_id: UUID) -> tuple[Instance, ...] | None:
+    """As `radiographs_of`; None where retention has removed one of them, and it has not come again."""
+    rows = connection.execute(_WITH_REMOVED, {"study": study_id}).mappings().all()
+    return _instances(rows) if all(row["removed_at"] is None for row in rows) else None
 
 
 def any_removed(connection: Connection, study_id: UUID) -> bool:
@@ -224,11 +231,11 @@ def by_ids(connection: Connection, ids: Sequence[UUID]) -> tuple[Instance, ...]:
 
 
 def _read(connection: Connection, *conditions: Any) -> tuple[Instance, ...]:  # noqa: ANN401 - SQL expressions
-    return _instances(connection.execute(_selected(*conditions)))
+    return _instances(connection.execute(_selected(*conditions)).mappings())
 
 
-def _instances(rows: CursorResult[Any]) -> tuple[Instance, ...]:
+def _instances(rows: Iterable[RowMapping]) -> tuple[Instance, ...]:
     return tuple(
         Instance(role=InstanceRole(row["role"]), facts=row["header"], **{name: row[name] for name in _PLAIN})
-        for row in rows.mappings()
+        for row in rows
     )

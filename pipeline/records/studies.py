@@ -172,19 +172,25 @@ def _locked_study(row: RowMapping) -> LockedStudy:
     return LockedStudy(waits=waits, **{name: row[name] for name in columns})
 
 
-def note_radiograph(connection: Connection, study: LockedStudy, *, now: datetime) -> LockedStudy:
-    """A further radiograph is here: wait again for more."""
+def with_radiograph(study: LockedStudy, *, now: datetime) -> LockedStudy:
+    """The study with a further radiograph: it waits again for more. Nothing is written yet."""
     since = study.waiting_since if study.state == "receiving" else now
-    changed = replace(study, state="receiving", last_received_at=now, waiting_since=since)
-    values = {"state": changed.state, "last_received_at": now, "waiting_since": since, "look_at": now}
-    connection.execute(_CHANGE, {"which": study.id, **values})
-    return changed
+    return replace(study, state="receiving", last_received_at=now, waiting_since=since)
 
 
-def wait(connection: Connection, study_id: UUID, verdict: NotYet) -> None:
-    """What the study waits for, and until when."""
+def write_down(connection: Connection, study: LockedStudy) -> None:
+    """How far the study has come."""
+    connection.execute(_CHANGE, {"which": study.id, **_progress_of(study)})
+
+
+def wait(connection: Connection, study: LockedStudy, verdict: NotYet) -> None:
+    """How far the study has come, what it waits for, and until when."""
     values = {"waits_for": verdict.waits_for, "wait_until": verdict.until, "look_at": verdict.look_at}
-    connection.execute(_CHANGE, {"which": study_id, **values})
+    connection.execute(_CHANGE, {"which": study.id, **_progress_of(study), **values})
+
+
+def _progress_of(study: LockedStudy) -> dict[str, object]:
+    return {name: getattr(study, name) for name in ("state", "last_received_at", "waiting_since")}
 
 
 def look_again(connection: Connection, study_id: UUID, at: datetime) -> None:
