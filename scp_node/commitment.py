@@ -15,7 +15,7 @@ from pynetdicom import build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, TransientError
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from scp_node.peer import ConnectionProblem, Target, open_association
 
@@ -41,6 +41,10 @@ FAILURE_REASONS: Final = {
 }
 """FailureReason (0008,1197), PS3.3 C.14.1.1."""
 
+FOR_NOW: Final = frozenset({PROCESSING_FAILURE, 0x0210, 0x0213, *range(0xA700, 0xA800)})
+"""Statuses of N-ACTION (PS3.7 10.1.4.1.10) that may be others next time: processing failure, an invocation twice,
+resource limitation; and the C-STORE's out of resources, which archives answer here too."""
+
 INSTANCES_AT_MOST: Final = 10_000
 """So many a peer may ask about at once: the bytes of each are read again."""
 
@@ -53,6 +57,10 @@ Instance = tuple[str, str]
 
 class TooManyInstances(InputError):  # noqa: N818 - says what is the matter
     """A peer asks about more instances at once than we look at."""
+
+
+class NotNow(TransientError):  # noqa: N818 - says what is the matter
+    """A peer does not commit itself, for a reason that may pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,7 @@ def ask(association: Association, target: Target, transaction_uid: str, instance
 
     Raises:
         ConnectionProblem: It gave no answer, or had hung up before.
+        NotNow: It does not for now.
     """
     question = Dataset()
     question.TransactionUID = transaction_uid
@@ -95,6 +104,8 @@ def ask(association: Association, target: Target, transaction_uid: str, instance
     status = getattr(answer, "Status", None)
     if status is None:
         raise ConnectionProblem(f"{target} gave no answer to a request for storage commitment: see its log")
+    if status in FOR_NOW:
+        raise NotNow(f"{target} does not commit itself to us for now (status 0x{status:04X}): see its log")
     return "" if status == 0x0000 else f"{target} does not commit itself to us (status 0x{status:04X}): see its log"
 
 

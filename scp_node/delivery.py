@@ -79,7 +79,7 @@ def _dispatchers(
         secrets=PeerSecrets.of(settings),
         tls=files,
     )
-    reporter = Reporter(database=database, store=store, attempts=attempts, tls=files)
+    reporter = Reporter(database=database, store=store, tls=files)
     watcher = Watcher(database=database, store=store, settings=settings, folder=lines.folder)
     return (
         Dispatcher(destinations_due=postman.destinations_due, deliver_to=postman.deliver_to, stop=stop),

@@ -115,7 +115,7 @@ def web_target_of(peer: Peer, institution: str, *, secrets: PeerSecrets, tls: Tl
         user=peer.dicomweb_user,
         password=read(peer.dicomweb_password_file),
         token=read(peer.dicomweb_token_file),
-        tls=TlsFiles(certificate=tls.certificate, key=tls.key, trusted_cas=authority),
+        tls=TlsFiles(certificate=tls.certificate, key=tls.key, trusted_cas=authority, bound_to=peer.certificates),
     )
 
 

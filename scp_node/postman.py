@@ -32,6 +32,7 @@ from pipeline.scratch import working_folder
 from pipeline.store import Store
 from scp_node.backoff import next_attempt, wait, wait_out
 from scp_node.carriers import Carrier, by_dimse
+from scp_node.commitment import NotNow
 from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.dicomweb import web_target_of
 from scp_node.packing import NotReady, Packer, Unsound
@@ -175,7 +176,11 @@ class Postman:
         with self.database.begin() as connection:
             self._give_up_commitments(connection, line, now=now)
         while wanted := self._claim_commitment(line.peer.id):
-            reason = ask(wanted)
+            try:
+                reason = ask(wanted)
+            except NotNow as problem:  # its time to answer goes by, and it is asked again
+                log.warning("commitment_put_off", peer=line.peer.ae_title, problem=str(problem))
+                continue
             if reason:
                 with self.database.begin() as connection:
                     commitments.decline(connection, wanted, reason=reason, now=now)

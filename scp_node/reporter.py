@@ -17,7 +17,7 @@ from pipeline.records import commitment_reports
 from pipeline.records.commitment_reports import DueReport, Holding
 from pipeline.records.directory import get_peer
 from pipeline.store import Store
-from scp_node.backoff import next_attempt
+from scp_node.backoff import wait
 from scp_node.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE, Answer, report
 from scp_node.peer import target_of
 from scp_node.tls import TlsFiles
@@ -25,6 +25,10 @@ from scp_node.tls import TlsFiles
 LEASE: Final = timedelta(minutes=5)
 OWN_FAULT_PAUSE: Final = timedelta(minutes=1)
 """So long a report waits when our own store or records do not answer."""
+LONGEST_PAUSE: Final = timedelta(minutes=15)
+"""A modality that is switched on in the morning hears within about this."""
+PATIENCE: Final = timedelta(days=7)
+"""A peer that could not be told for so long is not told any more; it may ask again."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +40,12 @@ class Reporter:
     Attributes:
         database: The node's records.
         store: Where the bytes are.
-        attempts: How often a report is tried before it is given up; the peer may ask again.
         tls: The certificates for peers that are called over TLS.
         clock: What time it is.
     """
 
     database: Database
     store: Store
-    attempts: int
     tls: TlsFiles = field(default_factory=TlsFiles)
     clock: Clock = utc_now
 
@@ -59,9 +61,6 @@ class Reporter:
             peer = get_peer(connection, peer_id)
         if due is None or peer is None:
             return 0
-        if due.attempts > self.attempts:
-            self._note_failure(due, "every attempt was interrupted: see the log of the delivery")
-            return 1
         target = target_of(peer, self.tls)
         classes = {uid: sop_class for sop_class, uid in due.instances}
         try:
@@ -112,12 +111,9 @@ class Reporter:
         log.error("commitment_report_put_off", problem=problem, again=until.isoformat())
 
     def _note_failure(self, due: DueReport, problem: str) -> None:
-        again = next_attempt(
-            attempts=due.attempts,
-            limit=self.attempts,
-            now=self.clock(),
-            chance=random.random(),  # noqa: S311 - spreads attempts, protects nothing
-        )
+        now, chance = self.clock(), random.random()  # noqa: S311 - spreads attempts, protects nothing
+        is_over = now - due.requested_at > PATIENCE
+        again = None if is_over else now + wait(due.attempts, longest=LONGEST_PAUSE, chance=chance)
         with self.database.begin() as connection:
             commitment_reports.mark_failed(connection, due, problem=problem, next_attempt_at=again)
         log.warning("commitment_report_failed", problem=problem, again=again and again.isoformat())

@@ -18,7 +18,7 @@ from pipeline.finding import Finding, ill, well
 from pipeline.records import commitments
 from pipeline.records.commitments import Trial
 from pipeline.records.directory import Peer
-from scp_node.commitment import Instance, answer_of, ask, context, reason_in_words
+from scp_node.commitment import Instance, NotNow, answer_of, ask, context, reason_in_words
 from scp_node.commitment_handlers import INVALID_ARGUMENT, SUCCESS
 from scp_node.peer import ConnectionProblem, Target, open_association
 
@@ -51,6 +51,8 @@ def try_commitment(
             # Still on it: a peer may report on the association that it was asked on (PS3.4 J.3.3).
             answered = _await(database, trial.id)
         return _judge(answered, time.monotonic() - started, target, calling, is_there=is_there)
+    except NotNow as problem:
+        return ill("commitment", f"{problem}, or try again later")
     except ConnectionProblem as problem:
         return ill("commitment", f"{problem}; {_introduce(calling)}")
     finally:

@@ -121,6 +121,39 @@ def test_nothing_is_rejected_where_the_new_results_do_not_arrive(hospital: Hospi
         assert destinations.with_something_due(connection, now=after(10**9)) == (), "else it would be asked without end"
 
 
+def test_nothing_is_rejected_while_the_new_results_are_held_back(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS")
+    send_late_view(hospital)
+    with hospital.database.begin() as connection:
+        supersession.withdraw(connection, first.id)  # as a further reconstruction begins
+    assert state_of(hospital)[NEW, "PACS"] == "withdrawn"
+    assert claim(hospital, "PACS") == [], "else PACS would hide the only result that it has"
+
+
+def test_what_is_sent_again_while_it_is_made_anew_waits_for_that(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS")
+    with hospital.database.begin() as connection:
+        peer_id = connection.execute(select(tables.peers.c.id).where(tables.peers.c.ae_title == "ARCHIVE")).scalar_one()
+        of_archive = tables.deliveries.c.peer_id == peer_id
+        connection.execute(update(tables.deliveries).where(of_archive).values(state="not-accepted"))
+    hospital.send("LATERAL", now=after(600))
+    with hospital.database.begin() as connection:
+        is_queued = tables.reconstructions.c.state == "queued"
+        connection.execute(update(tables.reconstructions).where(is_queued).values(state="running"))
+        assert deliveries.resend_failed(connection, peer_id, now=after(601)) == 0, "its rejection would not name it"
+
+
+def test_what_is_sent_again_may_have_arrived_before(hospital: Hospital, first: Study) -> None:
+    deliver(hospital, "PACS")
+    with hospital.database.begin() as connection:
+        [sent] = connection.execute(
+            select(tables.deliveries.c.id).where(tables.deliveries.c.state == "delivered")
+        ).scalars()
+        assert deliveries.resend(connection, sent, now=after(500))
+    send_late_view(hospital)
+    assert (NOTE, "PACS") in state_of(hospital)
+
+
 def test_what_never_went_out_needs_no_note(hospital: Hospital, first: Study) -> None:
     send_late_view(hospital)
     assert state_of(hospital) == {

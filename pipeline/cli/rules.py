@@ -202,7 +202,9 @@ def send_results(
     with transaction(config) as connection:
         sent = deliveries.send_left_out(connection, study, named_peer(connection, to).id, now=datetime.now(UTC))
     if not sent:
-        raise ConfigurationError(f"no rule kept a result of study {study} from {to}")
+        raise ConfigurationError(
+            f"no rule kept a result of study {study} from {to}, or one is being made anew: see bonecraft status"
+        )
     typer.echo(f"{sent} results will be sent to {to}")
 
 

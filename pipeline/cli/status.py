@@ -97,7 +97,7 @@ def resend(
     with transaction(config) as connection:
         if delivery is not None and not deliveries.resend(connection, delivery, now=now):
             raise ConfigurationError(
-                f"there is no delivery {delivery}, or a newer result took its place: see bonecraft status"
+                f"there is no delivery {delivery}, or a newer result has its place or is made: see bonecraft status"
             )
         sent = 1 if to is None else deliveries.resend_failed(connection, named_peer(connection, to).id, now=now)
     typer.echo(f"{delivery or f'{sent} deliveries to {to}'} will be sent again")
@@ -178,3 +178,5 @@ def _show_destinations(console: Console, now: Snapshot) -> None:
         told = f"{report.peer} could not be told that we keep {report.instances} images, {report.attempts} times"
         console.print(Text(told, style="red"), soft_wrap=True)
         console.print(Text(f"  {report.problem}"), soft_wrap=True)
+        then = "given up: let it ask again" if report.is_given_up else "it is tried again by itself"
+        console.print(Text(f"  {then}", style="dim"), soft_wrap=True)

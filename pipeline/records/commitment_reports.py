@@ -34,6 +34,7 @@ class DueReport:
         called_ae_title: As whom the peer asked us, so as whom we answer.
         instances: (SOPClassUID, SOPInstanceUID) of each.
         attempts: How often it was tried, this time included.
+        requested_at: When the peer asked.
     """
 
     id: UUID
@@ -43,6 +44,7 @@ class DueReport:
     called_ae_title: str
     instances: tuple[tuple[str, str], ...]
     attempts: int
+    requested_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class FailedReport:
     instances: int
     attempts: int
     problem: str
+    is_given_up: bool
 
 
 def add(
@@ -147,7 +150,7 @@ def mark_reported(connection: Connection, report: DueReport, *, kept: Sequence[s
 
 
 def mark_failed(connection: Connection, report: DueReport, *, problem: str, next_attempt_at: datetime | None) -> None:
-    """The peer could not be told; None: it was tried often enough, and may ask again."""
+    """The peer could not be told; None: it was tried for long enough, and may ask again."""
     again = {"state": "dead"} if next_attempt_at is None else {"next_attempt_at": next_attempt_at}
     ours = commitment_reports.c.id == report.id
     connection.execute(update(commitment_reports).where(ours).values(problem=problem, **again))
@@ -168,6 +171,7 @@ def failed(connection: Connection) -> tuple[FailedReport, ...]:
             func.jsonb_array_length(commitment_reports.c.instances).label("instances"),
             commitment_reports.c.attempts,
             commitment_reports.c.problem,
+            (commitment_reports.c.state == "dead").label("is_given_up"),
         )
         .join_from(commitment_reports, peers)
         .where(commitment_reports.c.state != "reported", commitment_reports.c.problem != "")

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 from pipeline.records import deliveries as outbox
 from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent
-from pipeline.records.supersession import is_overtaken, is_replaced
+from pipeline.records.standing import is_overtaken, is_replaced
 from pipeline.records.tables import commitments, deliveries, peers, result_files
 
 ANSWER_TIME: Final = timedelta(minutes=10)

@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, any_, func, or_, se
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.records import ledger, rules
-from pipeline.records.destinations import is_its_turn, is_open
+from pipeline.records.destinations import is_open
 from pipeline.records.ledger import LedgerEvent, NewEntry
+from pipeline.records.standing import is_its_turn, is_overtaken
 from pipeline.records.tables import (
     deliveries,
     destinations,
@@ -254,12 +255,12 @@ def mark_failed(
 
 
 def resend(connection: Connection, delivery_id: UUID, *, now: datetime) -> bool:
-    """Send (again): as if it had never been tried. False where there is none such, or its result was replaced."""
+    """Send (again), as if for the first time. False where there is none, or its result is replaced, or about to be."""
     return _resend(connection, deliveries.c.id == delivery_id, now=now) == 1
 
 
 def resend_failed(connection: Connection, peer_id: UUID, *, now: datetime) -> int:
-    """Send again what a peer was not given or did not take, but for what was replaced; gives how much that is."""
+    """Send again what a peer was not given or did not take, but for what is replaced, or about to be."""
     failed = and_(deliveries.c.peer_id == peer_id, deliveries.c.state.in_(("dead", "not-accepted")))
     return _resend(connection, failed, now=now)
 
@@ -280,19 +281,17 @@ def _resend(connection: Connection, condition: ColumnElement[bool], *, now: date
     times = {"planned_at": now, "next_attempt_at": now, "delivered_at": None, "committed_at": None}
     nothing_said = {"problem": "", "note": "", "commitment_id": None, "own_fault_since": None}
     wake(connection)
-    again = {"state": "pending", "attempts": 0, **nothing_said, **times}
+    # What was ever tried may have arrived: a rejection note must reach whoever may have it.
+    again = {"state": "pending", "attempts": func.least(deliveries.c.attempts, 1), **nothing_said, **times}
     return connection.execute(update(deliveries).where(condition, _may_still_go()).values(**again)).rowcount
 
 
 def _may_still_go() -> ColumnElement[bool]:
-    """SQL on `deliveries`: nobody is sent a replaced result after its rejection note; the note itself may always go."""
-    is_note = result_files.c.kind == FileKind.REJECTION_NOTE
-    files = (
-        select(result_files.c.id)
-        .join_from(result_files, result_sets, result_sets.c.id == result_files.c.result_set_id)
-        .where(or_(result_sets.c.replaced_at.is_(None), is_note))
-    )
-    return deliveries.c.result_file_id.in_(files)
+    """SQL on `deliveries`: nobody is sent what is replaced, or is just about to be; rejection notes always go.
+
+    What such a note names is settled when its reconstruction begins: what left after that would stay.
+    """
+    return deliveries.c.result_file_id.in_(select(result_files.c.id).where(~is_overtaken(by=["running"])))
 
 
 def source_blob_keys(connection: Connection, delivery_id: UUID) -> tuple[str, ...]:

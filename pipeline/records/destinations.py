@@ -14,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.records.tables import deliveries, destinations, institutions, peers, result_files
-from pipeline.results import FileKind
+from pipeline.records.standing import is_its_turn
+from pipeline.records.tables import deliveries, destinations, institutions, peers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +65,6 @@ def is_open(now: datetime) -> ColumnElement[bool]:
     """SQL: the delivery's peer may be tried."""
     waits = exists().where(destinations.c.peer_id == deliveries.c.peer_id, destinations.c.next_attempt_at > now)
     return ~waits
-
-
-def is_its_turn() -> ColumnElement[bool]:
-    """SQL on `deliveries`: it may go before what else is planned for its peer.
-
-    A rejection note goes last: until the peer has the new results, the earlier ones are all that it has.
-    """
-    own, other, others_file = result_files.alias(), deliveries.alias(), result_files.alias()
-    before_it = (
-        select(other.c.id)
-        .join_from(other, others_file, others_file.c.id == other.c.result_file_id)
-        .join(own, own.c.result_set_id == others_file.c.result_set_id)
-        .where(
-            own.c.id == deliveries.c.result_file_id,
-            own.c.kind == FileKind.REJECTION_NOTE,
-            other.c.peer_id == deliveries.c.peer_id,
-            other.c.id != deliveries.c.id,
-            other.c.state.in_(("pending", "dead")),
-        )
-        .correlate(deliveries)
-        .exists()
-    )
-    return ~before_it
 
 
 def note_unreachable(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, update
@@ -19,10 +18,9 @@ from pipeline.records import deliveries as outbox
 from pipeline.records import ledger
 from pipeline.records.ledger import LedgerEvent, NewEntry
 from pipeline.records.replacement import replacement
-from pipeline.records.tables import deliveries, reconstructions, result_files, result_sets
+from pipeline.records.standing import RESULTS
+from pipeline.records.tables import deliveries, result_files, result_sets
 from pipeline.results import FileKind
-
-RESULTS: Final = tuple(kind.value for kind in FileKind if kind.is_dicom)
 
 
 def withdraw(connection: Connection, study_id: UUID) -> None:
@@ -36,28 +34,6 @@ def reinstate(connection: Connection, study_id: UUID) -> None:
     held = and_(deliveries.c.result_file_id.in_(_standing_files(study_id)), deliveries.c.state == "withdrawn")
     connection.execute(update(deliveries).where(held).values(state="pending", next_attempt_at=func.now()))
     outbox.wake(connection)
-
-
-def is_replaced() -> ColumnElement[bool]:
-    """SQL on `result_files`: it is of a result whose place another one took.
-
-    A rejection note never is: what it rejects stays rejected, whatever comes after.
-    """
-    return _is_of_set(result_sets.c.replaced_at.is_not(None))
-
-
-def is_overtaken() -> ColumnElement[bool]:
-    """SQL on `result_files`: it is replaced, or a reconstruction on its way may replace it."""
-    on_its_way = and_(
-        reconstructions.c.study_id == result_sets.c.study_id, reconstructions.c.state.in_(("queued", "running"))
-    )
-    return or_(is_replaced(), _is_of_set(select(reconstructions.c.id).where(on_its_way).exists()))
-
-
-def _is_of_set(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """SQL on `result_files`: it is no rejection note, and of a result set that fulfils this."""
-    its_set = (result_sets.c.id == result_files.c.result_set_id, result_files.c.kind.in_(RESULTS))
-    return select(result_sets.c.id).where(*its_set, condition).correlate(result_files).exists()
 
 
 def blob_keys_of_what_went_out(connection: Connection, study_id: UUID) -> tuple[str, ...]:

@@ -100,13 +100,19 @@ def test_a_pacs_that_takes_the_question_but_cannot_call_us_is_a_dead_letter_in_t
 
 
 class ReportsAtOnce:
-    """An archive that stores everything, and reports on the association that it was asked on, and nowhere else."""
+    """An archive that stores everything, and reports on the association that it was asked on, and nowhere else.
 
-    def __init__(self) -> None:
+    Its first answers to a question are `statuses`.
+    """
+
+    def __init__(self, *statuses: int) -> None:
         self.answers: list[int] = []
+        self._statuses = list(statuses)
         self._threads: list[threading.Thread] = []
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
+        if self._statuses:
+            return self._statuses.pop(0), None
         asked = event.action_information
         report = threading.Thread(target=self._report, args=(event.assoc, asked))
         report.start()
@@ -140,6 +146,29 @@ def test_a_report_on_the_same_association_is_understood(hospital: Hospital, tmp_
     assert archive_that_reports.answers == [0x0000]
     assert outbox.states() == {"delivered"}
     assert committed(outbox) == 3
+
+
+@pytest.mark.parametrize("status", [0x0110, 0x0213])
+def test_a_peer_that_is_busy_when_it_is_asked_is_asked_again(hospital: Hospital, tmp_path: Path, status: int) -> None:
+    port = free_port()
+    outbox = Outbox(hospital, tmp_path / "results", port)
+    with ReportsAtOnce(status).listening(port):
+        outbox.deliver()
+        assert outbox.states() == {"sent"}, "nobody has committed himself to anything yet"
+        assert outbox.postman.destinations_due() == (), "not at once"
+        outbox.now += ANSWER_TIME + timedelta(seconds=1)
+        outbox.deliver()
+    assert outbox.states() == {"delivered"}
+    assert committed(outbox) == 3
+
+
+def test_a_peer_that_says_it_never_commits_itself_to_us_has_what_it_stored(hospital: Hospital, tmp_path: Path) -> None:
+    port = free_port()
+    outbox = Outbox(hospital, tmp_path / "results", port)
+    with ReportsAtOnce(0x0124).listening(port):
+        outbox.deliver()
+    assert outbox.states() == {"delivered"}
+    assert all("does not commit itself to us (status 0x0124)" in row["note"] for row in outbox.rows())
 
 
 def test_a_peer_that_offers_no_commitment_has_what_it_stored(outbox: Outbox, tmp_path: Path) -> None:
@@ -183,7 +212,7 @@ def answer_to(pacs: OrthancPeer, transaction: str) -> dict:
 
 
 def report(hospital: Hospital) -> int:
-    reporter = Reporter(database=hospital.database, store=hospital.store, attempts=3)
+    reporter = Reporter(database=hospital.database, store=hospital.store)
     return sum(reporter.report_to(peer) for peer in reporter.peers_due())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pipeline.records.commitments import ANSWER_TIME
 from scp_node.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE, ask, context, question_of
 from scp_node.commitment_handlers import RESOURCE_LIMITATION
 from scp_node.peer import ConnectionProblem, Target, open_association
-from scp_node.reporter import Reporter
+from scp_node.reporter import LONGEST_PAUSE, PATIENCE, Reporter
 from tests.factories import make_dx
 from tests.listening import RunningListener
 from tests.node_helpers import NOON, Hospital
@@ -138,8 +138,8 @@ def asked(hospital: Hospital) -> Hospital:
     return hospital
 
 
-def report(hospital: Hospital) -> int:
-    reporter = Reporter(database=hospital.database, store=hospital.store, attempts=3, clock=lambda: NOON)
+def report(hospital: Hospital, *, at: datetime = NOON) -> int:
+    reporter = Reporter(database=hospital.database, store=hospital.store, clock=lambda: at)
     return sum(reporter.report_to(peer) for peer in reporter.peers_due())
 
 
@@ -212,11 +212,16 @@ def test_a_report_of_any_length_is_remembered_and_its_row_goes_after_a_while(ask
     assert left == ["1.2.5"]
 
 
-def test_a_report_whose_every_attempt_was_interrupted_is_given_up(asked: Hospital) -> None:
+def test_a_peer_that_is_off_for_the_night_hears_in_the_morning_and_one_that_is_gone_is_given_up(
+    asked: Hospital,
+) -> None:
     with asked.database.begin() as connection:
-        connection.execute(update(tables.commitment_reports).values(attempts=3))
+        connection.execute(update(tables.commitment_reports).values(attempts=200))
     assert report(asked) == 1
+    assert report(asked, at=NOON + 2 * LONGEST_PAUSE) == 1, "however often it was tried"
+    assert report(asked, at=NOON + PATIENCE + timedelta(minutes=1)) == 1
     with asked.database.begin() as connection:
         [given_up] = commitment_reports.failed(connection)
-        assert connection.execute(select(tables.commitment_reports.c.state)).scalar_one() == "dead"
-    assert "every attempt was interrupted" in given_up.problem
+    assert given_up.is_given_up
+    assert "nothing listens" in given_up.problem
+    assert report(asked, at=NOON + 2 * PATIENCE) == 0

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import insert
 
 from pipeline.certificate_authority import Pair, issue, make_authority
+from pipeline.certificates import fingerprints
 from pipeline.database import Database
 from pipeline.errors import ConfigurationError
 from pipeline.peer_secrets import PeerSecrets
@@ -98,6 +99,27 @@ def test_its_certificate_is_checked_against_the_authority_that_is_set(tmp_path: 
         by_name = replace(target, url=target.url.replace("127.0.0.1", "localhost"))
         assert "is not for 'localhost'" in sentence(by_name)
         assert "gives no HTTP answer" in sentence(replace(target, url=target.url.replace("https", "http")))
+
+
+def test_it_must_show_its_own_certificate_where_it_is_bound_to_one(
+    tmp_path: Path, database: Database, institution_id: UUID, secrets: PeerSecrets
+) -> None:
+    authority, pair, other = make_authority(tmp_path), Pair.named(tmp_path, "pacs"), Pair.named(tmp_path, "other")
+    for each in (pair, other):
+        issue(authority, each, name="pacs", hosts=("127.0.0.1",), days=30, now=datetime.now(UTC))
+    with serving(server_context(TlsFiles(certificate=pair.certificate, key=pair.key))) as port:
+        facts = {"dicomweb_url": f"https://127.0.0.1:{port}/dicom-web"}
+        peer_id = add_peer(database, institution_id, **facts)
+        with database.begin() as connection:
+            peer = get_peer(connection, peer_id)
+        trusting = TlsFiles(trusted_cas=authority.certificate)
+
+        def bound_to(its: Pair) -> WebTarget:
+            bound = replace(peer, certificates=fingerprints(its.certificate))
+            return web_target_of(bound, "demo", secrets=secrets, tls=trusting)
+
+        assert ping(bound_to(pair)) > 0
+        assert "shows another certificate" in sentence(bound_to(other))
 
 
 @pytest.mark.orthanc
