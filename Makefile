@@ -1,6 +1,6 @@
 # Bonecraft: `make` lists what can be done. Everything is installed into .venv; nothing needs root except `make peers`.
 .DEFAULT_GOAL := help
-.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest bench-latency bench-associations bench-soak fuzz faults faults-full gallery showcase-ohif eval models peers lock clean
+.PHONY: help setup page demo test test-training check format check-deploy bench-pipeline bench-ingest bench-latency bench-associations bench-soak fuzz faults faults-full gallery showcase-ohif eval eval-full models peers lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -91,8 +91,11 @@ fuzz: setup .setup/dev peers ## Ten thousand spoilt requests to the listener; AR
 bench-latency: setup .setup/dev ## From the last view's answer to the results in Orthanc
 	@$(BIN)/python -m tests.benchmarks.latency $(ARGS)
 
-eval: setup ## Cross-validated accuracy; needs the bone collection: ARGS="--data DIR --score-tool FILE [--net FOLD=ONNX ...]"
-	@$(BIN)/python -m models.training.evaluate $(ARGS)
+eval: setup ## Accuracy on a dozen simulated studies (minutes); needs the bone collection: ARGS="--data DIR"
+	@$(BIN)/python -W ignore -m models.training.evaluation $(ARGS)
+
+eval-full: setup ## Accuracy on hundreds, cross-validated, and what disturbances cost (hours): ARGS="--data DIR --jobs 2 --write"
+	@$(BIN)/python -W ignore -m models.training.evaluation --full $(ARGS)
 
 models: setup ## Make every model anew from the bone collection (hours): DATA=DIR
 	@test -n "$(DATA)" || { echo "make models DATA=DIR: the folder that holds bones.csv"; exit 1; }

@@ -40,11 +40,13 @@ class PlacedBone:
         mesh: Its surface, LPS mm.
         landmarks: (3,) mm by the names of its shape model.
         core: Inner surface of its compact bone, where that has been made up.
+        registered: (V, 3) mm, its shape model's vertices as registration laid them onto it, where it was registered.
     """
 
     mesh: Mesh
     landmarks: Mapping[str, FloatArray]
     core: Mesh | None = None
+    registered: FloatArray | None = None
 
     def mapped(self, move: Callable[[FloatArray], FloatArray]) -> PlacedBone:
         """The bone with all its points (N, 3) carried elsewhere."""
@@ -52,6 +54,7 @@ class PlacedBone:
             mesh=self.mesh.moved(move(self.mesh.vertices)),
             landmarks={name: move(point[None])[0] for name, point in self.landmarks.items()},
             core=self.core.moved(move(self.core.vertices)) if self.core else None,
+            registered=None if self.registered is None else move(self.registered),
         )
 
     def moved(self, rotation: FloatArray, pivot: FloatArray, shift: FloatArray | None = None) -> PlacedBone:
@@ -62,7 +65,8 @@ class PlacedBone:
     def mirrored(self) -> PlacedBone:
         """The mirror image in the plane x = 0."""
         landmarks = {name: point * MIRROR for name, point in self.landmarks.items()}
-        return PlacedBone(mesh=self.mesh.mirrored(), landmarks=landmarks)
+        registered = None if self.registered is None else self.registered * MIRROR
+        return PlacedBone(mesh=self.mesh.mirrored(), landmarks=landmarks, registered=registered)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +147,8 @@ def _placed_bones(
         if kind in SPHERES:
             centre, region = SPHERES[kind]
             landmarks[centre], _ = nearest_sphere(item.vertices[model.regions[region]])
-        right = PlacedBone(mesh=Mesh(vertices=item.bone.vertices, triangles=item.bone.triangles), landmarks=landmarks)
+        mesh = Mesh(vertices=item.bone.vertices, triangles=item.bone.triangles)
+        right = PlacedBone(mesh=mesh, landmarks=landmarks, registered=item.vertices)
         placed.append((item.bone, right.mirrored() if item.bone.side == "L" else right))
     return placed
 

@@ -118,6 +118,11 @@ def read_bones(data: Path, kind: Kind, *, leave_out: frozenset[str] = frozenset(
     return tuple(found.values())
 
 
+def is_of(kind: Kind, row: dict[str, str]) -> bool:
+    """Whether a bone of a kind may come from a row of the collection's table."""
+    return any(row["bone"] == place.name for place in _PLACES[kind])
+
+
 def _is_at(row: dict[str, str], place: _Place) -> bool:
     both_sides_in_one = row["bone"] == "pelvis" and row["side"] == "C"
     return row["bone"] == place.name and (not both_sides_in_one or place.piece == "sacrum")

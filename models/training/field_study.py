@@ -20,6 +20,7 @@ from models.training.bodies import Body, load_bodies
 from models.training.bone_dataset import BoneShadow, layers_of, read_models, take
 from models.training.build_shape_model import CACHE
 from models.training.dataset import FloatImage
+from models.training.disturbance import UNDISTURBED, Disturbance
 from models.training.fields import BoneField, FieldSetup, place, sample_setup
 from models.training.patient import build_patient
 from models.training.photometry import expose, typical_photometry
@@ -45,6 +46,7 @@ class FieldView:
         shadow: The bones' shadows.
         image: (rows, columns) float32 display values in 0..1, bone bright.
         field: (rows, columns) True where the blades leave the beam free.
+        disturbance: What went wrong with it.
     """
 
     setup: FieldSetup
@@ -53,15 +55,24 @@ class FieldView:
     shadow: BoneShadow
     image: FloatImage
     field: npt.NDArray[np.bool_]
+    disturbance: Disturbance = UNDISTURBED
 
     def dataset(self, study: Study, number: int) -> Dataset:
         """As DICOM DX."""
         side = None if self.setup.field is BoneField.PELVIS_AP else self.setup.side
-        return write_dx(self, self.setup, side, study, number=number)
+        dataset = write_dx(self, self.setup, side, study, number=number)
+        self.disturbance.mislabel(dataset)
+        return dataset
 
 
 def simulate_fields(
-    body: Body, side: Side, fields: Sequence[BoneField], *, seed: int, longest_side: int = LONGEST_SIDE
+    body: Body,
+    side: Side,
+    fields: Sequence[BoneField],
+    *,
+    seed: int,
+    longest_side: int = LONGEST_SIDE,
+    disturbance: Disturbance = UNDISTURBED,
 ) -> list[FieldView]:
     """Radiographs of one person, one per field.
 
@@ -71,24 +82,39 @@ def simulate_fields(
         fields: In the order in which they are taken.
         seed: Decides everything else.
         longest_side: Pixels along the longer side of each picture.
+        disturbance: What goes wrong.
     """
     build = int(np.random.default_rng([seed, 0]).integers(2**31))
     return [
-        _simulated(body, side, field, np.random.default_rng([seed, number]), build, longest_side)
+        _simulated(body, side, field, np.random.default_rng([seed, number]), build, longest_side, disturbance)
         for number, field in enumerate(fields, start=1)
     ]
 
 
 def _simulated(
-    body: Body, side: Side, field: BoneField, rng: np.random.Generator, build: int, longest_side: int
+    body: Body,
+    side: Side,
+    field: BoneField,
+    rng: np.random.Generator,
+    build: int,
+    longest_side: int,
+    disturbance: Disturbance,
 ) -> FieldView:
-    setup = sample_setup(field, side, rng, slips=SLIPS)
+    setup = disturbance.set_up(sample_setup(field, side, rng, slips=SLIPS))
     patient = build_patient(body, setup, np.random.default_rng(build))
-    geometry = place(patient.body, setup, longest_side=longest_side)
+    geometry = disturbance.place(place(patient.body, setup, longest_side=longest_side))
     shadow = take(patient, setup, geometry)
-    photometry = typical_photometry(rng, marker=str(side))
+    photometry = disturbance.expose(typical_photometry(rng, marker=str(side)))
     image, free = expose(layers_of(shadow), shadow.spacing_mm, photometry, rng)
-    return FieldView(setup=setup, body=patient.body, geometry=geometry, shadow=shadow, image=image, field=free)
+    return FieldView(
+        setup=setup,
+        body=patient.body,
+        geometry=geometry,
+        shadow=shadow,
+        image=image,
+        field=free,
+        disturbance=disturbance,
+    )
 
 
 def save_fields(views: Sequence[FieldView], study: Study, out: Path) -> list[Path]:

@@ -75,15 +75,26 @@ def aligned(found: Mesh, part: FloatArray, start: FloatArray) -> FloatArray:
         closest = scene.compute_closest_points(o3d.core.Tensor.from_numpy(own.astype(np.float32)))["points"].numpy()
         distance = np.linalg.norm(own - closest, axis=1)
         kept = distance <= np.quantile(distance, TRIMMED)
-        a, b = closest[kept].astype(np.float64), part[kept]
-        u, _, vt = np.linalg.svd((b - b.mean(axis=0)).T @ (a - a.mean(axis=0)))
-        turned = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
-        moved = b.mean(axis=0) - turned @ a.mean(axis=0)
+        turned, moved = nearest_motion(closest[kept].astype(np.float64), part[kept])
         still = np.abs((own @ turned.T + moved) - (own @ rotation.T + shift)).max() < CLOSE_ENOUGH_MM
         rotation, shift = turned, moved
         if still:
             break
     return np.asarray(found.vertices @ rotation.T + shift)
+
+
+def nearest_motion(points: FloatArray, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Rotation (3, 3) and shift (3,) that carry points (N, 3) nearest to their targets (N, 3) (Kabsch 1976)."""
+    centre, aim = points.mean(axis=0), targets.mean(axis=0)
+    u, _, vt = np.linalg.svd((targets - aim).T @ (points - centre))
+    turned = np.asarray((u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt)
+    return turned, np.asarray(aim - turned @ centre)
+
+
+def turn_onto(points: FloatArray, targets: FloatArray, *, also: FloatArray | None = None) -> FloatArray:
+    """Points (N, 3), or others that move `also` with them, carried rigidly nearest to the points' targets (N, 3)."""
+    turned, moved = nearest_motion(points, targets)
+    return np.asarray((points if also is None else also) @ turned.T + moved)
 
 
 def _within(points: FloatArray, heights: tuple[float, float]) -> FloatArray:

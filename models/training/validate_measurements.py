@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from models.training.bones import MIRROR, Bone, FloatArray, Kind, read_bones
-from models.training.build_shape_model import CACHE, build
+from models.training.build_shape_model import CACHE
+from models.training.evaluation.held_out import model_without
 from models.training.femur_features import HEAD_POINTS, LANDMARKS, NECK_ISTHMUS
 from models.training.leave_one_out import nearest_shape
 from models.training.pelvis_features import PICKED
 from models.training.recipes import RECIPES
 from models.training.registration import choose_template, register_all
 from pipeline.radiograph import Side
-from pipeline.shape_model import Landmark, ShapeModel, load, save
+from pipeline.shape_model import Landmark
 from pipeline.stages.measure_anatomy import Anatomy, plane_normal
 from pipeline.stages.measure_definitions import ANATOMIES, DEFINITIONS, Definition
 from pipeline.stages.measure_femur import Femur
@@ -142,15 +143,6 @@ def validate_person(data: Path, person: str, collection: Mapping[Kind, Sequence[
         for side, subject in _subjects(data, kind, person, bones, runs).items()
     }
     return [row for definition in DEFINITIONS for row in rows_of(definition, person, subjects)]
-
-
-def model_without(data: Path, kind: Kind, person: str, runs: Path) -> ShapeModel:
-    """A kind's shape model that never saw a person, built once."""
-    path = runs / "shape" / f"{kind}-without-{person}.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(build(data, leave_out=frozenset({person}), kind=kind, cache=runs / "correspondence"), path)
-    return load(path)
 
 
 def _subjects(data: Path, kind: Kind, person: str, bones: Sequence[Bone], runs: Path) -> dict[Side, Subject]:

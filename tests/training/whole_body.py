@@ -52,7 +52,7 @@ def without_lower_legs(body: Body) -> Body:
 def _mean(model: ShapeModel) -> PlacedBone:
     mesh = Mesh(vertices=np.array(model.mean), triangles=model.triangles.astype(np.int64))
     landmarks = {name: landmark.position(model.mean) for name, landmark in model.landmarks.items()}
-    return PlacedBone(mesh=mesh, landmarks=landmarks)
+    return PlacedBone(mesh=mesh, landmarks=landmarks, registered=mesh.vertices)
 
 
 def _shifted(bone: PlacedBone, shift) -> PlacedBone:
