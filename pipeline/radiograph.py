@@ -5,8 +5,11 @@ Knows no tags: `pipeline.dicom_read` maps DICOM onto these values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -141,3 +144,11 @@ class Radiograph:
             raise ValueError("a radiograph's pixels must be finite")
         pixels.flags.writeable = False
         object.__setattr__(self, "pixels", pixels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that a reconstruction takes from it, however its file encodes the pixels."""
+        said = [self.view, self.side, self.body_part, self.patient_age_years, self.was_colour, asdict(self.acquisition)]
+        digest = hashlib.sha256(json.dumps([*self.pixels.shape, *said]).encode())
+        digest.update(self.pixels.tobytes())
+        return digest.hexdigest()

@@ -29,6 +29,7 @@ def make_dx(
     rows: int = 48,
     columns: int = 40,
     pixels: np.ndarray | None = None,
+    burned_in: str = "NO",
 ) -> Dataset:
     """A Digital X-Ray Image For Presentation of a hip that dciodvfy accepts, ready for `save_as`.
 
@@ -41,6 +42,7 @@ def make_dx(
         rows: Of the noise that is shown when no pixels are given.
         columns: The same.
         pixels: (rows, columns) uint16, 12 bits used.
+        burned_in: BurnedInAnnotation.
     """
     if pixels is None:
         pixels = np.random.default_rng(7).integers(0, 4096, (rows, columns), dtype=np.uint16)
@@ -50,6 +52,7 @@ def make_dx(
     _add_patient_and_study(dataset, study, patient_name)
     _add_series_and_instance(dataset, study, view, side)
     _add_acquisition(dataset, view, side)
+    dataset.BurnedInAnnotation = burned_in
     _add_pixels(dataset, pixels)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -112,7 +115,6 @@ def _add_acquisition(dataset: Dataset, view: str, side: str) -> None:
     dataset.DetectorID = "D1"
     dataset.DetectorTemperature = 25
     dataset.AcquisitionContextSequence = []
-    dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
 
 

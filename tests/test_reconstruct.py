@@ -210,6 +210,32 @@ def test_a_refusal_is_answered_where_that_is_wanted(tmp_path):
     assert report.refusal.advice
 
 
+def test_other_pixels_under_the_same_uids_are_answered_under_other_uids(tmp_path):
+    """And the same pixels, coded in another way, under the same."""
+
+    def answered(name, edit):
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in sample_films():
+            dataset = dcmread(path)
+            dataset.PatientAge = "009Y"
+            edit(dataset)
+            save(dataset, folder / path.name)
+        report = reconstruct_study([folder], tmp_path / f"{name}-out", options=StudyOptions(answers_refusals=True))
+        return {file.sop_instance_uid for file in report.files if file.kind.is_dicom}
+
+    def unpack(dataset):
+        dataset.decompress(generate_instance_uid=False)
+
+    def mirror(dataset):
+        unpack(dataset)
+        dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[:, ::-1]).tobytes()
+
+    first = answered("first", lambda dataset: None)
+    assert answered("unpacked", unpack) == first
+    assert not answered("mirrored", mirror) & first
+
+
 def test_a_blank_beside_a_good_film_is_left_out_and_said(tmp_path):
     good, other = sample_films()
     blank = dcmread(other)

@@ -59,6 +59,7 @@ def write_results(
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
+    digests: tuple[str, ...],
     out: Path,
     software_version: str,
     created: datetime,
@@ -84,6 +85,7 @@ def write_results(
         models: What took part; their digests enter the UIDs.
         sources: The radiographs that were used: identifier to header as read (text that nobody has decoded yet is
             copied byte for byte).
+        digests: `Radiograph.digest` of every picture, those without a header too: they enter the UIDs.
         out: The result folder.
         software_version: Of Bonecraft.
         created: When the study was reconstructed, with its time zone. The UIDs do not depend on it.
@@ -114,6 +116,7 @@ def write_results(
         scale=scale,
         models=models,
         sources=sources,
+        digests=digests,
         folder=out / "dicom",
         software_version=software_version,
         created=created,
@@ -127,6 +130,7 @@ def write_refusal(
     picture: PlainPicture,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
+    digests: tuple[str, ...],
     out: Path,
     software_version: str,
     created: datetime,
@@ -139,6 +143,7 @@ def write_refusal(
         picture: The radiographs with the words.
         models: What would have taken part; their digests enter the UIDs.
         sources: See `write_results`.
+        digests: See `write_results`.
         out: The result folder.
         software_version: Of Bonecraft.
         created: When the study was refused, with its time zone.
@@ -160,6 +165,7 @@ def write_refusal(
         picture=picture,
         models=models,
         sources=sources,
+        digests=digests,
         folder=out / "dicom",
         software_version=software_version,
         created=created,

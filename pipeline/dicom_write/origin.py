@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import DA, DT, TM
 
 from pipeline.dicom_write.inputs import WriteSettings
-from pipeline.dicom_write.source_study import copy_patient_and_study
+from pipeline.dicom_write.source_study import copy_elements, copy_patient_and_study
 from pipeline.dicom_write.uids import MANUFACTURER, MODEL_NAME, derive_uid
 from pipeline.errors import InputError
 from pipeline.radiograph import Scale, ScaleProvenance
@@ -37,6 +37,13 @@ SCALE_WORDS: Final = {
 IDENTIFIERS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 """What a result must be able to say of its sources, type 1 in every image."""
 
+REPEATED: Final = (
+    *IDENTIFIERS,
+    *("PatientOrientation", "BurnedInAnnotation", "PhotometricInterpretation"),
+    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+    *("RescaleIntercept", "RescaleSlope", "RescaleType", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+)
+"""What some result says again of a radiograph, beside patient and study; its LUTs are in the pixels as shown."""
 
 LONGEST_LO: Final = 64
 """PS3.5 6.2."""
@@ -48,6 +55,7 @@ class Origin:
 
     Attributes:
         sources: The radiographs' headers, in the order of their SOPInstanceUIDs; all of one study.
+        digests: Of what the reconstruction saw, `Radiograph.digest` of every picture of the study.
         models: What took part.
         scale: Where the size in mm came from.
         software_version: Of Bonecraft.
@@ -59,6 +67,7 @@ class Origin:
     """
 
     sources: tuple[Dataset, ...]
+    digests: tuple[str, ...]
     models: tuple[ModelVersion, ...]
     scale: Scale
     software_version: str
@@ -79,7 +88,8 @@ class Origin:
         return derive_uid(
             kind,
             [
-                *(str(source.SOPInstanceUID) for source in self.sources),
+                self.software_version,
+                *sorted(self.digests),
                 *sorted(model.sha256 for model in self.models),
                 self.scale.provenance,
                 *sorted(self.settings.choices),
@@ -90,13 +100,15 @@ class Origin:
 
     @cached_property
     def copied_digest(self) -> str:
-        """SHA-256 of the patient and study that every object repeats: corrected data make other objects."""
+        """SHA-256 of the patient, study and radiographs as objects repeat them: corrected data make other objects."""
         copied = Dataset()
         copy_patient_and_study(self.sources[0], copied)
-        buffer = DicomBytesIO()
-        buffer.is_implicit_VR, buffer.is_little_endian = False, True
-        write_dataset(buffer, copied)
-        return hashlib.sha256(buffer.getvalue()).hexdigest()
+        digest = hashlib.sha256(_encoded(copied))
+        for source in self.sources:
+            repeated = Dataset()
+            copy_elements(source, repeated, REPEATED)
+            digest.update(_encoded(repeated))
+        return digest.hexdigest()
 
     def tracking_uid(self, surface: BoneSurface) -> str:
         """What tells a bone in all objects of a result."""
@@ -143,6 +155,13 @@ class Origin:
         if not self.scale.known:
             return "scale unknown, shape only"
         return f"{self.scale.provenance}, +-{100 * self.scale.relative_uncertainty:.1f} % (1 SD)"
+
+
+def _encoded(dataset: Dataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_dataset(buffer, dataset)
+    return buffer.getvalue()
 
 
 def in_time_zone_of(source: Dataset, moment: datetime) -> datetime:

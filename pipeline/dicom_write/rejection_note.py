@@ -94,7 +94,7 @@ def _note(replaced: Replaced, because: str, software_version: str, created: date
     note.file_meta = FileMetaDataset()
     note.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     copy_patient_and_study(replaced.headers[0], note)
-    parts = [*replaced.uids, because]
+    parts = [software_version, *replaced.uids, because]
     note.SOPClassUID = KeyObjectSelectionDocumentStorage
     note.SOPInstanceUID = derive_uid("instance/rejection-note", parts)
     note.SeriesInstanceUID = derive_uid("series/rejection-note", parts)

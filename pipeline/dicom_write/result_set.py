@@ -68,6 +68,7 @@ def write_result_set(
     scale: Scale,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
+    digests: tuple[str, ...],
     folder: Path,
     software_version: str,
     created: datetime,
@@ -76,6 +77,7 @@ def write_result_set(
     """See `pipeline.dicom_write.write_results`; `folder` is made when there is something to write."""
     origin = Origin(
         sources=tuple(sources.values()),
+        digests=digests,
         models=models,
         scale=scale,
         software_version=software_version,
@@ -107,6 +109,7 @@ def write_refusal_set(
     picture: PlainPicture,
     models: tuple[ModelVersion, ...],
     sources: Mapping[str, Dataset],
+    digests: tuple[str, ...],
     folder: Path,
     software_version: str,
     created: datetime,
@@ -115,6 +118,7 @@ def write_refusal_set(
     """See `pipeline.dicom_write.write_refusal`."""
     origin = Origin(
         sources=tuple(sources.values()),
+        digests=digests,
         models=models,
         scale=UNKNOWN_SCALE,
         software_version=software_version,

@@ -8,13 +8,14 @@ Text is therefore copied byte for byte where it has not been decoded yet: wrong 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Final, cast
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 PATIENT_GROUP: Final = 0x0010
 
@@ -63,6 +64,19 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
         if is_copied(tag):
             target[tag] = _verbatim(source, tag)
     target.set_original_encoding(False, True, _python_encodings(target))
+
+
+def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
+    """Give `target` those of these attributes that `source` has, as `copy_patient_and_study` does.
+
+    Args:
+        source: A source's header.
+        target: Will be written in Explicit VR Little Endian.
+        keywords: Attributes without text in the source's character set.
+    """
+    for tag in (Tag(keyword) for keyword in keywords):
+        if tag in source:
+            target[tag] = _verbatim(source, tag)
 
 
 def _python_encodings(dataset: Dataset) -> list[str] | str:

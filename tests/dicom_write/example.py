@@ -98,6 +98,7 @@ def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes:
         "scale": SCALE,
         "models": MODELS,
         "sources": sources,
+        "digests": ("cd" * 32, "ef" * 32),
         "out": out,
         "software_version": "0.1.0",
         "created": CREATED,

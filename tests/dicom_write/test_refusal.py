@@ -40,6 +40,7 @@ def refuse(out, *, code=RefusalCode.METAL, sources=SOURCES, **settings):
         picture=picture(),
         models=MODELS,
         sources=sources,
+        digests=(),
         out=out,
         software_version="0.1.0",
         created=CREATED,

@@ -83,8 +83,11 @@ def test_the_uids_do_not_depend_on_the_hour(tmp_path):
         {"sources": two_views(study="another")},
         {"sources": two_views(patient_name="Corrected^Name")},
         {"sources": dict([next(iter(two_views().items()))])},
+        {"sources": two_views(burned_in="YES")},
+        {"digests": ("other pixels under the same UID",)},
+        {"software_version": "0.2.0"},
     ],
-    ids=["model", "choice", "study", "corrected name", "one view less"],
+    ids=["model", "choice", "study", "corrected name", "one view less", "header", "pixels", "software"],
 )
 def test_other_inputs_models_or_choices_give_other_instances(tmp_path, changes):
     first, second = write(tmp_path / "a", models=MODELS), write(tmp_path / "b", **changes)
