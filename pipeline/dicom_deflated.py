@@ -20,15 +20,22 @@ _NO_META: Final = (OSError, ValueError, LookupError, AttributeError, NotImplemen
 """What pydicom raises over damaged file meta information, before it inflates anything."""
 
 
-def check_inflated_size(path: Path) -> None:
+def check_inflated_size(path: Path, head: BinaryIO) -> None:
     """Refuse a deflated dataset that is too large, or that cannot be inflated.
+
+    Args:
+        path: The file.
+        head: Its beginning; read from where it is, at the start, and brought back there.
 
     Raises:
         InputError: It is such a dataset.
     """
+    is_deflated, start = _go_to_deflated(head), head.tell()
+    head.seek(0)
+    if not is_deflated:
+        return
     with path.open("rb") as file:
-        if not _go_to_deflated(file):
-            return
+        file.seek(start)
         try:
             size = _inflated_size(file)
         except zlib.error as error:

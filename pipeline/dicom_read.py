@@ -22,6 +22,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from pipeline.dicom_acquisition import codes, read_acquisition
 from pipeline.dicom_deflated import check_inflated_size
+from pipeline.dicom_head import Head
 from pipeline.dicom_pixels import CODEC_ERRORS, displayed_pixels
 from pipeline.errors import InputError, Refusal, RefusalCode
 from pipeline.radiograph import Radiograph, Side, View
@@ -156,11 +157,13 @@ def labels_of(dataset: Dataset) -> Labels:
 def _read(path: Path, *, pixels: bool) -> Dataset:
     """Also of a file without preamble or file meta information."""
     try:
-        with lenient():
-            check_inflated_size(path)
-            dataset = dcmread(path, force=True, stop_before_pixels=not pixels)
+        with lenient(), path.open("rb") as file:
+            head = Head(file)
+            check_inflated_size(path, head)
+            dataset = dcmread(path if pixels else head, force=True, stop_before_pixels=not pixels)
     except (*CODEC_ERRORS, InvalidDicomError) as error:
         raise InputError(f"{path.name} is not a readable DICOM file; export it again") from error
+    dataset.buffer = None  # of a header nothing is read later
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise InputError(f"{path.name} is not a DICOM file; give DICOM, PNG or JPEG")
     return _with_syntax(dataset)

@@ -129,6 +129,8 @@ class Store:
             StoreUnavailable: The store does not answer.
         """
         with storage_errors():
+            if self.folder is not None:
+                return (self.folder / key).exists()  # obstore would ask in a thread of its own
             try:
                 obstore.head(self.backend, key)
             except FileNotFoundError:
@@ -200,17 +202,19 @@ def _key(institution_id: UUID, digest: str) -> str:
 
 def _synced(path: Path, digest: str | None) -> tuple[str, int]:
     """SHA-256 (found out where it is not given) and size of a file whose bytes are on the disk afterwards."""
-    with path.open("rb") as file:
-        digest = digest or hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-        return digest, os.fstat(file.fileno()).st_size
+    if digest is None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest, _sync(path).st_size
 
 
 def _link_durably(source: Path, target: Path) -> None:
     """Give the synced bytes of `source` a second name, and wait until that name is on the disk."""
-    _make_folder(target.parent)
     for folder in (target.parent.parent, target.parent):
-        _sync_name(folder)
+        if folder.is_dir():
+            _sync_name(folder)
+        else:
+            _make_folder(folder)
     try:
         os.link(source, target)
     except FileExistsError:
@@ -219,7 +223,7 @@ def _link_durably(source: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         _copy_durably(source, target)
-    _sync_folder(target.parent)
+    _sync(target.parent)
 
 
 def _copy_durably(source: Path, target: Path) -> None:
@@ -232,23 +236,22 @@ def _copy_durably(source: Path, target: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
     folder.mkdir(exist_ok=True, mode=0o700)
-    _sync_folder(folder.parent)
+    _sync(folder.parent)
 
 
 @cache
 def _sync_name(folder: Path) -> None:
     """Wait, once, until a folder's own name is on the disk: another thread may have made it and not come so far yet."""
-    _sync_folder(folder.parent)
+    _sync(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> os.stat_result:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+        return os.fstat(descriptor)
     finally:
         os.close(descriptor)
 

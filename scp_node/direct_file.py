@@ -18,14 +18,16 @@ from typing import Final
 
 CLOSED: Final = -1
 BUFFER_BYTES: Final = 1 << 20
-"""So much is written at a time; a multiple of every disk's block."""
+"""So much is written at a time."""
+BLOCK_BYTES: Final = 4096
+"""What goes past the cache is a multiple of this, as every usual disk's block is a part of it."""
 
 
 class DirectFile:
     """A new file that is only appended to.
 
-    Whole buffers go past the cache (`O_DIRECT`, open(2)), where the file system can do that; the rest, and small files
-    altogether, take the usual way.
+    Whole blocks go past the cache (`O_DIRECT`, open(2)), where the file system can do that; the rest, at the end, takes
+    the usual way.
 
     Attributes:
         path: Where it is.
@@ -95,15 +97,16 @@ class DirectFile:
             self._descriptor = CLOSED
 
     def _write_out(self) -> None:
-        if self._filled < BUFFER_BYTES:
-            self._pass_cache(False)
         rest, self._filled = self._buffer[: self._filled], 0
         self._hashed.update(rest)
         while rest:
-            count = self._write_some(rest)
+            if len(rest) < BLOCK_BYTES:
+                self._pass_cache(False)
+            piece = rest[: len(rest) - len(rest) % BLOCK_BYTES] if self._is_direct else rest
+            count = self._write_some(piece)
             self._written += count
             rest = rest[count:]
-            if rest:
+            if count < len(piece):
                 self._pass_cache(False)  # what is left does not begin at a block any more
 
     def _write_some(self, data: memoryview) -> int:
