@@ -17,8 +17,8 @@ from tempfile import mkstemp
 from typing import Final
 
 CLOSED: Final = -1
-BUFFER_BYTES: Final = 1 << 20
-"""So much is written at a time."""
+BUFFER_BYTES: Final = 2 << 20
+"""So much is written at a time: as many bytes as a huge page has."""
 BLOCK_BYTES: Final = 4096
 """What goes past the cache is a multiple of this, as every usual disk's block is a part of it."""
 
@@ -132,5 +132,8 @@ class DirectFile:
 
 
 def _pages(count: int) -> mmap.mmap:
-    """So many bytes that start at a page, as O_DIRECT wants it; those that are not written to take no memory."""
-    return mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    """So many bytes that start at a page, as O_DIRECT wants it: one huge page, where there is one, is had at once."""
+    pages = mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
