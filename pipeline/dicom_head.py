@@ -10,20 +10,20 @@ PIECE_BYTES: Final = 1 << 14
 
 
 class Head(io.BytesIO):
-    """A file that lies in memory as far as it was read. Only what is read of it is a whole one: no size, no end."""
+    """A file that lies in memory as far as it was read; its end is not known before it is reached."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """The file from where it is now."""
+        """Begin where the file is now; nobody else reads it meanwhile."""
         super().__init__()
         self._file = file
         self._here = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As a file does."""
-        place = self.tell()
-        missing = None if size is None or size < 0 else place + size - self._here
-        if missing is None or missing > 0:
+        place, is_all = self.tell(), size is None or size < 0
+        missing = 0 if size is None else place + size - self._here
+        if is_all or missing > 0:
             self.seek(0, io.SEEK_END)
-            self._here += self.write(self._file.read(missing and max(missing, PIECE_BYTES)))
+            self._here += self.write(self._file.read(-1 if is_all else max(missing, PIECE_BYTES)))
             self.seek(place)
         return super().read(size)

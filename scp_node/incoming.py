@@ -79,15 +79,17 @@ class IncomingFile:
     def took(self, count: int) -> None:
         """Append that many bytes, which were put into `room()`, unless a write has failed, or there is too much."""
         self._size += count
-        if self._maximum_bytes is not None and self._size > self._maximum_bytes and self.cut_at is None:
+        if self.problem is not None or self.cut_at is not None:
+            return
+        try:
+            self._look_for_room(count)
+            self._file.took(count)
+        except OSError as problem:
+            self._give_up(problem)
+            return
+        if self._maximum_bytes is not None and self._size > self._maximum_bytes:
             self.cut_at = self._maximum_bytes
             self._keep(HEAD_BYTES)
-        if self.problem is None and self.cut_at is None:
-            try:
-                self._look_for_room(count)
-                self._file.took(count)
-            except OSError as problem:
-                self._give_up(problem)
 
     def _look_for_room(self, size: int) -> None:
         """Now and then, so that one huge dataset cannot fill the disk that the database needs.
