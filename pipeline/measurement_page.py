@@ -11,9 +11,10 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from pipeline.dicom_write import PlainPicture
 from pipeline.dicom_write.codes import UNMEASURED_CODES
+from pipeline.made_with import MadeWith
 from pipeline.radiograph import Scale, Side
 from pipeline.results import DISCLAIMER, NOT_RECOGNISED, SHAPE_ONLY, Measurement, SurfaceReport
-from pipeline.stages.lettering import INK, QUIET, WARNING, Colour, Picture, fitting
+from pipeline.stages.lettering import INK, QUIET, WARNING, Colour, Font, Picture, fitting, wrapped
 from pipeline.surface import Bone, bone_title
 
 WIDTH: Final = 1280
@@ -31,7 +32,7 @@ SIGNS: Final = {"mm": " mm", "deg": "°"}
 
 
 def measurement_page(
-    surfaces: Sequence[SurfaceReport], measurements: Sequence[Measurement], scale: Scale
+    surfaces: Sequence[SurfaceReport], measurements: Sequence[Measurement], scale: Scale, *, made_with: MadeWith
 ) -> PlainPicture:
     """A table for each bone: how far to trust it, what was measured with its 90 % interval, and what was not and why.
 
@@ -39,11 +40,13 @@ def measurement_page(
         surfaces: The bones.
         measurements: Of all of them.
         scale: Where the size in mm came from.
+        made_with: Software and models.
     """
     writer = _Writer()
     writer.line("Measurements", size=1.5)
     writer.line(_scale_words(scale), colour=QUIET if scale.known else WARNING)
     writer.line(NOT_RECOGNISED, colour=QUIET)
+    writer.line(made_with.words({Bone(surface.bone) for surface in surfaces}), colour=QUIET)
     writer.line(DISCLAIMER, colour=QUIET)
     for surface in surfaces:
         _write_bone(writer, surface, [m for m in measurements if m.bone == surface.name], scale)
@@ -86,14 +89,13 @@ def _colour(surface: SurfaceReport) -> Colour:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cell:
-    """A piece of text: where, how wide at most, and how it looks."""
+    """A line of text: where, and how it looks."""
 
     across: float
     down: float
-    width: float
     text: str
     colour: Colour
-    size: float = 1.0
+    font: Font
 
 
 class _Writer:
@@ -105,16 +107,22 @@ class _Writer:
 
     def line(self, text: str, *, colour: Colour = INK, size: float = 1.0) -> None:
         """A line over the whole width."""
-        width = WIDTH - 2 * MARGIN
-        self._cells.append(_Cell(across=MARGIN, down=self._down, width=width, text=text, colour=colour, size=size))
-        self._down += ROW * size
+        self._down += self._write(text, MARGIN, WIDTH - MARGIN, colour, size)
 
     def row(self, *texts: str, colour: Colour = INK) -> None:
         """A row of the table: one text for each column."""
-        for across, end, text in zip(COLUMNS, (*COLUMNS[1:], WIDTH - MARGIN), texts, strict=True):
-            width = end - across - MARGIN / 4
-            self._cells.append(_Cell(across=across, down=self._down, width=width, text=text, colour=colour))
-        self._down += ROW
+        ends = [start - MARGIN / 4 for start in COLUMNS[1:]] + [WIDTH - MARGIN]
+        self._down += max(self._write(*cell, colour) for cell in zip(texts, COLUMNS, ends, strict=True))
+
+    def _write(self, text: str, across: float, end: float, colour: Colour, size: float = 1.0) -> float:
+        """Set a text between two edges, in as many lines as it takes; gives how high they are."""
+        font = ImageFont.load_default(round(TEXT * size))
+        lines = [fitting(line, font, end - across) for line in wrapped(text, font, end - across)]
+        for number, line in enumerate(lines):
+            self._cells.append(
+                _Cell(across=across, down=self._down + number * ROW * size, text=line, colour=colour, font=font)
+            )
+        return len(lines) * ROW * size
 
     def gap(self) -> None:
         """Room before a table."""
@@ -125,7 +133,5 @@ class _Writer:
         image = Image.new("RGB", (WIDTH, round(self._down + MARGIN)), PAPER)
         draw = ImageDraw.Draw(image)
         for cell in self._cells:
-            font = ImageFont.load_default(round(TEXT * cell.size))
-            text = fitting(cell.text, font, cell.width)
-            draw.text((cell.across, cell.down), text, fill=cell.colour, font=font)
+            draw.text((cell.across, cell.down), cell.text, fill=cell.colour, font=cell.font)
         return np.array(image)

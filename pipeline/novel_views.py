@@ -12,12 +12,13 @@ from pipeline.geometry import FloatArray
 from pipeline.radiograph import Side
 from pipeline.radiograph_files import SHAPE_ONLY_WORDS
 from pipeline.results import DISCLAIMER
+from pipeline.stages.bands import band, framed, scale_block
 from pipeline.stages.camera import Camera, camera, standard_cameras
 from pipeline.stages.drawn_radiograph import draw_radiographs
-from pipeline.stages.lettering import QUIET, WARNING, Line, Picture, with_scale_bar, with_text
+from pipeline.stages.lettering import QUIET, WARNING, Line, Picture
 from pipeline.stages.palette import BONE_COLOURS, bone_colours
 from pipeline.stages.render import Body, Rendering, prepare, render_shaded
-from pipeline.surface import BoneSurface
+from pipeline.surface import SIDE_WORDS, BoneSurface
 
 DRAWN_ANGLES_DEG: Final = (0, 30, 60, 90)
 DRAWN_ANGLES_TOGETHER_DEG: Final = (0, 90)
@@ -85,6 +86,11 @@ class Shown:
     def title(self) -> str:
         """`Right femur`, `All bones`."""
         return "All bones" if self.together else self.surfaces[0].title
+
+    @property
+    def heading(self) -> str:
+        """The same with the side: `Right femur`, `All bones (right)`."""
+        return f"{self.title} ({SIDE_WORDS[self.side]})" if self.together and self.side else self.title
 
     @property
     def name(self) -> str:
@@ -177,18 +183,31 @@ def _labelled(
     bones: Shown, name: str, words: str, rendering: Rendering, *, coloured: bool = True, size: str = ""
 ) -> NovelView:
     """The rendering with its words, its size and scale, and what its colours mean."""
-    marked = with_scale_bar(rendering.pixels, rendering.mm_per_pixel if bones.scale_known else None)
-    heading = [Line(text=bones.title, size=1.25), Line(text=", ".join(filter(None, (words, size))), colour=QUIET)]
-    heading += [] if bones.scale_known else [Line(text=SHAPE_ONLY_WORDS, colour=WARNING)]
-    footing = _legend(bones) if coloured else []
-    footing.append(Line(text=DISCLAIMER, colour=QUIET, size=0.75))
-    picture = with_text(with_text(marked, "top left", *heading), "bottom left", *footing)
+    said = Line(text=", ".join(filter(None, (words, size))), colour=QUIET)
+    header, footer = bands_of(bones, rendering, said, legend=_legend(bones) if coloured else ())
+    picture = framed(header, rendering.pixels, footer)
     file_name = f"{bones.name}_{name.replace(' ', '-')}"
     return NovelView(name=file_name, title=f"{bones.title}, {words}", picture=picture, side=bones.side)
 
 
+def bands_of(bones: Shown, rendering: Rendering, *said: Line, legend: Sequence[Line] = ()) -> tuple[Picture, Picture]:
+    """What stands above and below a rendering, so that no word covers a bone.
+
+    Args:
+        bones: What it shows.
+        rendering: The picture without words.
+        said: Below the title.
+        legend: What its colours mean.
+    """
+    width = rendering.pixels.shape[1]
+    warning = () if bones.scale_known else (Line(text=SHAPE_ONLY_WORDS, colour=WARNING),)
+    scale = (scale_block(width, rendering.mm_per_pixel),) if bones.scale_known else ()
+    header = band(width, Line(text=bones.heading, size=1.25), *said, *warning)
+    return header, band(width, *legend, Line(text=DISCLAIMER, colour=QUIET), right=scale)
+
+
 def _legend(bones: Shown) -> list[Line]:
     kinds = dict.fromkeys(surface.bone for surface in bones.surfaces) if bones.together else {}
-    lines = [Line(text=bone.words, colour=BONE_COLOURS[bone], size=0.85) for bone in kinds]
+    lines = [Line(text=bone.words, colour=BONE_COLOURS[bone]) for bone in kinds]
     inferred = any(surface.inferred.any() for surface in bones.surfaces)
-    return [*lines, *([Line(text="blue: inferred, not seen", colour=QUIET, size=0.85)] if inferred else [])]
+    return [*lines, *([Line(text="blue: inferred, not seen", colour=QUIET)] if inferred else [])]

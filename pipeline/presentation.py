@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.dicom_write import PlainPicture, ProofPicture, Turntable
 from pipeline.export import png, write_file, write_meshes
+from pipeline.made_with import MadeWith
 from pipeline.novel_views import Shown, novel_views, shown
 from pipeline.radiograph_files import write_radiograph
 from pipeline.reconstruct import ReconstructedBone, Reconstruction
@@ -47,12 +48,13 @@ class Presentation:
     key_renderings: tuple[PlainPicture, ...]
 
 
-def present(reconstruction: Reconstruction, out: Path) -> Presentation:
+def present(reconstruction: Reconstruction, out: Path, *, made_with: MadeWith) -> Presentation:
     """Write everything that shows the bones, apart from DICOM and the report.
 
     Args:
         reconstruction: Of a study, at least one bone.
         out: The result folder.
+        made_with: Software and models.
     """
     films = shown_radiographs(reconstruction.bones)
     scenes = [_scene(bones, number) for number, bones in enumerate(frames(reconstruction.bones), start=1)]
@@ -62,7 +64,7 @@ def present(reconstruction: Reconstruction, out: Path) -> Presentation:
         write_file(out, f"views/{view.name}.png", png(view.picture), kind=FileKind.NOVEL_VIEW, title=view.title)
         for view in views
     ]
-    written = [write_radiograph(film, out) for film in films]
+    written = [write_radiograph(film, out, made_with=made_with) for film in films]
     return Presentation(
         files=(*meshes, *rendered, *(file for each in written for file in each.files)),
         surfaces=tuple(_surface_report(bone) for bone in reconstruction.bones),

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.dicom_write import ProofPicture
 from pipeline.export import npz, png, write_file
 from pipeline.geometry import FloatArray
+from pipeline.made_with import MadeWith
 from pipeline.results import DISCLAIMER, SHAPE_ONLY, BoneContour, FileKind, RadiographReport, ResultFile
 from pipeline.shown_radiographs import ShownBone, ShownRadiograph
 from pipeline.stages.depth_pictures import depth_pictures, view_depth
@@ -35,16 +36,17 @@ class RadiographFiles:
     contours: tuple[ReprojectedContour, ...]
 
 
-def write_radiograph(film: ShownRadiograph, out: Path) -> RadiographFiles:
+def write_radiograph(film: ShownRadiograph, out: Path, *, made_with: MadeWith) -> RadiographFiles:
     """Write a radiograph's pictures.
 
     Args:
         film: The radiograph and its bones.
         out: The result folder.
+        made_with: Software and models.
     """
     radiograph = film.view.radiograph
     contours = tuple(shown.contour() for shown in film.bones)
-    proof = proof_picture(radiograph.pixels, contours, _caption(film))
+    proof = proof_picture(radiograph.pixels, contours, _caption(film, made_with))
     plain = _write(film, out, "radiographs", png(windowed(radiograph.pixels)), FileKind.RADIOGRAPH, "as sent")
     outlined = _write(film, out, "contours", png(proof), FileKind.CONTOUR_PICTURE, "with outline")
     return RadiographFiles(
@@ -76,13 +78,14 @@ def _write_depths(film: ShownRadiograph, out: Path) -> list[ResultFile]:
     return written
 
 
-def _caption(film: ShownRadiograph) -> Caption:
+def _caption(film: ShownRadiograph, made_with: MadeWith) -> Caption:
     """What a proof says: each bone's error in the plane of this image and, separately, its expected error in space."""
     lines = _bone_lines(film.bones) if len(film.bones) > 1 else _lone_bone_lines(film.bones[0])
+    origin = Line(text=made_with.words({shown.surface.bone for shown in film.bones}), colour=QUIET, size=0.8)
     return Caption(
         title=film.title,
-        side=str(film.side or ""),
-        lines=(*lines, Line(text=DISCLAIMER, colour=QUIET)),
+        sides=film.markers,
+        lines=(*lines, origin, Line(text=DISCLAIMER, colour=QUIET)),
         mm_per_pixel=film.mm_per_pixel,
     )
 

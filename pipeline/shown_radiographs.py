@@ -97,6 +97,16 @@ class ShownRadiograph:
         return "B" if any(shown.surface.side for shown in self.bones) else "U"
 
     @property
+    def markers(self) -> tuple[str, ...]:
+        """Letters of the sides that are shown, in the order in which they lie in the picture."""
+        columns: dict[Side, list[float]] = {}
+        for shown in self.bones:
+            if shown.surface.side is not None:
+                centre = shown.geometry.project(shown.surface.vertices.mean(axis=0)[None])
+                columns.setdefault(shown.surface.side, []).append(float(centre[0, 0]))
+        return tuple(map(str, sorted(columns, key=lambda side: np.mean(columns[side]))))
+
+    @property
     def name(self) -> str:
         """File-name friendly: `1_AP_R`, `1_AP`."""
         return "_".join(filter(None, (str(self.number), str(self.view.decision.view), str(self.side or ""))))

@@ -19,6 +19,7 @@ from pipeline.dicom_write.rejection_note import Replaced, write_rejection_note
 from pipeline.errors import InputError, Refusal
 from pipeline.film_bones import film_bones
 from pipeline.illustrations import illustrate, illustrate_input, stage_picture_files
+from pipeline.made_with import MadeWith
 from pipeline.measurement_page import measurement_page
 from pipeline.presentation import Presentation, present
 from pipeline.progress import Journal, Progress
@@ -148,11 +149,12 @@ def _fill(paths: Sequence[Path], folder: Path, journal: Journal, options: StudyO
             refusal=RefusalReport(code=str(refusal.code), sentence=refusal.sentence, advice=ADVICE[refusal.code]),
         )
     with journal.stage("render", "Drawing the bones and writing meshes") as note:
-        shown = present(reconstruction, folder)
+        made_with = MadeWith(software_version=version("bonecraft"), models=models.versions)
+        shown = present(reconstruction, folder, made_with=made_with)
         pictures |= illustrate(shown, folder)
         note.summary = f"{len(shown.files)} files"
     with journal.stage("write", "Writing DICOM results") as note:
-        dicom = _write_dicom(study, reconstruction, shown, models.versions, folder, options)
+        dicom = _write_dicom(study, reconstruction, shown, made_with, folder, options)
         note.summary = f"{len(dicom)} DICOM instances" if dicom else "no DICOM: the pictures came without a study"
     return Report(
         status=Status.RECONSTRUCTED,
@@ -178,26 +180,27 @@ def _write_dicom(
     study: StudyInput,
     reconstruction: Reconstruction,
     shown: Presentation,
-    models: tuple[ModelVersion, ...],
+    made_with: MadeWith,
     folder: Path,
     options: StudyOptions,
 ) -> tuple[ResultFile, ...]:
     """DICOM instances of the source study; none where no radiograph came as DICOM."""
+    overall = _overall_scale(reconstruction)
     return write_results(
         frames=tuple(tuple(_measured(surface, reconstruction) for surface in scene.surfaces) for scene in shown.scenes),
         turntables=shown.turntables,
         renderings=shown.key_renderings,
-        measurement_page=measurement_page(shown.surfaces, reconstruction.measurements, _overall_scale(reconstruction)),
+        measurement_page=measurement_page(shown.surfaces, reconstruction.measurements, overall, made_with=made_with),
         pictures=tuple(proof for proof in shown.proofs if proof.radiograph in study.headers),
         left_out=reconstruction.left_out,
         films=_films(shown) if options.also & LAID_OVER_FILMS else (),
         also=options.also,
-        scale=_overall_scale(reconstruction),
-        models=models,
+        scale=overall,
+        models=made_with.models,
         sources=study.headers,
         digests=tuple(radiograph.digest for radiograph in study.radiographs),
         out=folder,
-        software_version=version("bonecraft"),
+        software_version=made_with.software_version,
         created=datetime.now(UTC),
         settings=_write_settings(options),
     )

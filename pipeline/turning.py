@@ -8,12 +8,10 @@ import numpy as np
 
 from pipeline.dicom_write import Turntable
 from pipeline.geometry import FloatArray
-from pipeline.novel_views import Shown
-from pipeline.radiograph_files import SHAPE_ONLY_WORDS
-from pipeline.results import DISCLAIMER
+from pipeline.novel_views import Shown, bands_of
+from pipeline.stages.bands import framed
 from pipeline.stages.camera import camera
-from pipeline.stages.lettering import QUIET, WARNING, Line, Picture, with_scale_bar, with_text
-from pipeline.stages.render import render_shaded
+from pipeline.stages.render import Rendering, render_shaded
 
 FRAMES: Final = 36
 LONGEST_SIDE: Final = 480
@@ -23,19 +21,15 @@ LONGEST_SIDE: Final = 480
 def turning(bones: Shown) -> Turntable:
     """The bones of one frame of reference, seen from in front and then on around them to the patient's left."""
     around = _drum(bones.seen())
-    frames = [_frame(bones, number, around) for number in range(FRAMES)]
-    return Turntable(frames=np.stack(frames), title=bones.title, side=bones.side)
+    renderings = [_rendering(bones, number, around) for number in range(FRAMES)]
+    header, footer = bands_of(bones, renderings[0])
+    frames = np.stack([framed(header, rendering.pixels, footer) for rendering in renderings])
+    return Turntable(frames=frames, title=bones.title, side=bones.side)
 
 
-def _frame(bones: Shown, number: int, around: FloatArray) -> Picture:
+def _rendering(bones: Shown, number: int, around: FloatArray) -> Rendering:
     view = camera("turning", azimuth_deg=360 / FRAMES * number)
-    rendering = render_shaded(bones.body, view, longest_side=LONGEST_SIDE, around=around)
-    heading = [Line(text=bones.title)]
-    heading += [] if bones.scale_known else [Line(text=SHAPE_ONLY_WORDS, colour=WARNING)]
-    marked = with_scale_bar(rendering.pixels, rendering.mm_per_pixel if bones.scale_known else None)
-    return with_text(
-        with_text(marked, "top left", *heading), "bottom left", Line(text=DISCLAIMER, colour=QUIET, size=0.75)
-    )
+    return render_shaded(bones.body, view, longest_side=LONGEST_SIDE, around=around)
 
 
 def _drum(points: FloatArray) -> FloatArray:

@@ -10,23 +10,32 @@ from PIL import Image
 
 from models.training.bones import Kind
 from pipeline.illustrations import illustrate
+from pipeline.made_with import MadeWith
 from pipeline.presentation import Presentation, present
 from pipeline.radiograph import Side, View
 from pipeline.report_page import report_page
-from pipeline.results import FileKind, Measurement, Report, ScaleReport, Status
+from pipeline.results import FileKind, Measurement, ModelVersion, Report, ScaleReport, Status
 from pipeline.shown_radiographs import frames, shown_radiographs
+from pipeline.stages.bands import GROUND
 from pipeline.stages.overlay import ReprojectedContour, with_contours
 from pipeline.stages.palette import BONE_COLOURS, MISS
 from pipeline.surface import Bone
 from tests.reconstructions import UNSCALED, apparatus, knee_from_two_sides, pelvis_from_the_front, reconstruction
 
+MADE_WITH = MadeWith(
+    software_version="1.0",
+    models=tuple(
+        ModelVersion(name=name, version="2", licence="", sha256="ab" * 32)
+        for name in ("gate", "femur_shape", "hip_bone_shape", "patella_shape")
+    ),
+)
 TITLES = ["Right femur", "Left femur", "Right hip bone", "Left hip bone", "Sacrum"]
 
 
 @pytest.fixture(scope="module")
 def pelvis(tmp_path_factory):
     out = tmp_path_factory.mktemp("pelvis")
-    shown = present(pelvis_from_the_front(), out)
+    shown = present(pelvis_from_the_front(), out, made_with=MADE_WITH)
     return shown, illustrate(shown, out), out
 
 
@@ -57,6 +66,22 @@ def test_outlines_lie_where_the_bones_are(pelvis):
     assert middle["sacrum"][1] < middle["femur_R"][1]
 
 
+def test_a_proof_names_the_software_and_the_models_of_its_bones():
+    assert MADE_WITH.words([Bone.HIP_BONE, Bone.FEMUR]) == "Bonecraft 1.0; models: gate 2; shapes: femur 2, hip bone 2"
+
+
+def test_a_film_of_both_sides_has_their_letters_where_they_lie(pelvis, knee):
+    assert [film.markers for film in pelvis[0].films] == [("R", "L")], "as one looks at a patient"
+    assert [film.markers for film in shown_radiographs(knee.bones)] == [("R",), ("R",)]
+
+
+def test_no_word_covers_a_bone(pelvis):
+    shown, _, _ = pelvis
+    pictures = [shown.turntables[0].frames[0], *(rendering.pixels for rendering in shown.key_renderings)]
+    for picture in pictures:
+        assert (picture[[0, -1]] == GROUND).all(), "words have bands of their own, where no shaft runs on"
+
+
 def test_every_file_that_is_told_of_is_there(pelvis):
     shown, stages, out = pelvis
     assert all((out / file.path).is_file() for file in shown.files)
@@ -76,8 +101,9 @@ def test_the_scene_comes_first_and_every_bone_has_a_picture_of_its_own(pelvis):
 def test_bones_keep_their_colours_in_the_scene_and_what_is_inferred_is_cool(pelvis):
     _, _, out = pelvis
     picture = np.asarray(Image.open(out / "views/scene_anterior.png").convert("RGB")).astype(float)
-    rows, columns = picture.shape[:2]
-    ilium, shaft_end = picture[rows // 5, columns // 6], picture[-rows // 40, columns * 41 // 50]
+    top, *_, bottom = np.flatnonzero((picture != GROUND).any(axis=2).all(axis=1))
+    rows, columns = bottom - top, picture.shape[1]
+    ilium, shaft_end = picture[top + rows // 8, columns // 6], picture[bottom - rows // 40, columns * 41 // 50]
     assert ilium[0] > ilium[2] + 40, "the hip bone is warm"
     assert shaft_end[2] > shaft_end[0], "below the film the femur is inferred"
 
@@ -187,7 +213,7 @@ def test_a_lone_outline_is_coloured_by_its_error():
 
 def test_without_a_scale_films_and_scenes_claim_no_mm(knee, tmp_path):
     unscaled = dataclasses.replace(knee, bones=knee_from_two_sides(scale=UNSCALED).bones[-2:])
-    shown = present(unscaled, tmp_path)
+    shown = present(unscaled, tmp_path, made_with=MADE_WITH)
     assert [contour.error_mm for film in shown.radiographs for contour in film.contours] == [None] * 4
     assert of_kind(shown, FileKind.SCENE) == ["meshes/scene_shape-only.glb"]
     assert all(proof.spacing_mm is None for proof in shown.proofs)

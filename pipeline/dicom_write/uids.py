@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MANUFACTURER: Final = "Bonecraft"
 MODEL_NAME: Final = "Bonecraft bone reconstruction"
 
-RESULT_VERSION: Final = 3
+RESULT_VERSION: Final = 4
 """Raise it when the same inputs and models are made into something else: a UID names one content."""
 
 _PREFIX: Final = "2.25."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.stages.lettering import INK, NICE_LENGTHS, QUIET, Font, Line, Picture, fitting
+from pipeline.stages.lettering import INK, NICE_LENGTHS, QUIET, Font, Line, Picture, fitting, wrapped
 
 GROUND: Final = (10, 11, 14)
 TEXT_SHARE: Final = 0.0175
@@ -20,11 +21,11 @@ LINE_HEIGHT: Final = 1.45
 
 def text_height(width: int) -> float:
     """Height of ordinary text in a band of that width, pixels."""
-    return max(width * TEXT_SHARE, 12.0)
+    return max(width * TEXT_SHARE, 13.0)
 
 
 def band(width: int, *lines: Line, right: tuple[Picture, ...] = ()) -> Picture:
-    """A band with lines of text at the left and blocks at the right.
+    """A band with lines of text at the left, broken where they are long, and blocks at the right.
 
     Args:
         width: Of the band, pixels.
@@ -34,13 +35,14 @@ def band(width: int, *lines: Line, right: tuple[Picture, ...] = ()) -> Picture:
     base = text_height(width)
     pad = round(0.7 * base)
     block_width = sum(block.shape[1] + 2 * pad for block in right)
+    lines = tuple(part for line in lines for part in _broken(line, base, width - block_width - 3 * pad))
     heights = [base * line.size * LINE_HEIGHT for line in lines]
     height = 2 * pad + max(math.ceil(sum(heights)), *(block.shape[0] for block in right), 0)
     image = Image.new("RGB", (width, height), GROUND)
     draw, down = ImageDraw.Draw(image), float(pad)
     for line, step in zip(lines, heights, strict=True):
         font = ImageFont.load_default(round(base * line.size))
-        draw.text((pad, down), fitting(line.text, font, width - block_width - 3 * pad), fill=line.colour, font=font)
+        draw.text((pad, down), line.text, fill=line.colour, font=font)
         down += step
     picture = np.array(image)
     across = width - block_width
@@ -49,6 +51,11 @@ def band(width: int, *lines: Line, right: tuple[Picture, ...] = ()) -> Picture:
         picture[top : top + block.shape[0], across + pad : across + pad + block.shape[1]] = block
         across += block.shape[1] + 2 * pad
     return picture
+
+
+def _broken(line: Line, base: float, room: float) -> list[Line]:
+    font = ImageFont.load_default(round(base * line.size))
+    return [replace(line, text=fitting(part, font, room)) for part in wrapped(line.text, font, room)]
 
 
 def word_block(width: int, line: Line) -> Picture:

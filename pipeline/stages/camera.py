@@ -17,9 +17,10 @@ from pipeline.geometry import FloatArray, read_only
 from pipeline.radiograph import Side
 
 MARGIN_SHARE: Final = 0.04
-HEADER_SHARE: Final = 0.07
-FOOTER_SHARE: Final = 0.045
-"""Empty borders around the bone and room for lettering, shares of the bone's longest side."""
+"""Empty borders around the bone, share of its longest side."""
+
+NARROWEST_SHARE: Final = 0.6
+"""A picture is at least so wide, share of its height: words stand above and below it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +144,7 @@ def reach(vertices: FloatArray, triangles: npt.NDArray[np.int32]) -> float:
 
 
 def frame_around(points: FloatArray, view: Camera, *, longest_side: int) -> Frame:
-    """A frame around points with borders, at least half as wide as high so that lettering has room.
+    """A frame around points with borders.
 
     Args:
         points: (N, 3) what must be seen.
@@ -153,9 +154,9 @@ def frame_around(points: FloatArray, view: Camera, *, longest_side: int) -> Fram
     seen = points @ view.axes().T
     low, high = seen.min(axis=0), seen.max(axis=0)
     longest = max(high[0] - low[0], high[1] - low[1])
-    top = high[1] + (MARGIN_SHARE + HEADER_SHARE) * longest
-    height = top - low[1] + (MARGIN_SHARE + FOOTER_SHARE) * longest
-    width = max(high[0] - low[0] + 2 * MARGIN_SHARE * longest, height / 2)
+    top = high[1] + MARGIN_SHARE * longest
+    height = top - low[1] + MARGIN_SHARE * longest
+    width = max(high[0] - low[0] + 2 * MARGIN_SHARE * longest, NARROWEST_SHARE * height)
     step = float(max(width, height) / longest_side)
     return Frame(
         view=view,

@@ -1,11 +1,10 @@
-"""Words, scale bars and legends on pictures, in a plain sans-serif with a dark halo that reads on any grey."""
+"""Words and legends on pictures, in a plain sans-serif with a dark halo that reads on any grey."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -84,29 +83,6 @@ def wrapped(text: str, font: Font, width: float) -> list[str]:
     return lines
 
 
-def with_scale_bar(picture: Picture, mm_per_pixel: float | None) -> Picture:
-    """A copy with a scale bar at the right edge, ticked every centimetre; unchanged where there is no scale.
-
-    Args:
-        picture: (H, W, 3) uint8 RGB.
-        mm_per_pixel: Size of a pixel in the plane of the bone.
-    """
-    if mm_per_pixel is None:
-        return picture
-    height, width = picture.shape[:2]
-    length = next((n for n in NICE_LENGTHS if n / mm_per_pixel <= 0.22 * height), NICE_LENGTHS[-1])
-    pixels, base = length / mm_per_pixel, text_size(picture)
-    thick = max(round(base / 8), 1)
-    right, bottom = width - 1.0 * base, height - 4.2 * base
-    top = bottom - pixels
-    marked = picture.copy()
-    ticks = np.linspace(top, bottom, round(length / 10) + 1 if length >= 20 else 2)
-    for colour, extra in ((HALO, 2), (INK, 0)):
-        for start, end in [((right, top), (right, bottom)), *(((right - 0.45 * base, y), (right, y)) for y in ticks)]:
-            cv2.line(marked, _pixel(start), _pixel(end), colour, thick + extra, cv2.LINE_AA)
-    return _label(marked, f"{length:g} mm", right, bottom + 0.25 * base)
-
-
 def with_legend(picture: Picture, colours: Picture, *, low: str, high: str, title: str) -> Picture:
     """A copy with a vertical colour bar at the left edge.
 
@@ -125,21 +101,14 @@ def with_legend(picture: Picture, colours: Picture, *, low: str, high: str, titl
     ramp = colours[np.linspace(len(colours) - 1, 0, length).round().astype(int)]
     marked[top : top + length, left : left + bar] = ramp[:, None]
     for text, down in ((title, top - 2.9 * base), (high, top - 1.5 * base), (low, top + length + 0.2 * base)):
-        marked = _label(marked, text, left, down, anchor="left")
+        marked = _label(marked, text, left, down)
     return marked
 
 
-def _label(
-    picture: Picture, text: str, across: float, down: float, *, anchor: Literal["left", "right"] = "right"
-) -> Picture:
+def _label(picture: Picture, text: str, across: float, down: float) -> Picture:
     base = text_size(picture)
     image = Image.fromarray(picture)
     font = ImageFont.load_default(round(base * 0.9))
-    start = across if anchor == "left" else across - font.getlength(text)
     stroke = max(round(base / 9), 1)
-    ImageDraw.Draw(image).text((start, down), text, fill=INK, font=font, stroke_width=stroke, stroke_fill=HALO)
+    ImageDraw.Draw(image).text((across, down), text, fill=INK, font=font, stroke_width=stroke, stroke_fill=HALO)
     return np.array(image)
-
-
-def _pixel(point: tuple[float, float]) -> tuple[int, int]:
-    return round(point[0]), round(point[1])

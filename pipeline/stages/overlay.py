@@ -74,13 +74,13 @@ class Caption:
 
     Attributes:
         title: "Right femur, AP".
-        side: Marker letter, L or R; empty where both sides are shown.
+        sides: Marker letters: the one side that is shown, or those at the picture's left and right end; or none.
         lines: Below the picture, the most important first.
         mm_per_pixel: Size of a source pixel in the plane of the bones, None without scale.
     """
 
     title: str
-    side: str
+    sides: tuple[str, ...]
     lines: tuple[Line, ...]
     mm_per_pixel: float | None
 
@@ -144,8 +144,6 @@ def proof_picture(pixels: npt.NDArray[np.float32], contours: Sequence[Reprojecte
     picture, factor = fitted(windowed(pixels))
     drawn = with_contours(picture, contours, factor=factor)
     width = max(drawn.shape[1], NARROWEST_PIXELS)
-    marker = (word_block(width, Line(text=caption.side, size=1.6)),) if caption.side else ()
-    header = band(width, Line(text=caption.title, size=1.3), right=marker)
     keys: tuple[Picture, ...] = ()
     if caption.mm_per_pixel is not None:
         keys = (scale_block(width, caption.mm_per_pixel / factor),)
@@ -153,7 +151,17 @@ def proof_picture(pixels: npt.NDArray[np.float32], contours: Sequence[Reprojecte
             low, high = ERROR_RANGE
             strip = ramp_strip(ERROR_RAMP)
             keys = (legend_block(width, strip, low=f"{low:g}", high=f"{high:g} mm +", title="contour error"), *keys)
-    return framed(header, drawn, band(width, *caption.lines, right=keys))
+    return framed(_header(width, caption), drawn, band(width, *caption.lines, right=keys))
+
+
+def _header(width: int, caption: Caption) -> Picture:
+    """The title and the side beside it; below it both, where both are shown."""
+    title = Line(text=caption.title, size=1.3)
+    markers = [Line(text=side, size=1.6) for side in caption.sides]
+    at_right = tuple(word_block(width, marker) for marker in markers[-1:])
+    if len(markers) < 2:
+        return band(width, title, right=at_right)
+    return np.concatenate([band(width, title), band(width, *markers[:-1], right=at_right)])
 
 
 def with_contours(picture: Picture, contours: Sequence[ReprojectedContour], *, factor: float) -> Picture:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.geometry import FloatArray, ProjectionGeometry
 from pipeline.radiograph import Radiograph
+from pipeline.stages.bands import band
 from pipeline.stages.calibrate import Calibration
 from pipeline.stages.camera import Camera
 from pipeline.stages.enhance import EnhancedImage
@@ -124,13 +125,12 @@ def uncertainty_picture(body: Body, cameras: Sequence[Camera], *, around: FloatA
     """
     low, high = UNCERTAINTY_RANGE
     renderings = [render_shaded(body, view, longest_side=UNCERTAINTY_PIXELS, around=around) for view in cameras]
-    views = [
-        with_text(rendering.pixels, "top left", Line(text=view.name))
-        for rendering, view in zip(renderings, cameras, strict=True)
-    ]
     strip = ramp_strip(UNCERTAINTY_RAMP)
     low_label, high_label = (f"{value:g} {unit}".strip() for value in (low, high))
-    views[0] = with_legend(views[0], strip, low=low_label, high=high_label, title="± 1 SD")
+    pictures = [rendering.pixels for rendering in renderings]
+    pictures[0] = with_legend(pictures[0], strip, low=low_label, high=high_label, title="± 1 SD")
+    headers = [band(picture.shape[1], Line(text=view.name)) for picture, view in zip(pictures, cameras, strict=True)]
+    views = [np.concatenate(parts) for parts in zip(headers, pictures, strict=True)]
     return montage(views, height=UNCERTAINTY_PIXELS)
 
 

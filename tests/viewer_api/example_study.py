@@ -14,6 +14,7 @@ from pipeline.database import Database
 from pipeline.dicom_read import read_radiograph
 from pipeline.geometry import ProjectionGeometry
 from pipeline.inbox import Incoming, accept
+from pipeline.made_with import MadeWith
 from pipeline.presentation import present
 from pipeline.radiograph import Side
 from pipeline.records import deliveries, reconstructions, results
@@ -128,7 +129,9 @@ def make_report(folder: Path, *, scale_known: bool = True) -> Report:
 
 def make_report_of_a_pelvis(folder: Path) -> Report:
     """Write the files of three bones on one film, and tell of them."""
-    shown = present(pelvis_from_the_front(names=PELVIS[2:]), folder)
+    shown = present(
+        pelvis_from_the_front(names=PELVIS[2:]), folder, made_with=MadeWith(software_version="0.1.0", models=())
+    )
     measurement = Measurement(
         bone="hip_bone_L", name="Acetabular inclination", unit="deg", value=40.2, lower=36.0, upper=44.4
     )
