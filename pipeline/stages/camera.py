@@ -115,12 +115,11 @@ class Frame:
     def near(self, points: FloatArray, *, within_mm: float) -> npt.NDArray[np.bool_]:
         """(rows, columns) True where a point (N, 3) is seen at most so far away, and a little around."""
         border = math.ceil(within_mm / self.mm_per_pixel) + 1
-        seen = points @ self.view.axes().T
-        row = np.floor((self.top - seen[:, 1]) / self.mm_per_pixel).astype(np.intp) + border
-        column = np.floor((seen[:, 0] - self.left) / self.mm_per_pixel).astype(np.intp) + border
         mask = np.zeros((self.rows + 2 * border, self.columns + 2 * border), dtype=np.uint8)
+        row = (self.top - points @ self.view.up) / self.mm_per_pixel + border
+        column = (points @ self.view.right - self.left) / self.mm_per_pixel + border
         inside = (row >= 0) & (row < mask.shape[0]) & (column >= 0) & (column < mask.shape[1])
-        mask[row[inside], column[inside]] = 1
+        mask[row[inside].astype(np.intp), column[inside].astype(np.intp)] = 1
         size = 2 * border + 1
         return np.asarray(cv2.dilate(mask, np.ones((size, size), dtype=np.uint8))[border:-border, border:-border] > 0)
 
@@ -130,10 +129,10 @@ class Frame:
         across = (self.left + (column + 0.5) * self.mm_per_pixel).astype(np.float32)
         height = (self.top - (row + 0.5) * self.mm_per_pixel).astype(np.float32)
         rays = np.empty((len(row), 6), dtype=np.float32)
-        rays[:, :3] = (self.nearest + 10.0) * viewer
-        rays[:, :3] += across[:, None] * right
-        rays[:, :3] += height[:, None] * up
-        rays[:, 3:] = self.view.towards
+        start = (self.nearest + 10.0) * viewer
+        for axis in range(3):  # one axis after another: NumPy is slow along rows of three
+            rays[:, axis] = start[axis] + across * right[axis] + height * up[axis]
+            rays[:, 3 + axis] = self.view.towards[axis]
         return rays
 
 
