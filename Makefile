@@ -76,7 +76,7 @@ faults: setup .setup/dev peers ## What breaks around a node, and what is lost by
 faults-full: setup .setup/dev peers ## Its kills alone, 1,000 of them (an hour or two)
 	@$(BIN)/python -m tests.faults.matrix --full $(ARGS)
 
-gallery: setup .setup/dev ## What comes back of a study, as pictures: docs/gallery.md; ARGS='"Title=FOLDER: credit" ...'
+gallery: setup .setup/dev ## What comes back of three studies, as pictures: docs/gallery.md; ARGS='"Title=FOLDER: credit" ...'
 	@$(BIN)/python -m tests.showcase.gallery $(ARGS)
 
 showcase-ohif: setup .setup/dev ## Photograph the results in OHIF, fetched from npm: ARGS="--out FOLDER"

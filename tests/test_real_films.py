@@ -4,7 +4,6 @@ The films are not part of the project. They are looked for in the folder that BO
 `shared/data` beside the clone.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ from pipeline.radiograph import Side, View
 from pipeline.results import Status
 from pipeline.study import reconstruct_study
 from tests.factories import save
+from tests.shared_data import DATA
 
-DATA = Path(os.environ.get("BONECRAFT_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
 FILMS = DATA / "xrays" / "dicom"
 PICTURES = DATA / "xrays" / "png"
 
