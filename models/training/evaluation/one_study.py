@@ -161,15 +161,17 @@ _complete_models = cache(read_models)
 
 
 class PeakMemory:
-    """The largest memory of this process since it was asked to watch; Linux only, NaN elsewhere."""
+    """The largest memory of this process since it was asked to watch; NaN where the kernel does not tell."""
 
     _RESET: Final = Path("/proc/self/clear_refs")
     _STATUS: Final = Path("/proc/self/status")
 
     def __init__(self) -> None:
-        self._watched = self._RESET.exists()
-        if self._watched:
+        try:
             self._RESET.write_text("5")  # proc(5): the peak begins anew
+            self._watched = True
+        except OSError:
+            self._watched = False
 
     def megabytes(self) -> float:
         """What it was."""

@@ -213,11 +213,20 @@ class ResultFile:
         self._path = path
 
     def read(self) -> list[StudyResult]:
-        """All whole lines."""
+        """All whole lines.
+
+        Raises:
+            ValueError: Another version of the evaluation wrote them.
+        """
         if not self._path.exists():
             return []
         text = self._path.read_text(encoding="utf-8")
-        return [StudyResult.from_line(line) for line in text.split("\n")[:-1] if line]
+        try:
+            return [StudyResult.from_line(line) for line in text.split("\n")[:-1] if line]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self._path} was written by another version of the evaluation: give another --out, or remove the file"
+            ) from error
 
     def append(self, result: StudyResult) -> None:
         """Add one."""

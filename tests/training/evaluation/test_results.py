@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from models.training.disturbance import Disturbance, Sweep
 from models.training.evaluation.results import ResultFile, failed, of_models
 from tests.training.evaluation.made_up import MAN, femur, length, result, study
@@ -28,6 +30,13 @@ def test_a_line_that_a_crash_cut_short_is_as_if_never_begun(tmp_path):
     assert [each.person for each in file.read()] == ["ann"]
     file.append(result(study(MAN)))
     assert [each.person for each in file.read()] == ["ann", "bob"]
+
+
+def test_lines_of_another_version_are_named_as_such(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text(result().to_line().replace('"side"', '"flank"') + "\n")
+    with pytest.raises(ValueError, match="another version"):
+        ResultFile(path).read()
 
 
 def test_results_of_other_networks_do_not_count():
