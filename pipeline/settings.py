@@ -112,7 +112,7 @@ class NodeSettings(BaseSettings):
     threads_per_worker: Annotated[int, Field(ge=0)] = 0
     """Threads for one reconstruction; 0: cores divided by workers."""
     minimum_free_megabytes: Annotated[int, Field(ge=0)] = 1024
-    """Below this the listener answers 0xA700 (out of resources) and takes nothing more."""
+    """Below this nothing more is taken in: the listener answers 0xA700 (out of resources), the web door 503."""
     maximum_dataset_megabytes: Annotated[int, Field(ge=1)] = 2048
     """A dataset that is larger is refused as it comes in; its first megabyte is kept in quarantine."""
     job_timeout_seconds: Annotated[int, Field(ge=10)] = 600

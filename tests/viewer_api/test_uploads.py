@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from pipeline.dicom_acquisition import TYPED_SPACING
 from pipeline.dicom_read import radiograph_of
 from pipeline.records import instances, tables
 from pipeline.records.users import Role
+from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from tests.viewer_api.example_study import SAMPLE, receive_sample
 from tests.viewer_api.people import Person
+from viewer_api.app import create_app
 
 AP = {"view": "AP", "side": "R", "body_part": "FEMUR", "pixel_spacing_mm": 0.2}
 NOTHING = {"view": "", "side": "", "body_part": "", "pixel_spacing_mm": None}
@@ -178,3 +181,47 @@ def test_specialists_see_their_own_studies_only_and_staff_see_all(people):
     assert second.get(f"/api/studies/{study_id}").status_code == 404
     assert second.post("/api/studies/search", json={}).json()["total"] == 0
     assert people(Role.RADIOLOGIST).get(f"/api/studies/{study_id}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/uploads", "/api/uploads/preview"])
+def test_who_is_not_logged_in_is_refused_before_anything_of_the_upload_is_read(newcomer: Person, path: str):
+    address = newcomer.client.base_url
+    with socket.create_connection((address.host, address.port), timeout=30) as line:
+        head = ("content-type: multipart/form-data; boundary=b", "content-length: 100000000", "host: here", "", "")
+        line.sendall(f"POST {path} HTTP/1.1\r\n".encode() + "\r\n".join(head).encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 401 "), "no byte of the body was sent"
+
+
+def test_nothing_is_taken_in_where_the_disk_is_nearly_full_and_the_page_is_told(
+    people, visit, web_settings: NodeSettings, database: Database, web_store: Store
+):
+    technologist = people(Role.TECHNOLOGIST)
+    full = web_settings.model_copy(update={"minimum_free_megabytes": 1 << 40})
+    person = visit(create_app(full, database, web_store))
+    assert person.log_in("technologist@demo.example.org").is_success
+    preview = person.post("/api/uploads/preview", files={"file": ("1-ap.dcm", (SAMPLE / "1-ap.dcm").read_bytes())})
+    for answer in (preview, upload(person, {"hip.png": png()}, [AP])):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "300")
+        assert "MB are free" in answer.json()["detail"]
+    assert technologist.post("/api/studies/search", json={}).json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "wrong"),
+    [
+        ({"data": {"description": "{}"}}, "the form"),
+        ({"data": {"description": '{"facts": []}'}, "files": {"other": ("a.png", b"x")}}, "files"),
+        ({"files": {"files": ("a.png", b"x")}}, "description"),
+        ({"data": {"description": "x" * 30_000}, "files": {"files": ("a.png", b"x")}}, "description"),
+        ({"data": {"description": "{}"}, "files": {"files": ("a.png", b"x")}}, "facts"),
+    ],
+    ids=["no form", "no files", "no description", "too long", "incomplete"],
+)
+def test_a_form_that_is_incomplete_is_refused_with_what_is_wrong(specialist: Person, form: dict, wrong: str):
+    answer = specialist.post("/api/uploads", **form)
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"Missing or wrong: {wrong}.")
+
+
+def test_more_files_than_one_upload_may_have_are_refused(specialist: Person):
+    files = [("files", (f"{number}.png", b"x")) for number in range(30)]
+    assert specialist.post("/api/uploads", files=files).status_code == 413

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from starlette import status
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -18,20 +18,19 @@ from starlette.responses import JSONResponse, Response
 from pipeline.dicom_header import read_instance_header
 from pipeline.dicom_json import Json, tag_of
 from pipeline.dicomweb_services import DICOM_JSON, ROOT
-from pipeline.disk_space import has_room
 from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, Incoming, OutOfSpace, UnreadableDataset, accept
 from pipeline.scratch import scratch_folder, working_folder
 from viewer_api.deps import Web, WebDep
 from viewer_api.dicomweb.access import Client, StorerDep
 from viewer_api.dicomweb.addresses import base_of
-from viewer_api.dicomweb.multipart import save_parts
+from viewer_api.dicomweb.multipart import save_instances
+from viewer_api.parts import check_room
 
 router = APIRouter(prefix=ROOT)
 
 CALLED: Final = "STOW-RS"
 """As what the records and the ledger have the AE title that a program called."""
-RETRY_SECONDS: Final = "300"
 PROCESSING_FAILURE: Final = 0x0110
 NOT_AUTHORIZED: Final = 0x0124
 OUT_OF_RESOURCES: Final = 0xA700
@@ -63,12 +62,9 @@ class Fate:
 @router.post("/studies/{study}")
 async def store(request: Request, web: WebDep, client: StorerDep, study: str = "") -> Response:
     """Store instances, of any studies or of the one named; the answer tells of each."""
-    minimum = web.settings.minimum_free_megabytes
-    if not has_room(web.settings.data_folder, minimum_free_megabytes=minimum):
-        sentence = f"Less than {minimum} MB are free, so nothing is taken in: send it again later."
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, sentence, {"retry-after": RETRY_SECONDS})
+    check_room(web)
     with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
-        paths = await save_parts(request, folder)
+        paths = await save_instances(request, folder)
         address = request.client.host if request.client else ""
         fates = [await run_in_threadpool(_take, path, web, client, address, study) for path in paths]
     return _told(fates, base_of(request))

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import base64
-import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette import status
+from starlette.concurrency import run_in_threadpool
 
 from pipeline.dicom_read import read_header, read_radiograph
+from pipeline.picture_read import PICTURE_SUFFIXES
 from pipeline.radiograph import Radiograph, Side, View
 from pipeline.scratch import scratch_folder, working_folder
 from pipeline.typed_facts import TypedFacts
-from viewer_api.deps import UploaderDep, WebDep
+from viewer_api.deps import UploaderDep, Web, WebDep
+from viewer_api.parts import SavedPart, check_room, save_parts
 from viewer_api.pictures import picture_of
 from viewer_api.receiving import Received, UploadedFile, receive
 
 router = APIRouter(prefix="/api/uploads")
 
 MOST_FILES: Final = 20
-MOST_FACTS_CHARACTERS: Final = 20_000
+MOST_DESCRIPTION_BYTES: Final = 20_000
 
 
 class FactsOfOne(BaseModel):
@@ -71,56 +75,87 @@ class Preview:
 
 
 @router.post("/preview")
-def preview(file: UploadFile, web: WebDep, _user: UploaderDep) -> Preview:
+async def preview(request: Request, web: WebDep, _user: UploaderDep) -> Preview:
     """What a DICOM file shows and says. Nothing of it is kept."""
     with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
-        path = _save(file, folder / "preview.dcm")
-        return _preview(read_radiograph(path), modality=str(read_header(path).get("Modality") or ""))
+        files = [part for part in await _form(request, folder, web) if part.field == "file"]
+        if len(files) != 1:
+            raise _wrong("file")
+        return await run_in_threadpool(_preview, files[0].path)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-def upload(
-    files: Annotated[list[UploadFile], File(max_length=MOST_FILES)],
-    description: Annotated[str, Form(max_length=MOST_FACTS_CHARACTERS)],
-    web: WebDep,
-    user: UploaderDep,
-) -> Received:
+async def upload(request: Request, web: WebDep, user: UploaderDep) -> Received:
     """Store the files; the reconstruction starts by itself. Files that cannot be taken are named with the reason."""
-    typed = _description(description)
-    if len(typed.facts) != len(files):
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "Each file needs an entry in the description.")
     with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
-        saved = [
-            UploadedFile(
-                name=Path(file.filename or "").name or f"file {number}",
-                path=_save(file, folder / f"{number}{Path(file.filename or '').suffix.lower()[:5]}"),
-                typed=facts.typed(),
-            )
-            for number, (file, facts) in enumerate(zip(files, typed.facts, strict=True), start=1)
-        ]
-        return receive(saved, patient_id=typed.patient_id, web=web, user=user)
+        parts = await _form(request, folder, web)
+        typed = _description(parts)
+        files = _files([part for part in parts if part.field == "files"], typed)
+        return await run_in_threadpool(receive, files, patient_id=typed.patient_id, web=web, user=user)
 
 
-def _description(text: str) -> Description:
+async def _form(request: Request, folder: Path, web: Web) -> list[SavedPart]:
+    """The fields of the form, read now that it is known who sends it.
+
+    Raises:
+        HTTPException: 503: there is no room; 422: it is no form; 400, 413: see `save_parts`.
+    """
+    check_room(web)
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise _wrong("the form")
+    return await save_parts(request, folder, boundary=options[b"boundary"], most=MOST_FILES + 1)
+
+
+def _files(parts: Sequence[SavedPart], typed: Description) -> list[UploadedFile]:
+    """The files with what was typed about each.
+
+    Raises:
+        HTTPException: There is none, or not an entry for each.
+        InputError: A spacing is not plausible.
+    """
+    if not parts:
+        raise _wrong("files")
+    if len(typed.facts) != len(parts):
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "Each file needs an entry in the description.")
+    return [
+        UploadedFile(name=part.filename or f"file {number}", path=_with_suffix(part), typed=facts.typed())
+        for number, (part, facts) in enumerate(zip(parts, typed.facts, strict=True), start=1)
+    ]
+
+
+def _with_suffix(part: SavedPart) -> Path:
+    """The file under a suffix that tells pictures from DICOM."""
+    suffix = Path(part.filename).suffix.lower()
+    return part.path.rename(part.path.with_suffix(suffix if suffix in PICTURE_SUFFIXES else ".dcm"))
+
+
+def _description(parts: Sequence[SavedPart]) -> Description:
+    """What was typed.
+
+    Raises:
+        HTTPException: It is missing, too long or wrong.
+    """
+    found = [part.path for part in parts if part.field == "description"]
+    if len(found) != 1 or found[0].stat().st_size > MOST_DESCRIPTION_BYTES:
+        raise _wrong("description")
     try:
-        return Description.model_validate_json(text)
+        return Description.model_validate_json(found[0].read_bytes())
     except ValidationError as error:
-        entries = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"Missing or wrong: {entries}.") from error
+        raise _wrong(", ".join(".".join(map(str, each["loc"])) for each in error.errors())) from error
 
 
-def _save(file: UploadFile, path: Path) -> Path:
-    with path.open("xb") as target:
-        shutil.copyfileobj(file.file, target)
-    return path
+def _wrong(entries: str) -> HTTPException:
+    return HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, f"Missing or wrong: {entries}.")
 
 
-def _preview(radiograph: Radiograph, *, modality: str) -> Preview:
+def _preview(path: Path) -> Preview:
+    radiograph = read_radiograph(path)
     rows, columns = radiograph.pixels.shape
     return Preview(
         rows=rows,
         columns=columns,
-        modality=modality,
+        modality=str(read_header(path).get("Modality") or ""),
         view=radiograph.view or "",
         side={None: "", Side.LEFT: "left", Side.RIGHT: "right"}[radiograph.side],
         body_part=radiograph.body_part or "",
