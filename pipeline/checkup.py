@@ -21,6 +21,7 @@ from pipeline.errors import BonecraftError, ConfigurationError
 from pipeline.finding import Finding, ill, well
 from pipeline.manifest import ModelEntry, bundled_models_folder, read_manifest
 from pipeline.migrations import is_current
+from pipeline.postgres_checks import check_postgres
 from pipeline.records.arrivals import silent_senders
 from pipeline.records.status import Snapshot, snapshot
 from pipeline.settings import NodeSettings
@@ -57,7 +58,9 @@ def _look_into(database: Database, clock: Clock) -> Iterator[Finding]:
         apart = abs(clock() - theirs)
         seen = snapshot(connection)
         silent = silent_senders(connection, now=clock())
+        settings = list(check_postgres(connection))
     yield well("database", "answers, and its tables are of this version")
+    yield from settings
     if apart > CLOCKS_APART:
         seconds = f"{apart.total_seconds():.0f} s"
         yield ill("clock", f"this machine and the database are {seconds} apart: let both follow NTP")

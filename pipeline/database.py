@@ -22,6 +22,9 @@ from pipeline.errors import ConfigurationError, TransientError
 from pipeline.settings import NodeSettings
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
+CONNECTIONS_KEPT: Final = 10
+MOST_CONNECTIONS: Final = 60
+"""Of one process."""
 RECYCLE_SECONDS: Final = 180
 """So old a connection is not used any more; firewalls on the way forget, without a word, who is silent for longer."""
 
@@ -94,12 +97,23 @@ def open_url(url: str) -> Database:
         sqlalchemy_url,
         hide_parameters=True,  # values in error messages may be patient data
         pool_recycle=RECYCLE_SECONDS,
-        pool_size=10,
-        max_overflow=50,
+        pool_size=CONNECTIONS_KEPT,
+        max_overflow=MOST_CONNECTIONS - CONNECTIONS_KEPT,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
+    event.listen(engine, "connect", _wait_for_the_disk)
     event.listen(engine, "checkout", _refuse_dead)
     return Database(url=sqlalchemy_url, engine=engine)
+
+
+def _wait_for_the_disk(connection: psycopg.Connection, _record: object) -> None:
+    """What is acknowledged is committed to the disk, also where the server, database or role have that switched off.
+
+    Who waits for less or more than the server's own disk, its replicas', goes on to do so.
+    """
+    off = "current_setting('synchronous_commit') = 'off'"
+    connection.execute(f"SELECT set_config('synchronous_commit', 'on', false) WHERE {off}")
+    connection.commit()
 
 
 def _refuse_dead(connection: psycopg.Connection, _record: object, _pooled: object) -> None:

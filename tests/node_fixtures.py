@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -27,7 +28,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(folder)
     try:
         template = open_url(server.start())
-        _stop_syncing(server.superuser_url)
+        set_fsync(server, "off")  # nothing here has to outlive the machine; what must survive has servers of its own
         upgrade(template.engine)
         template.close()
         yield server
@@ -36,11 +37,13 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         shutil.rmtree(folder)
 
 
-def _stop_syncing(superuser_url: str) -> None:
-    """Nothing in these databases has to outlive the machine; what must survive has servers of its own."""
-    with psycopg.connect(superuser_url.replace("+psycopg", "", 1), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
+def set_fsync(server: EmbeddedPostgres, word: str) -> None:
+    """Switch it `on` or `off` for the whole server."""
+    with psycopg.connect(server.superuser_url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SYSTEM SET fsync = {}").format(word))
         connection.execute("SELECT pg_reload_conf()")
+        while connection.execute("SHOW fsync").fetchone() != (word,):
+            time.sleep(0.01)
 
 
 @pytest.fixture

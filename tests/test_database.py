@@ -7,17 +7,17 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from pipeline.database import Database, DatabaseUnavailable, open_database, open_url
-from pipeline.embedded_postgres import EmbeddedPostgresNotRunning, embedded_url
+from pipeline.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresNotRunning, embedded_url
 from pipeline.errors import ConfigurationError
 from pipeline.migrations import alembic_config, upgrade
 from pipeline.settings import NodeSettings
@@ -66,6 +66,22 @@ def test_a_connection_that_postgresql_has_ended_costs_nobody_an_error(database: 
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [number])
     with database.begin() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+@pytest.mark.parametrize(("set_for_all", "used"), [("off", "on"), ("local", "local")])
+def test_the_node_waits_for_the_disk_also_where_others_do_not(
+    postgres: EmbeddedPostgres, database_url: str, set_for_all: str, used: str
+) -> None:
+    name = make_url(database_url).database
+    with psycopg.connect(postgres.superuser_url.replace("+psycopg", "", 1), autocommit=True) as superuser:
+        superuser.execute(f"ALTER DATABASE {name} SET synchronous_commit = {set_for_all}")
+    opened = open_url(f"{database_url}&options=-c%20work_mem%3D5MB")
+    with suppress(ZeroDivisionError), opened.begin():
+        raise ZeroDivisionError  # what is rolled back takes no setting with it
+    with opened.begin() as connection:
+        found = connection.execute(text("SELECT current_setting('synchronous_commit'), current_setting('work_mem')"))
+        assert tuple(found.one()) == (used, "5MB")
+    opened.close()
 
 
 def test_tables_and_migrations_agree(database: Database) -> None:

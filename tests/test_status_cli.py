@@ -7,9 +7,13 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from typer.testing import CliRunner, Result
 
+from pipeline import postgres_checks
 from pipeline.checkup import check_node
 from pipeline.cli import build_app
+from pipeline.database import Database
+from pipeline.finding import Finding
 from pipeline.metrics import metrics_page
+from pipeline.postgres_checks import check_postgres
 from pipeline.records import deliveries, own_faults, results, tables
 from pipeline.records.results import StoredFile
 from pipeline.results import FileKind, Report, ResultFile, ScaleReport, Status
@@ -101,6 +105,26 @@ def test_a_failure_that_a_later_reconstruction_made_good_is_nobodys_work(
     assert "failed reconstruction" not in bonecraft("status").output
     findings = {each.check: each for each in check_node(NodeSettings(database_url=database_url))}
     assert findings["dead letters"].sentence == "none"
+
+
+def test_a_postgresql_that_may_forget_what_it_confirmed_is_named_with_the_change(database_url: str) -> None:
+    found = [each for each in check_node(NodeSettings(database_url=database_url)) if each.check == "durability"]
+    assert [each.ok for each in found] == [False], "the tests' own server runs without fsync"
+    assert "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf();" in found[0].sentence
+
+
+def test_a_postgresql_that_lets_too_few_in_is_named_with_the_change(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connections() -> list[Finding]:
+        with database.begin() as connection:
+            return [each for each in check_postgres(connection) if each.check == "connections"]
+
+    assert connections() == [], "the embedded one lets 200 in"
+    monkeypatch.setattr(postgres_checks, "CONNECTIONS_NEEDED", 201)
+    (found,) = connections()
+    assert not found.ok
+    assert "lets 200 in" in found.sentence
 
 
 def test_a_failed_reconstruction_can_be_run_again(bonecraft, hospital: Hospital, failed: UUID) -> None:

@@ -18,6 +18,7 @@ from pipeline.certificate_authority import Pair, issue, make_authority
 from pipeline.checkup import check_node
 from pipeline.clock_discipline import is_kept_in_step
 from pipeline.database import Database
+from pipeline.embedded_postgres import EmbeddedPostgres
 from pipeline.records import tables
 from pipeline.result_classes import OPTIONAL_CLASSES, SOP_CLASSES
 from pipeline.settings import NodeSettings
@@ -28,12 +29,21 @@ from scp_node.trial_picture import make_test_picture
 from tests.dicom_write.test_overlays import overlays
 from tests.dicom_write.test_refusal import refuse
 from tests.listening import RunningListener
+from tests.node_fixtures import set_fsync
 from tests.peers import OrthancPeer, free_port, running_orthanc
 
 PAGE = Path(__file__).parents[2] / "docs" / "administrators.md"
 NOBODY = {f"DicomAlwaysAllow{what}": False for what in ("Echo", "Store", "Find", "Get", "Move")}
 WELL = 1 if is_kept_in_step() is False else 0
 Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def syncing_postgres(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """As a node's own is; that of the tests does not wait for the disk."""
+    set_fsync(postgres, "on")
+    yield
+    set_fsync(postgres, "off")
 
 
 @pytest.fixture
