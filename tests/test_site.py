@@ -254,7 +254,11 @@ class TestApplying:
         self.apply(database, site)
         with database.begin() as connection:
             found = users.check_login(
-                connection, email="admin@example.org", password="correct horse battery", now=datetime.now(UTC)
+                connection,
+                email="admin@example.org",
+                password="correct horse battery",
+                source="10.0.0.1",
+                now=datetime.now(UTC),
             )
         assert isinstance(found, users.User)
 

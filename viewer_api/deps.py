@@ -79,6 +79,12 @@ def session_of(web: WebDep, token: Annotated[str | None, Depends(token_of)]) -> 
         return find_session(connection, token=token, now=web.clock())
 
 
+def source_of(request: Request) -> str:
+    """The network address that a request comes from."""
+    return request.client.host if request.client else ""
+
+
+SourceDep = Annotated[str, Depends(source_of)]
 SessionDep = Annotated[LiveSession | None, Depends(session_of)]
 
 

@@ -177,13 +177,23 @@ users = Table(
     Column("email", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
-    Column("failed_logins", Integer, nullable=False, server_default="0"),
-    _when("locked_until", nullable=True),
     _when("verified_at", nullable=True),
     _when("disabled_at", nullable=True),
     _when("created_at", now=True),
     _one_of("role", ROLES),
 )
+
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    _id(),
+    Column("address_digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _when("forgotten_at"),
+    UniqueConstraint("address_digest", "source"),
+)
+"""Of any address, known here or not, until one succeeds or `forgotten_at` has passed."""
 
 sessions = Table(
     "sessions",

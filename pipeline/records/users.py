@@ -19,13 +19,12 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import InputError
 from pipeline.passwords import digest_of_token, hash_password, password_matches
+from pipeline.records import login_attempts
 from pipeline.records.tables import institutions, login_links, sessions, users
 
 SESSION_LENGTH: Final = timedelta(hours=12)
 """A working day: nobody is logged out in the middle of a list, nobody stays logged in overnight."""
 LOGIN_LINK_LENGTH: Final = timedelta(minutes=30)
-FAILURES_BEFORE_LOCK: Final = 5
-LOCK_LENGTH: Final = timedelta(minutes=15)
 EMAIL: Final = re.compile(r"[^@\s/]+@[^@\s/]+")
 """One `@`; no `/`, which separates an institution from its user where a setting is named."""
 
@@ -163,9 +162,9 @@ def disable_user(connection: Connection, *, user_id: UUID, now: datetime) -> Non
 
 
 def enable_user(connection: Connection, *, user_id: UUID) -> None:
-    """Let a disabled or locked person in again."""
-    values = {"disabled_at": None, "locked_until": None, "failed_logins": 0}
-    connection.execute(update(users).where(users.c.id == user_id).values(values))
+    """Let a person in again who was disabled, or failed too often."""
+    enable = update(users).where(users.c.id == user_id).values(disabled_at=None).returning(users.c.email)
+    login_attempts.forget(connection, email=connection.execute(enable).scalar_one())
 
 
 def set_role(connection: Connection, *, user_id: UUID, role: Role) -> None:
@@ -196,17 +195,24 @@ def remove_user(connection: Connection, *, user_id: UUID) -> None:
         raise InputError("this person has uploaded studies: disable the account instead") from error
 
 
-def check_login(connection: Connection, *, email: str, password: str, now: datetime) -> User | LoginProblem:
-    """Whether this is the person; counts failures, so the caller commits whatever the answer is."""
-    query = _users().where(users.c.email == email.strip().lower()).with_for_update(of=users)
-    row = connection.execute(query).one_or_none()
-    if row is not None and row.locked_until is not None and row.locked_until > now:
+def check_login(
+    connection: Connection, *, email: str, password: str, source: str, now: datetime
+) -> User | LoginProblem:
+    """Whether this is the person; attempts are counted, so the caller commits whatever the answer is.
+
+    Args:
+        connection: Of the caller's transaction.
+        email: As it was typed.
+        password: As it was typed.
+        source: The caller's network address.
+        now: When.
+    """
+    if not login_attempts.count(connection, email=email, source=source, now=now):
         return LoginProblem.LOCKED
+    row = connection.execute(_users().where(users.c.email == email.strip().lower())).one_or_none()
     if not password_matches(password, row.password_hash if row else None) or row is None:
-        if row is not None:
-            _count_failure(connection, row=row, now=now)
         return LoginProblem.WRONG
-    connection.execute(update(users).where(users.c.id == row.id).values(failed_logins=0, locked_until=None))
+    login_attempts.forget(connection, email=email, source=source)
     return _admitted(_user(row))
 
 
@@ -214,13 +220,6 @@ def _admitted(user: User) -> User | LoginProblem:
     if user.disabled:
         return LoginProblem.DISABLED
     return user if user.verified else LoginProblem.NOT_VERIFIED
-
-
-def _count_failure(connection: Connection, *, row: Row[Any], now: datetime) -> None:
-    failures = row.failed_logins + 1
-    lock = failures >= FAILURES_BEFORE_LOCK
-    values = {"failed_logins": 0 if lock else failures, "locked_until": now + LOCK_LENGTH if lock else None}
-    connection.execute(update(users).where(users.c.id == row.id).values(values))
 
 
 def open_session(connection: Connection, *, user_id: UUID, now: datetime) -> OpenedSession:

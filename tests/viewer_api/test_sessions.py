@@ -1,11 +1,13 @@
 """Logging in, and what keeps others out."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.database import Database
-from pipeline.records.users import FAILURES_BEFORE_LOCK, LOCK_LENGTH, Role, create_login_link, find_user
+from pipeline.records.login_attempts import FAILURES_BEFORE_LOCK, LOCK_LENGTH
+from pipeline.records.users import Role, create_login_link, find_user
 from pipeline.settings import NodeSettings
 from pipeline.store import Store
 from tests.viewer_api.people import PASSWORD, Person
@@ -39,20 +41,61 @@ def test_nobody_gets_in_with_a_wrong_password(people, newcomer):
     assert "wrong password" not in response.text
 
 
-def test_the_answer_does_not_tell_whether_an_address_has_an_account(people, newcomer):
+def fail_to_log_in(visitor: Person, email: str = EMAIL, *, source: str = "") -> list[tuple[int, str]]:
+    """So often that no more attempts are looked at; gives every answer."""
+    answers = [visitor.log_in(email, "wrong", source=source) for _ in range(FAILURES_BEFORE_LOCK + 1)]
+    return [(each.status_code, each.text) for each in answers]
+
+
+def test_the_answers_do_not_tell_whether_an_address_has_an_account(people, newcomer):
     people(Role.RADIOLOGIST)
-    assert newcomer.log_in(EMAIL, "wrong").json() == newcomer.log_in("nobody@example.org", "wrong").json()
+    answers = fail_to_log_in(newcomer)
+    assert [code for code, _ in answers] == [401] * FAILURES_BEFORE_LOCK + [429]
+    assert fail_to_log_in(newcomer, "nobody@example.org") == answers
 
 
-def test_an_account_locks_after_failures_and_opens_again(visit_at, people):
+def test_no_more_passwords_are_tried_after_failures_for_a_while(visit_at, people):
     people(Role.RADIOLOGIST)
     now = datetime.now(UTC)
     visitor = visit_at(lambda: now)
-    for _ in range(FAILURES_BEFORE_LOCK):
-        assert visitor.log_in(EMAIL, "wrong password").status_code == 401
-    assert visitor.log_in(EMAIL, PASSWORD).status_code == 429
-    now += LOCK_LENGTH + timedelta(seconds=1)
-    assert visitor.log_in(EMAIL, PASSWORD).status_code == 200
+    fail_to_log_in(visitor)
+    now += LOCK_LENGTH - timedelta(seconds=1)
+    assert visitor.log_in(EMAIL).status_code == 429, "turned away, and no longer for it"
+    now += timedelta(seconds=2)
+    assert visitor.log_in(EMAIL).status_code == 200
+
+
+def test_a_stranger_elsewhere_does_not_shut_anybody_out(people, newcomer):
+    people(Role.ADMIN)
+    email = "admin@demo.example.org"
+    fail_to_log_in(newcomer, email, source="198.51.100.7")
+    assert newcomer.log_in(email, source="198.51.100.7").status_code == 429
+    assert newcomer.log_in(email, source="10.0.0.1").status_code == 200
+
+
+def test_failures_are_forgotten_once_a_password_is_right(people, newcomer):
+    people(Role.RADIOLOGIST)
+    for _ in range(2):
+        for _ in range(FAILURES_BEFORE_LOCK - 1):
+            assert newcomer.log_in(EMAIL, "wrong").status_code == 401
+        assert newcomer.log_in(EMAIL).status_code == 200
+
+
+def test_guesses_that_come_at_once_are_counted_one_after_the_other(people, newcomer):
+    people(Role.RADIOLOGIST)
+    with ThreadPoolExecutor(8) as threads:
+        codes = list(threads.map(lambda _: newcomer.log_in(EMAIL, "wrong").status_code, range(12)))
+    assert sorted(codes) == [401] * FAILURES_BEFORE_LOCK + [429] * (12 - FAILURES_BEFORE_LOCK)
+
+
+def test_an_administrator_lets_in_again_who_failed_too_often(people, newcomer):
+    admin = people(Role.ADMIN)
+    people(Role.RADIOLOGIST)
+    fail_to_log_in(newcomer)
+    user = next(person for person in admin.get("/api/users").json() if person["email"] == EMAIL)
+    for verb in ("disable", "enable"):
+        assert admin.post(f"/api/users/{user['id']}/{verb}").is_success
+    assert newcomer.log_in(EMAIL).status_code == 200
 
 
 def test_a_session_ends_after_a_working_day(visit_at, people):

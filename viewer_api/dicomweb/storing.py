@@ -21,7 +21,7 @@ from pipeline.dicomweb_services import DICOM_JSON, ROOT
 from pipeline.errors import InputError
 from pipeline.inbox import ForeignStudy, Incoming, OutOfSpace, UnreadableDataset, accept
 from pipeline.scratch import scratch_folder, working_folder
-from viewer_api.deps import Web, WebDep
+from viewer_api.deps import SourceDep, Web, WebDep
 from viewer_api.dicomweb.access import Client, StorerDep
 from viewer_api.dicomweb.addresses import base_of
 from viewer_api.dicomweb.multipart import save_instances
@@ -60,13 +60,12 @@ class Fate:
 
 @router.post("/studies")
 @router.post("/studies/{study}")
-async def store(request: Request, web: WebDep, client: StorerDep, study: str = "") -> Response:
+async def store(request: Request, web: WebDep, client: StorerDep, source: SourceDep, study: str = "") -> Response:
     """Store instances, of any studies or of the one named; the answer tells of each."""
     check_room(web)
     with working_folder(scratch_folder(web.settings), prefix="web-") as folder:
         paths = await save_instances(request, folder)
-        address = request.client.host if request.client else ""
-        fates = [await run_in_threadpool(_take, path, web, client, address, study) for path in paths]
+        fates = [await run_in_threadpool(_take, path, web, client, source, study) for path in paths]
     return _told(fates, base_of(request))
 
 

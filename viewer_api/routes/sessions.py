@@ -22,7 +22,7 @@ from pipeline.records.users import (
     use_login_link,
 )
 from pipeline.results import DISCLAIMER, SHAPE_ONLY
-from viewer_api.deps import SessionDep, UserDep, Web, WebDep, token_of
+from viewer_api.deps import SessionDep, SourceDep, UserDep, Web, WebDep, token_of
 from viewer_api.permissions import POLICY, Permission
 
 router = APIRouter(prefix="/api/session")
@@ -72,10 +72,12 @@ def who_is_logged_in(session: SessionDep) -> ShownSession:
 
 
 @router.post("")
-def log_in(credentials: Credentials, response: Response, web: WebDep) -> ShownSession:
+def log_in(credentials: Credentials, response: Response, web: WebDep, source: SourceDep) -> ShownSession:
     """Open a session by password."""
     with web.database.begin() as connection:
-        answer = check_login(connection, email=credentials.email, password=credentials.password, now=web.clock())
+        answer = check_login(
+            connection, email=credentials.email, password=credentials.password, source=source, now=web.clock()
+        )
         if isinstance(answer, User):
             return _enter(connection, answer, response, web)
     raise _refused(answer)
