@@ -1,6 +1,7 @@
 """Where files lie: content-addressed blobs, grouped by institution, in a local folder or in S3.
 
-A key is `<institution>/<first two digits>/<SHA-256>`: the same bytes are kept once, and nothing is ever overwritten.
+A key is `<institution>/<first two digits>/<SHA-256>`: the same bytes are kept once, and nothing is ever overwritten but
+what has not the size of its bytes any more, when they come again.
 When `put_file` returns, the bytes survive a power failure.
 """
 
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import BinaryIO, Final
 from uuid import UUID
 
 import obstore
+import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -29,6 +31,8 @@ from pipeline.settings import NodeSettings
 
 CHUNK_BYTES: Final = 1 << 20
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+
+log = structlog.get_logger(__name__)
 
 
 class StoreUnavailable(TransientError):  # noqa: N818 - says what is the matter
@@ -176,8 +180,11 @@ class Store:
                     obstore.delete(self.backend, key)
 
     def _put_remote(self, path: Path, key: str) -> None:
-        with suppress(AlreadyExistsError):  # the same digest: the same bytes
+        try:
             obstore.put(self.backend, key, path, mode="create")
+        except AlreadyExistsError:  # the same digest: the same bytes, if they are whole
+            if _is_damaged(key, held=obstore.head(self.backend, key)["size"], whole=path.stat().st_size):
+                obstore.put(self.backend, key, path, mode="overwrite")
 
 
 def open_store(settings: NodeSettings) -> Store:
@@ -216,14 +223,30 @@ def _link_durably(source: Path, target: Path) -> None:
         else:
             _make_folder(folder)
     try:
+        _link(source, target)
+    except FileExistsError:  # the same digest: the same bytes, if they are whole
+        if _is_damaged(target.name, held=target.stat().st_size, whole=source.stat().st_size):
+            with TemporaryDirectory(dir=target.parent, prefix=".incoming-") as beside:
+                anew = Path(beside) / target.name
+                _link(source, anew)
+                anew.replace(target)
+    _sync(target.parent)  # also of a name that was there: it may not be on the disk yet
+
+
+def _is_damaged(blob: str, *, held: int, whole: int) -> bool:
+    """Whether what is held under a digest cannot be its bytes: who sends them again must not hear that we have them."""
+    if held != whole:
+        log.error("damaged_blob_replaced", blob=blob, bytes=held, should_be=whole)
+    return held != whole
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
         os.link(source, target)
-    except FileExistsError:
-        pass  # the same digest: the same bytes; but its name may not be on the disk yet
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         _copy_durably(source, target)
-    _sync(target.parent)
 
 
 def _copy_durably(source: Path, target: Path) -> None:
@@ -231,8 +254,7 @@ def _copy_durably(source: Path, target: Path) -> None:
         shutil.copyfileobj(original, copy, CHUNK_BYTES)
         copy.flush()
         os.fsync(copy.fileno())
-        with suppress(FileExistsError):
-            os.link(copy.name, target)
+        os.link(copy.name, target)
 
 
 def _make_folder(folder: Path) -> None:

@@ -57,6 +57,18 @@ def test_the_same_bytes_again_are_a_success_and_change_nothing(hospital: Hospita
     assert hospital.study(first).last_received_at == after(0)
 
 
+def test_what_was_damaged_here_is_whole_again_before_the_sender_hears_success(hospital: Hospital) -> None:
+    first = hospital.send("AP")
+    whole = (hospital.folder / "a study-AP-R.dcm").read_bytes()
+    with hospital.database.begin() as connection:
+        [instance] = instances_of(connection, hospital.scope, first.study_id)
+    held = hospital.store.folder / instance.blob_key
+    held.unlink()
+    held.write_bytes(whole[:-100])
+    assert hospital.send("AP").outcome is Addition.DUPLICATE
+    assert hospital.store.read(instance.blob_key) == whole
+
+
 def test_other_bytes_under_the_same_uid_are_kept_but_the_first_stays_in_use(hospital: Hospital, tmp_path: Path) -> None:
     hospital.send("AP")
     changed = make_dx(view="AP")

@@ -9,7 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
+import obstore
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.errors import ConfigurationError
 from pipeline.settings import NodeSettings
@@ -78,6 +80,20 @@ def test_the_same_bytes_are_kept_once_for_each_institution(any_store: Store, tmp
     assert again == first
     assert others.key != first.key
     assert others.digest == first.digest
+
+
+def test_what_was_damaged_is_replaced_when_its_bytes_come_again(any_store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path / "film.dcm", b"the whole film")
+    blob = any_store.put_file(DEMO, path)
+    path.unlink()
+    obstore.put(any_store.backend, blob.key, b"the wh", mode="overwrite")
+    with capture_logs() as logs:
+        assert any_store.put_file(DEMO, write(tmp_path / "again.dcm", b"the whole film")) == blob
+        any_store.put_file(DEMO, tmp_path / "again.dcm")
+    assert any_store.read(blob.key) == b"the whole film"
+    assert [(entry["event"], entry["bytes"]) for entry in logs] == [("damaged_blob_replaced", 6)]
+    if any_store.folder is not None:
+        assert len(list((any_store.folder / blob.key).parent.iterdir())) == 1
 
 
 def test_a_file_stays_where_it_is_and_may_be_removed(any_store: Store, tmp_path: Path) -> None:
