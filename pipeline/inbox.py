@@ -7,7 +7,6 @@ why; nothing is silently dropped.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,6 @@ from pipeline import jobs
 from pipeline.corrections import is_correction
 from pipeline.database import Database
 from pipeline.dicom_header import InstanceHeader, read_instance_header
-from pipeline.dicom_read import read_stored
 from pipeline.disk_space import BYTES_PER_MEGABYTE
 from pipeline.errors import InputError
 from pipeline.records import blobs, deliveries, instances, ledger, quarantine, studies
@@ -260,15 +258,15 @@ def _is_corrected(
 ) -> bool:
     """Whether a device sent what is in use with the patient's data corrected; then it is used from now on.
 
-    The study is locked meanwhile; that takes the time of reading two files, and happens to few images.
+    The study is locked meanwhile; that takes the time of reading two headers and, where the patient's data differ, of
+    comparing two files, which happens to few images.
     """
     if incoming.uploaded_by is not None or header.role is not InstanceRole.RADIOGRAPH:
         return False
     earlier = instances.in_use(connection, incoming.institution_id, header.sop_instance_uid)
     try:
-        held = read_stored(io.BytesIO(store.read(earlier.blob_key)))
-        with incoming.path.open("rb") as file:
-            corrects = is_correction(held, read_stored(file))
+        with store.opened(earlier.blob_key) as held, incoming.path.open("rb") as came:
+            corrects = is_correction(held, came)
     except InputError:  # its header could be read, its pixels cannot
         return False
     if corrects:

@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_login_attempts"),
-        sa.UniqueConstraint("address_digest", "source", name="uq_login_attempts_address_digest"),
+        sa.UniqueConstraint("address_digest", "source", name="uq_login_attempts_address_digest_source"),
     )
     op.drop_column("users", "failed_logins")
     op.drop_column("users", "locked_until")
