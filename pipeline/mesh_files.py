@@ -49,15 +49,16 @@ def stl(surface: BoneSurface, *, header: str) -> bytes:
     return header.encode("ascii")[:79].ljust(80) + struct.pack("<I", len(facets)) + facets.tobytes()
 
 
-def obj(surface: BoneSurface, *, header: str, materials: str) -> bytes:
+def obj(surface: BoneSurface, *, header: str, materials: str | None = None) -> bytes:
     """Wavefront OBJ with normals; mm, LPS.
 
     Args:
         surface: The bone.
         header: A line of comment.
-        materials: Name of the file that `mtl` makes, beside this one.
+        materials: Name of the file that `mtl` makes, beside this one; None where it stands alone.
     """
-    lines = [f"# {header}", f"mtllib {materials}", f"o {surface.name}", f"usemtl {surface.bone}"]
+    lines = [f"# {header}", *([f"mtllib {materials}"] if materials else []), f"o {surface.name}"]
+    lines += [f"usemtl {surface.bone}"] if materials else []
     lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in surface.vertices.tolist()]
     lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in surface.normals().tolist()]
     lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (surface.triangles + 1).tolist()]

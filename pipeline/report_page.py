@@ -45,6 +45,8 @@ DOWNLOADS: Final = (
     FileKind.PRESENTATION_STATE,
     FileKind.FILM_SEGMENTATION,
     FileKind.REPORT_DOCUMENT,
+    FileKind.TURNTABLE_FRAMES,
+    FileKind.ENCAPSULATED_OBJ,
     FileKind.REFUSAL_REPORT,
     FileKind.REFUSAL_PICTURE,
     FileKind.SCENE,

@@ -48,6 +48,8 @@ class FileKind(StrEnum):
     PRESENTATION_STATE = "presentation-state"
     FILM_SEGMENTATION = "film-segmentation"
     REPORT_DOCUMENT = "report-document"
+    TURNTABLE_FRAMES = "turntable-frames"
+    ENCAPSULATED_OBJ = "encapsulated-obj"
     SCENE = "scene"
     SCENE_LOW_POLY = "scene-low-poly"
     MESH = "mesh"
@@ -86,6 +88,8 @@ DICOM_KINDS: Final = frozenset(
         FileKind.PRESENTATION_STATE,
         FileKind.FILM_SEGMENTATION,
         FileKind.REPORT_DOCUMENT,
+        FileKind.TURNTABLE_FRAMES,
+        FileKind.ENCAPSULATED_OBJ,
     }
 )
 
@@ -95,6 +99,8 @@ OPTIONAL_KINDS: Final = frozenset(
         FileKind.PRESENTATION_STATE,
         FileKind.FILM_SEGMENTATION,
         FileKind.REPORT_DOCUMENT,
+        FileKind.TURNTABLE_FRAMES,
+        FileKind.ENCAPSULATED_OBJ,
     }
 )
 """DICOM results that are made only where somebody is to get them."""

@@ -140,7 +140,7 @@ def annexes() -> Iterator[str]:
     yield ""
     yield "### 8.5 Standard Extended, Specialized and Private SOP Classes"
     yield ""
-    yield "Standard Extended: Encapsulated STL Storage, with AnatomicRegionSequence. No others."
+    yield "Standard Extended: Encapsulated STL and Encapsulated OBJ Storage, with AnatomicRegionSequence. No others."
     yield ""
     yield "### 8.6 Private Transfer Syntaxes"
     yield ""

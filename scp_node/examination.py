@@ -16,7 +16,7 @@ from pipeline.addresses import resolve
 from pipeline.certificates import Certificate, Validity, read_der
 from pipeline.errors import ConfigurationError
 from pipeline.finding import Finding, ill, well
-from pipeline.result_classes import OPTIONAL_CLASSES, SOP_CLASSES
+from pipeline.result_classes import OPTIONAL_CLASSES, SOP_CLASSES, or_instead
 from scp_node.commitment import PUSH_MODEL, Instance, is_accepted
 from scp_node.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, contexts_for
 from scp_node.peer import ConnectionProblem, Target, connect, open_association, shake_hands
@@ -128,7 +128,7 @@ def _look_at_class(association: Association, sop_class: str, target: Target) -> 
         return well("SOP class", f"it does not take {name}, of which it gets nothing unless a rule says so")
     # Programs differ in whether they call the class or its syntaxes unknown (PS3.8 Table 9-18), so both are named.
     enable = "enable that SOP class there, in Explicit or Implicit VR Little Endian"
-    return ill("SOP class", f"{target} does not take {name} ({sop_class}): {enable}")
+    return ill("SOP class", f"{target} does not take {name} ({sop_class}): {enable}{or_instead(sop_class)}")
 
 
 def _look_at_commitment(association: Association) -> Finding:

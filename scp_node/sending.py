@@ -13,11 +13,12 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, EncapsulatedSTLStorage, SurfaceSegmentationStorage
+from pydicom.uid import UID, EncapsulatedOBJStorage, EncapsulatedSTLStorage, SurfaceSegmentationStorage
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from pipeline.errors import InputError
+from pipeline.result_classes import or_instead
 from scp_node.contexts import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE, contexts_for
 from scp_node.peer import ANSWER_SECONDS, Target, open_association
 
@@ -25,7 +26,7 @@ FILES_PER_ASSOCIATION: Final = 60
 """Each file needs two presentation contexts at the most, `MESHES` a third each, and an association has 128 (PS3.8
 9.3.2.2)."""
 
-MESHES: Final = frozenset({str(SurfaceSegmentationStorage), str(EncapsulatedSTLStorage)})
+MESHES: Final = frozenset(map(str, (SurfaceSegmentationStorage, EncapsulatedSTLStorage, EncapsulatedOBJStorage)))
 """What is sent deflated where the peer takes it so. Pictures are not: many an archive takes deflated ones that its
 viewers then cannot show."""
 
@@ -175,9 +176,10 @@ def _outcome(answer: Dataset, file: OutgoingFile, target: Target) -> Outcome:
 
 def _not_accepted(file: OutgoingFile, accepted: set[tuple[str, str]], target: Target) -> str:
     sop_class, syntax = UID(file.sop_class_uid).name, UID(file.transfer_syntax_uid).name
+    instead = or_instead(file.sop_class_uid)
     if any(file.sop_class_uid == accepted_class for accepted_class, _ in accepted):
         return f"{target} does not accept {sop_class} as {syntax}: enable that transfer syntax there"
-    return f"{target} does not accept {sop_class} ({file.sop_class_uid}): enable that SOP class there"
+    return f"{target} does not accept {sop_class} ({file.sop_class_uid}): enable that SOP class there{instead}"
 
 
 def store_problem(status: int | None, sop_class_uid: str, target: object) -> str:
@@ -186,11 +188,12 @@ def store_problem(status: int | None, sop_class_uid: str, target: object) -> str
         return f"{target} gave no answer: the connection broke, or it took too long"
     if status == SUCCESS or status in WARNINGS:
         return ""
+    enable = f"enable that SOP class there{or_instead(sop_class_uid)}"
     families = (
         (range(0xA700, 0xA800), "is out of resources: free space there"),
         (range(0xA900, 0xAA00), f"says that the dataset does not match {UID(sop_class_uid).name}"),
         (range(0xC000, 0xD000), "says that it cannot understand the dataset"),
-        (range(0x0122, 0x0123), f"does not store {UID(sop_class_uid).name}: enable that SOP class there"),
+        (range(0x0122, 0x0123), f"does not store {UID(sop_class_uid).name}: {enable}"),
         (range(0x0124, 0x0125), "does not allow us to send: grant that there"),
     )
     meaning = next((words for codes, words in families if status in codes), "failed to store it")

@@ -14,6 +14,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    EncapsulatedOBJStorage,
     EncapsulatedPDFStorage,
     EncapsulatedSTLStorage,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -44,6 +45,7 @@ BY_CLASS: Final = MappingProxyType[str, Callable[[Dataset], Iterator[Finding]]](
         Comprehensive3DSRStorage: check_report,
         KeyObjectSelectionDocumentStorage: check_selection,
         EncapsulatedSTLStorage: check_model,
+        EncapsulatedOBJStorage: check_model,
         EncapsulatedPDFStorage: check_document,
         GrayscaleSoftcopyPresentationStateStorage: check_presentation,
         SegmentationStorage: check_film_segmentation,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import trimesh
 from pydicom.dataset import Dataset
+from pydicom.uid import EncapsulatedOBJStorage, EncapsulatedSTLStorage
 
 from pipeline.dicom_check.finding import Check, Finding, complete, one_of
 
@@ -21,6 +22,7 @@ MODEL: Final = (
     *("FrameOfReferenceUID", "MeasurementUnitsCodeSequence", "MIMETypeOfEncapsulatedDocument"),
     *("EncapsulatedDocument", "EncapsulatedDocumentLength", "DocumentTitle", "ReferencedSeriesSequence"),
 )
+MODEL_TYPES: Final = {EncapsulatedSTLStorage: "model/stl", EncapsulatedOBJStorage: "model/obj"}
 DOCUMENT: Final = (
     *("ConversionType", "MIMETypeOfEncapsulatedDocument", "EncapsulatedDocument", "EncapsulatedDocumentLength"),
     *("DocumentTitle", "BurnedInAnnotation", "SourceInstanceSequence"),
@@ -55,13 +57,14 @@ def check_selection(dataset: Dataset) -> Iterator[Finding]:
 
 @complete(MODEL, where="Model")
 def check_model(dataset: Dataset) -> Iterator[Finding]:
-    """Findings on an Encapsulated STL (PS3.3 A.85.1)."""
-    yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", ("model/stl",), where="Model")
+    """Findings on an Encapsulated STL or OBJ (PS3.3 A.85)."""
+    media_type = MODEL_TYPES[dataset.SOPClassUID]
+    yield from one_of(dataset, "MIMETypeOfEncapsulatedDocument", (media_type,), where="Model")
     document = _enclosed(dataset)
     if document is None:
         yield Finding(check=Check.COUNT, sentence="Model: EncapsulatedDocumentLength is not the document's length.")
         return
-    mesh: Any = trimesh.load_mesh(io.BytesIO(document), file_type="stl")
+    mesh: Any = trimesh.load_mesh(io.BytesIO(document), file_type=media_type.removeprefix("model/"))
     if not mesh.is_watertight or mesh.volume <= 0:
         yield Finding(check=Check.MANIFOLD, sentence="Model: the surface is open, or looks inwards.")
     if not SHORTEST_BONE_MM <= float(np.max(mesh.extents)) <= LONGEST_BONE_MM:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.dicom_check import require_sound
 from pipeline.dicom_write.compact import compact
-from pipeline.dicom_write.encapsulated_stl import EncapsulatedStl
+from pipeline.dicom_write.encapsulated_model import EncapsulatedModel, EncapsulatedObj, EncapsulatedStl
 from pipeline.dicom_write.encoding import encode
 from pipeline.dicom_write.film_segmentation import FilmSegmentation
 from pipeline.dicom_write.inputs import FilmBones, MeasuredBone, PlainPicture, ProofPicture, Turntable, WriteSettings
@@ -31,7 +31,7 @@ from pipeline.dicom_write.surface_segmentation import (
     bones_title,
     frame_of_reference_uid,
 )
-from pipeline.dicom_write.turntable import TurntableCapture
+from pipeline.dicom_write.turntable import TurntableCapture, TurntableStill, stills
 from pipeline.radiograph import UNKNOWN_SCALE, Scale, Side, View
 from pipeline.refusals import LeftOut
 from pipeline.results import FileKind, ModelVersion, ResultFile
@@ -94,11 +94,13 @@ def write_result_set(
         *_page_drafts(measurement_page, origin),
         *_report_drafts(frames, meshes, origin, left_out),
         *_key_object_drafts([proof.dataset for proof in proofs], origin),
-        *_stl_drafts(meshes, origin),
+        *_model_drafts(meshes, origin, FileKind.ENCAPSULATED_STL, EncapsulatedStl),
         *(_undeclared_drafts(meshes, origin) if FileKind.SURFACES_MANIFOLD_UNKNOWN in also else ()),
         *(_presentation_drafts(films, sources, origin) if FileKind.PRESENTATION_STATE in also else ()),
         *(_segmentation_drafts(films, sources, origin) if FileKind.FILM_SEGMENTATION in also else ()),
         *(_document_drafts(measurement_page, pictures, origin) if FileKind.REPORT_DOCUMENT in also else ()),
+        *(_still_drafts(turntables, origin) if FileKind.TURNTABLE_FRAMES in also else ()),
+        *(_obj_drafts(meshes, origin) if FileKind.ENCAPSULATED_OBJ in also else ()),
     ]
     return _write(drafts, origin, folder)
 
@@ -171,17 +173,19 @@ def _undeclared_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
         )
 
 
-def _stl_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+def _obj_drafts(meshes: Meshes, origin: Origin) -> Iterator[_Draft]:
+    return _model_drafts(meshes, origin, FileKind.ENCAPSULATED_OBJ, EncapsulatedObj)
+
+
+def _model_drafts(meshes: Meshes, origin: Origin, kind: FileKind, model: type[EncapsulatedModel]) -> Iterator[_Draft]:
     for series, surfaces in enumerate(meshes, start=1):
         frame = frame_of_reference_uid(surfaces, origin)
         for number, surface in enumerate(surfaces, start=1):
             yield _Draft(
-                name=f"encapsulated-stl_{surface.name}.dcm",
-                kind=FileKind.ENCAPSULATED_STL,
-                title=f"{surface.title}, DICOM Encapsulated STL",
-                dataset=EncapsulatedStl(
-                    surface, origin, frame_of_reference_uid=frame, series=series, instance_number=number
-                ),
+                name=f"{kind}_{surface.name}.dcm",
+                kind=kind,
+                title=f"{surface.title}, DICOM Encapsulated {model.FORMAT}",
+                dataset=model(surface, origin, frame_of_reference_uid=frame, series=series, instance_number=number),
             )
 
 
@@ -192,6 +196,17 @@ def _turntable_drafts(turntables: tuple[Turntable, ...], origin: Origin) -> Iter
             kind=FileKind.TURNTABLE,
             title=f"{turntable.title} turning, DICOM Multi-frame Secondary Capture",
             dataset=TurntableCapture(turntable, origin, instance_number=number),
+        )
+
+
+def _still_drafts(turntables: tuple[Turntable, ...], origin: Origin) -> Iterator[_Draft]:
+    frames = [(turntable, frame) for turntable in turntables for frame in stills(turntable)]
+    for number, (turntable, frame) in enumerate(frames, start=1):
+        yield _Draft(
+            name=f"turntable-frame_{number:02d}.dcm",
+            kind=FileKind.TURNTABLE_FRAMES,
+            title=f"{turntable.title} turning, frame {frame + 1}, DICOM Secondary Capture",
+            dataset=TurntableStill(turntable, frame, origin, instance_number=number),
         )
 
 

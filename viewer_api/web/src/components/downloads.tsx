@@ -18,6 +18,8 @@ const GROUPS = [
       "presentation-state",
       "film-segmentation",
       "report-document",
+      "turntable-frames",
+      "encapsulated-obj",
       "refusal-picture",
       "refusal-report",
     ],
