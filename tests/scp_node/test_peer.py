@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 
 from pipeline.errors import InputError
@@ -112,6 +113,15 @@ def test_a_class_that_the_peer_rejects_is_named_and_the_others_are_sent(tmp_path
         first, second = send_files([OutgoingFile.read(file) for file in files], target, calling="MODALITY")
     assert first.problem == ""
     assert "does not accept CT Image Storage (1.2.840.10008.5.1.4.1.1.2): enable that SOP class" in second.problem
+
+
+def test_for_a_film_that_a_peer_does_not_take_its_single_frames_are_advised(tmp_path: Path) -> None:
+    film = make_dx()
+    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = MultiFrameTrueColorSecondaryCaptureImageStorage
+    files = [save(make_dx(), tmp_path / "ap.dcm"), save(film, tmp_path / "film.dcm")]
+    with scp(DX) as target:
+        *_, outcome = send_files(map(OutgoingFile.read, files), target, calling="MODALITY")
+    assert outcome.problem.endswith("enable that SOP class there, or let a rule send turntable-frames to it")
 
 
 def test_many_files_of_many_kinds_reach_orthanc(orthanc: OrthancPeer) -> None:
