@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,7 +23,7 @@ BEYOND_SETTINGS: Final = {
     RejectReason.TLS_HANDSHAKE: "nobody said who they are; do what its reason says",
     RejectReason.CERTIFICATE: (
         "give the caller a certificate of a CA in tls_trusted_cas, or say that it needs none: "
-        "bonecraft peers set --no-requires-certificate --certificate any"
+        "bonecraft peers set --institution {institution} --ae-title {title} --no-requires-certificate --certificate any"
     ),
 }
 """What no change of institutions and peers can admit, and what to do instead."""
@@ -43,7 +44,9 @@ def plan_admission(
         ConfigurationError: Settings cannot admit it, or it is not known to which institution the caller belongs.
     """
     if rejected.reason in BEYOND_SETTINGS:
-        instead = BEYOND_SETTINGS[rejected.reason]
+        called = next((each.institution for each in _institutions(current, rejected.called_ae_title)), "SLUG")
+        title = shlex.quote(rejected.calling_ae_title)
+        instead = BEYOND_SETTINGS[rejected.reason].format(institution=called, title=title)
         raise ConfigurationError(f"a peer's settings cannot admit rejected attempt {rejected.id}: {instead}")
     subject, value = _institution(rejected, current, institution)
     peer = Subject.of_peer(subject.institution, rejected.calling_ae_title)
@@ -53,10 +56,9 @@ def plan_admission(
 def _institution(rejected: Rejected, current: Mapping[Subject, Value], wanted: str | None) -> tuple[Subject, Value]:
     """The institution that was called; where nobody answers to that title, the wanted or only one with it."""
     title = rejected.called_ae_title
-    found = {subject: value for subject, value in current.items() if isinstance(value, InstitutionValue)}
-    for subject, value in found.items():
-        if title in value.called_ae_titles:
-            return subject, value
+    found = _institutions(current)
+    for subject, value in _institutions(current, title).items():
+        return subject, value
     asked = [subject for subject in found if wanted in (None, subject.institution)]
     if len(asked) != 1:
         names = ", ".join(subject.institution for subject in found) or "there is none yet"
@@ -64,6 +66,12 @@ def _institution(rejected: Rejected, current: Mapping[Subject, Value], wanted: s
     (subject,) = asked
     titles = (*found[subject].called_ae_titles, title)
     return subject, subject.value({**found[subject].to_json(), "called_ae_titles": titles})
+
+
+def _institutions(current: Mapping[Subject, Value], title: str | None = None) -> dict[Subject, InstitutionValue]:
+    """All; or those that answer to a title."""
+    found = {subject: value for subject, value in current.items() if isinstance(value, InstitutionValue)}
+    return {subject: value for subject, value in found.items() if title is None or title in value.called_ae_titles}
 
 
 def _peer(rejected: Rejected, known: Value | None, port: int | None) -> PeerValue:

@@ -107,7 +107,9 @@ def _why_kept(wanted: Value | None, seeded: Value | None, current: Value | None)
     else:
         found = "was changed by hand"
     also = ", and the file was edited too" if seeded is not None and wanted != seeded else ""
-    return f"it {found}{also}; write what shall hold into the file, or overwrite with `bonecraft site apply --force`"
+    return (
+        f"it {found}{also}; write what shall hold into the file, or overwrite with `bonecraft site apply --force FILE`"
+    )
 
 
 def _turn(step: Step, renewed: set[str]) -> tuple[bool, bool, int, Subject]:

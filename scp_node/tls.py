@@ -236,7 +236,7 @@ def explain_outgoing(error: OSError, *, where: str, host: str) -> str:
     if isinstance(error, OtherCertificate):
         return (
             f"{where} shows another certificate (SHA-256 {error.fingerprint}) than this peer's: if it is theirs, add "
-            "it with bonecraft peers set --certificate"
+            "it with bonecraft peers set … --certificate"
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         sentences = {

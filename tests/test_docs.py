@@ -38,9 +38,10 @@ def make_targets(text):
 
 
 def commands(text):
-    """What is in code, fenced or inline."""
-    fenced = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
-    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))])
+    """What is in code, fenced or inline, each command on a line of its own."""
+    fenced = [each.replace("\\\n", " ") for each in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)]
+    inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return "\n".join([*fenced, *(" ".join(each.split()) for each in inline)])
 
 
 def bonecraft_commands(text):
@@ -70,13 +71,45 @@ def test_a_make_target_exists(page, found):
 @each_page(bonecraft_commands)
 def test_a_command_and_its_options_exist(page, found):
     words = re.sub(r"\[[^\]]*\]", "", found).split()
-    known = options_of(words)
+    known = {name for parameter in command_of(words).params for name in (*parameter.opts, *parameter.secondary_opts)}
     for option in (word for word in words if word.startswith("--")):
-        assert option in known, f"bonecraft {words[0]} has no {option}"
+        assert option.partition("=")[0] in known, f"bonecraft {words[0]} has no {option}"
 
 
-def options_of(words):
-    """The options of the command that `words` begin with; fails where there is no such command."""
+@each_page(bonecraft_commands)
+def test_a_command_says_what_it_cannot_do_without(page, found):
+    """But for one that is only named, and one that is cut short with an ellipsis."""
+    words = re.sub(r"\[[^\]]*\]", "", found).split()
+    command = command_of(words)
+    given = words[2 if command.name in words[1:2] else 1 :]
+    options, arguments = told_apart(given, command)
+    if "…" in given or not given:
+        return
+    wanted = [each for each in command.params if each.required]
+    missing = [each.opts[0] for each in wanted if each.param_type_name == "option" and not options & set(each.opts)]
+    assert not missing, f"bonecraft {found} lacks {missing}"
+    needed = sum(each.param_type_name == "argument" for each in wanted)
+    assert len(arguments) >= needed, f"bonecraft {found} lacks an argument"
+
+
+def told_apart(words, command):
+    """Options, without their values, and arguments."""
+    flags = {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+    flags |= {name for each in command.params for name in each.secondary_opts}
+    options, arguments, left = set(), [], iter(words)
+    for word in left:
+        name, equals, _ = word.partition("=")
+        if not name.startswith("--"):
+            arguments.append(word)
+            continue
+        options.add(name)
+        if not equals and name not in flags:
+            next(left, "")
+    return options, arguments
+
+
+def command_of(words):
+    """The command that `words` begin with; fails where there is no such command."""
     assert words[0] in COMMANDS, f"there is no `bonecraft {words[0]}`"
     module, _, attribute = COMMANDS[words[0]][0].partition(":")
     command = typer.main.get_command(getattr(import_module(module), attribute or "app"))
@@ -84,7 +117,7 @@ def options_of(words):
         verbs = words[1].split("|")
         assert set(verbs) <= set(command.commands), f"bonecraft {words[0]} has no {words[1]}"
         command = command.commands[verbs[0]]
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return command
 
 
 def test_the_site_file_of_the_tour_is_one():

@@ -198,7 +198,7 @@ class TestThreeWays:
         headline, *difference = step.lines()
         assert headline == (
             "kept peer demo/PACS: it was changed by hand, and the file was edited too; "
-            "write what shall hold into the file, or overwrite with `bonecraft site apply --force`"
+            "write what shall hold into the file, or overwrite with `bonecraft site apply --force FILE`"
         )
         assert '  - host = "10.0.0.9"' in difference
 

@@ -83,7 +83,8 @@ def test_a_peer_that_calls_without_tls_is_not_offered_a_certificate(
     bind(database, authority.certificate("modality").certificate)
     assert not calls(secure.port, None)
     (attempt,) = rejected(database)
-    with database.begin() as connection, pytest.raises(ConfigurationError, match="--certificate any"):
+    command = "bonecraft peers set --institution demo --ae-title MODALITY --no-requires-certificate --certificate any"
+    with database.begin() as connection, pytest.raises(ConfigurationError, match=command):
         plan_admission(attempt, current_values(connection))
 
 
