@@ -15,6 +15,7 @@ from pipeline.database import Database
 from pipeline.errors import InputError, TransientError
 from pipeline.records import commitment_reports, commitments
 from pipeline.records.directory import Peer
+from scp_node.associations import ae_titles
 from scp_node.backoff import LONGEST_WAIT, wait
 from scp_node.commitment import REQUEST, Answer, TooManyInstances, answer_of, question_of, reason_in_words
 
@@ -64,7 +65,7 @@ class CommitmentHandlers:
                     institution_id=peer.institution_id,
                     peer_id=peer.id,
                     transaction_uid=transaction_uid,
-                    called_ae_title=_called(event),
+                    called_ae_title=ae_titles(event)[0],
                     instances=instances,
                     now=self.clock(),
                 )
@@ -106,9 +107,3 @@ class CommitmentHandlers:
                 now=self.clock(),
                 wait=lambda attempts: wait(attempts, longest=LONGEST_WAIT, chance=chance),
             )
-
-
-def _called(event: evt.Event) -> str:
-    """As whom the peer asks us; leading and trailing spaces do not count (PS3.8 9.3.2)."""
-    request = event.assoc.requestor.primitive
-    return "" if request is None else request.called_ae_title.strip()

@@ -135,19 +135,6 @@ def open_session(target: WebTarget) -> Iterator[requests.Session]:
         yield session
 
 
-@contextmanager
-def open_client(target: WebTarget) -> Iterator[DICOMwebClient]:
-    """QIDO-RS, WADO-RS and the rest with a peer, by dicomweb-client; what goes wrong in the block is told in our words.
-
-    Raises:
-        ConnectionProblem: The peer cannot be reached, or lets nobody in with these credentials.
-        WebRefusal: It answered, but not with what was asked for.
-        ConfigurationError: Our certificates cannot be used.
-    """
-    with open_session(target) as session, explained(target):
-        yield client_for(target, session)
-
-
 def client_for(target: WebTarget, session: requests.Session) -> DICOMwebClient:
     """dicomweb-client on an open session; who tries again, and when, is decided elsewhere."""
     client = DICOMwebClient(url=target.url, session=session, timeout=TIMEOUTS)

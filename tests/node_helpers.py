@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, select
 
 from pipeline.child_process import ChildProcess
 from pipeline.database import Database
 from pipeline.inbox import Accepted, Incoming, accept
 from pipeline.records import tables
+from pipeline.records.instances import Instance, by_ids
 from pipeline.records.studies import Study, StudyScope, get_study
 from pipeline.store import Store
 from tests.factories import make_dx, save
@@ -28,6 +29,12 @@ def after(seconds: float) -> datetime:
 def fake_child(behaviour: str, folder: Path | None = None, *, timeout_seconds: float = 60) -> ChildProcess:
     command = (sys.executable, str(FAKE_CHILD), behaviour, *([str(folder)] if folder else []))
     return ChildProcess(command=command, timeout_seconds=timeout_seconds, threads=1)
+
+
+def instances_of(connection: Connection, study_id: UUID) -> tuple[Instance, ...]:
+    """Everything received for a study, in use or not."""
+    of_study = select(tables.instances.c.id).where(tables.instances.c.study_id == study_id)
+    return by_ids(connection, connection.execute(of_study).scalars().all())
 
 
 def add_demo_hospital(database: Database) -> UUID:

@@ -24,11 +24,11 @@ from pipeline.inbox import (
     accept,
 )
 from pipeline.records import deliveries, quarantine, reconstructions, tables
-from pipeline.records.instances import Addition, InstanceRole, instances_of
+from pipeline.records.instances import Addition, InstanceRole
 from pipeline.records.quarantine import QuarantineProblem
 from pipeline.records.studies import StudyScope, get_study
 from tests.factories import make_dx, save, stable_uid
-from tests.node_helpers import NOON, Hospital, after
+from tests.node_helpers import NOON, Hospital, after, instances_of
 from tests.test_records import add_result
 
 
@@ -40,7 +40,7 @@ def count(hospital: Hospital, table) -> int:
 def test_an_accepted_radiograph_is_in_the_store_and_in_the_records(hospital: Hospital) -> None:
     accepted = hospital.send("AP")
     with hospital.database.begin() as connection:
-        [instance] = instances_of(connection, hospital.scope, accepted.study_id)
+        [instance] = instances_of(connection, accepted.study_id)
     assert accepted.outcome is Addition.NEW
     assert instance.role is InstanceRole.RADIOGRAPH
     assert instance.facts["view"] == "AP"
@@ -61,7 +61,7 @@ def test_what_was_damaged_here_is_whole_again_before_the_sender_hears_success(ho
     first = hospital.send("AP")
     whole = (hospital.folder / "a study-AP-R.dcm").read_bytes()
     with hospital.database.begin() as connection:
-        [instance] = instances_of(connection, hospital.scope, first.study_id)
+        [instance] = instances_of(connection, first.study_id)
     held = hospital.store.folder / instance.blob_key
     held.unlink()
     held.write_bytes(whole[:-100])
@@ -75,7 +75,7 @@ def test_other_bytes_under_the_same_uid_are_kept_but_the_first_stays_in_use(hosp
     changed.SeriesDescription = "sent again with a correction"
     accepted = hospital.send_file(save(changed, tmp_path / "changed.dcm"))
     with hospital.database.begin() as connection:
-        kept = instances_of(connection, hospital.scope, accepted.study_id)
+        kept = instances_of(connection, accepted.study_id)
     assert accepted.outcome is Addition.SUPERSEDED
     assert sorted(instance.superseded for instance in kept) == [False, True]
     assert hospital.study(accepted).radiographs == 1
@@ -94,7 +94,7 @@ def test_a_correction_of_the_patients_data_is_used_from_now_on_and_followed(hosp
     again = hospital.send_file(corrected(tmp_path, PatientName="Corrected^Name"), now=after(600))
     assert again.outcome is Addition.CORRECTED
     with hospital.database.begin() as connection:
-        kept = {i.id: i.superseded for i in instances_of(connection, hospital.scope, first.study_id)}
+        kept = {i.id: i.superseded for i in instances_of(connection, first.study_id)}
     assert kept == {first.instance_id: True, lateral.instance_id: False, again.instance_id: False}
     assert hospital.study(again).header.patient_name == "Corrected^Name"
     assert again.reconstruction_id not in (None, before)
@@ -298,7 +298,7 @@ def test_the_devices_own_image_is_used_instead_of_one_that_was_uploaded(
     uploaded = upload(hospital, specialist, save(typed, tmp_path / "uploaded.dcm"))
     sent = hospital.send("AP")
     with hospital.database.begin() as connection:
-        kept = {i.id: i.superseded for i in instances_of(connection, hospital.scope, sent.study_id)}
+        kept = {i.id: i.superseded for i in instances_of(connection, sent.study_id)}
     assert sent.outcome is Addition.REPLACES_UPLOAD
     assert kept == {uploaded.instance_id: True, sent.instance_id: False}
     study = hospital.study(sent)

@@ -212,12 +212,6 @@ def any_removed(connection: Connection, study_id: UUID) -> bool:
     return connection.execute(_REMOVED, {"study": study_id}).one_or_none() is not None
 
 
-def instances_of(connection: Connection, scope: StudyScope, study_id: UUID) -> tuple[Instance, ...]:
-    """Everything received for a study of the scope; nothing where it is somebody else's."""
-    is_here = instances.c.removed_at.is_(None)
-    return _read(connection, instances.c.study_id == study_id, in_scope(scope, instances.c.study_id), is_here)
-
-
 def get_instance(connection: Connection, scope: StudyScope, instance_id: UUID) -> Instance | None:
     """One instance of the scope, or None."""
     is_here = instances.c.removed_at.is_(None)

@@ -22,7 +22,7 @@ from pipeline.records import tables
 from pipeline.records.checks import get_check, request_check
 from pipeline.records.directory import get_peer
 from scp_node.checks import check_connections
-from scp_node.dicomweb import WebRefusal, WebTarget, open_client, ping, web_target_of
+from scp_node.dicomweb import WebRefusal, WebTarget, client_for, open_session, ping, web_target_of
 from scp_node.peer import ConnectionProblem
 from scp_node.tls import TlsFiles, server_context
 from tests.peers import OrthancPeer, free_port, running_orthanc
@@ -81,8 +81,8 @@ def sentence(target: WebTarget) -> str:
 def test_a_search_is_answered_where_the_password_is_right(locked: OrthancPeer) -> None:
     target = of(locked, user=USER, password=PASSWORD)
     assert ping(target) > 0
-    with open_client(target) as client:
-        assert client.search_for_studies(limit=1) == []
+    with open_session(target) as session:
+        assert client_for(target, session).search_for_studies(limit=1) == []
     assert "takes the user and password for no login (HTTP 401)" in sentence(replace(target, password="wrong"))
     assert "takes nothing that was shown for no login" in sentence(replace(target, user=""))
     assert "takes the token for no login" in sentence(replace(target, user="", token="wrong"))
