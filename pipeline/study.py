@@ -255,9 +255,13 @@ def _write_rejection(options: StudyOptions, folder: Path, because: str) -> tuple
 
 def _measured(surface: BoneSurface, reconstruction: Reconstruction) -> MeasuredBone:
     """A bone as the report has it: with what was measured on it, and on several bones of which it is the first."""
-    error = next(b.assessment.expected_error_mm for b in reconstruction.bones if b.assessment.surface is surface)
-    measurements = tuple(m for m in reconstruction.measurements if m.bone == surface.name)
-    return MeasuredBone(surface=surface, expected_error_mm=error, measurements=measurements)
+    bone = next(bone for bone in reconstruction.bones if bone.assessment.surface is surface)
+    return MeasuredBone(
+        surface=surface,
+        expected_error_mm=bone.assessment.expected_error_mm,
+        radiographs=tuple(view.radiograph.identifier for view in bone.views),
+        measurements=tuple(m for m in reconstruction.measurements if m.bone == surface.name),
+    )
 
 
 def _overall_scale(reconstruction: Reconstruction) -> Scale:

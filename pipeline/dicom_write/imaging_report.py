@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -16,6 +16,7 @@ from highdicom.sr import (
     ObserverContext,
     QualitativeEvaluation,
     RelationshipTypeValues,
+    SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
     TextContentItem,
     TrackingIdentifier,
@@ -119,6 +120,17 @@ def left_out_group(left_out: LeftOut, origin: Origin, *, tracked: str = "") -> M
 def source_images(origin: Origin) -> list[SourceImageForMeasurementGroup]:
     """All radiographs, as what a group is about."""
     return [_source_image(source) for source in origin.sources]
+
+
+def measured_images(origin: Origin, radiographs: Collection[str]) -> list[SourceImageForMeasurement]:
+    """Some radiographs, as what a single value was measured on (TID 300); those that came as DICOM."""
+    return [
+        SourceImageForMeasurement(
+            referenced_sop_class_uid=str(source.SOPClassUID), referenced_sop_instance_uid=str(source.SOPInstanceUID)
+        )
+        for source in origin.sources
+        if str(source.SOPInstanceUID) in radiographs
+    ]
 
 
 def _source_image(source: Dataset) -> SourceImageForMeasurementGroup:

@@ -81,11 +81,13 @@ class MeasuredBone:
     Attributes:
         surface: In mm LPS where the scale is known.
         expected_error_mm: Expected mean error of the surface, in its unit.
+        radiographs: Identifiers of those that it was reconstructed from.
         measurements: With a value or a reason, those that are listed with this bone.
     """
 
     surface: BoneSurface
     expected_error_mm: float
+    radiographs: tuple[str, ...]
     measurements: tuple[Measurement, ...] = ()
 
 

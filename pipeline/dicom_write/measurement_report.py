@@ -19,6 +19,7 @@ from highdicom.sr import (
     MeasurementProperties,
     MeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
+    SourceImageForMeasurement,
     TrackingIdentifier,
 )
 from highdicom.sr import Measurement as NumericMeasurement
@@ -34,7 +35,14 @@ from pipeline.dicom_write.codes import (
     UNITS,
     UNMEASURED_CODES,
 )
-from pipeline.dicom_write.imaging_report import ImagingReport, algorithm, left_out_group, site, source_images
+from pipeline.dicom_write.imaging_report import (
+    ImagingReport,
+    algorithm,
+    left_out_group,
+    measured_images,
+    site,
+    source_images,
+)
 from pipeline.dicom_write.inputs import MeasuredBone
 from pipeline.dicom_write.origin import Origin
 from pipeline.refusals import LeftOut
@@ -87,7 +95,8 @@ class _Author:
 
     def group(self, bone: MeasuredBone) -> MeasurementsAndQualitativeEvaluations:
         """TID 1501 for a bone."""
-        measured = [*self._trust(bone), *(self._measured(m) for m in bone.measurements if m.value is not None)]
+        images = measured_images(self._origin, bone.radiographs)
+        measured = [*self._trust(bone), *(self._measured(m, images) for m in bone.measurements if m.value is not None)]
         unmeasured = [_unmeasured(m) for m in bone.measurements if m.unmeasured is not None]
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(
@@ -109,7 +118,7 @@ class _Author:
         inferred = round(100 * bone.surface.inferred_fraction)
         yield NumericMeasurement(name=INFERRED, value=inferred, unit=codes.UCUM.Percent)
 
-    def _measured(self, measurement: Measurement) -> NumericMeasurement:
+    def _measured(self, measurement: Measurement, images: list[SourceImageForMeasurement]) -> NumericMeasurement:
         if measurement.value is None or measurement.lower is None or measurement.upper is None:
             raise ValueError(f"{measurement.name} has no value")
         decimals = DECIMALS[measurement.unit]
@@ -122,6 +131,7 @@ class _Author:
                 below=round(measurement.value - measurement.lower, decimals),
                 unit=UNITS[measurement.unit],
             ),
+            referenced_images=images or None,
             referenced_coordinates=self._coordinates(measurement) or None,
         )
 

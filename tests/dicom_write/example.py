@@ -49,7 +49,7 @@ def picture_of(source: Dataset, *, side: Side | None = Side.RIGHT, height: int =
     )
 
 
-def measured(surface: BoneSurface) -> MeasuredBone:
+def measured(surface: BoneSurface, radiographs: tuple[str, ...]) -> MeasuredBone:
     """A bone with one measurement of each kind: a length, an angle, and one that the views do not support."""
     shared: dict[str, Any] = {"bone": surface.name, "lower": None, "upper": None, "value": None}
     length = Measurement(
@@ -70,7 +70,9 @@ def measured(surface: BoneSurface) -> MeasuredBone:
         reason="A lateral view is needed.",
         unmeasured=Unmeasured.NEEDS_LATERAL,
     )
-    return MeasuredBone(surface=surface, expected_error_mm=0.94, measurements=(length, angle, version))
+    return MeasuredBone(
+        surface=surface, expected_error_mm=0.94, radiographs=radiographs, measurements=(length, angle, version)
+    )
 
 
 def plain_picture(title: str) -> PlainPicture:
@@ -87,7 +89,7 @@ def turntable() -> Turntable:
 
 
 def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes: Any) -> tuple[ResultFile, ...]:
-    """`write_results` for a right femur seen from two sides, with changes."""
+    """`write_results` for a right femur seen from two sides, with changes; `shown_on`: the radiographs of the bones."""
     sources = two_views() if sources is None else sources
     arguments: dict[str, Any] = {
         "frames": ((make_bone(),),),
@@ -105,7 +107,8 @@ def write(out: Path, *, sources: Mapping[str, Dataset] | None = None, **changes:
         "settings": WriteSettings(),
     }
     arguments |= changes
-    arguments["frames"] = tuple(tuple(map(measured, surfaces)) for surfaces in arguments["frames"])
+    shown_on = arguments.pop("shown_on", tuple(sources))
+    arguments["frames"] = tuple(tuple(measured(bone, shown_on) for bone in bones) for bones in arguments["frames"])
     return write_results(**arguments)
 
 

@@ -60,6 +60,18 @@ def test_a_group_is_tracked_like_the_bones_segment_and_names_bone_side_and_radio
     assert {image.referenced_sop_instance_uid for image in group.source_images} == set(sources)
 
 
+def test_each_value_names_the_radiographs_that_its_bone_was_seen_on(tmp_path):
+    """Not another film of the study, nor a picture that came without a header."""
+    shown = next(iter(two_views()))
+    path = report_file(tmp_path, shown_on=(shown, "knee.png"))
+    (group,) = srread(path).content.get_image_measurement_groups()
+    named = {
+        each.name.value: [image.referenced_sop_instance_uid for image in each.referenced_images]
+        for each in group.get_measurements()
+    }
+    assert named == {"EXPERR": [], "INFERRED": [], "FL": [shown], "NSA": [shown]}
+
+
 def test_landmarks_lie_in_the_frame_of_the_surfaces(tmp_path):
     results = write(tmp_path)
     surfaces = dcmread(file_of(results, tmp_path, FileKind.SURFACE_SEGMENTATION))
