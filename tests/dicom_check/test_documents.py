@@ -7,16 +7,17 @@ import pytest
 from pydicom import dcmread
 
 from pipeline.dicom_check import Check, check_instance
-from pipeline.results import FileKind
+from pipeline.results import OPTIONAL_KINDS, FileKind
 from tests.dicom_write.example import file_of, two_views, write
 
-KINDS = (FileKind.MEASUREMENT_REPORT, FileKind.KEY_OBJECTS, FileKind.ENCAPSULATED_STL, FileKind.TURNTABLE)
+MODELS = (FileKind.ENCAPSULATED_STL, FileKind.ENCAPSULATED_OBJ)
+KINDS = (FileKind.MEASUREMENT_REPORT, FileKind.KEY_OBJECTS, *MODELS, FileKind.TURNTABLE, FileKind.TURNTABLE_FRAMES)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     out = tmp_path_factory.mktemp("documents")
-    results = write(out)
+    results = write(out, also=frozenset(KINDS) & OPTIONAL_KINDS)
     return {kind: file_of(results, out, kind).read_bytes() for kind in KINDS}
 
 
@@ -62,10 +63,21 @@ def test_evidence_that_lacks_a_radiograph_is_found(instance, kind):
     assert Check.REFERENCE in checks(document)
 
 
-def test_a_model_that_is_cut_short_is_found(instance):
-    model = instance(FileKind.ENCAPSULATED_STL)
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_that_is_cut_short_is_found(instance, kind):
+    model = instance(kind)
     model.EncapsulatedDocument = model.EncapsulatedDocument[:-50]
     assert Check.COUNT in checks(model)
+
+
+def test_an_obj_that_lacks_triangles_or_calls_itself_an_stl_is_found(instance):
+    model = instance(FileKind.ENCAPSULATED_OBJ)
+    lines = model.EncapsulatedDocument[: model.EncapsulatedDocumentLength].splitlines(keepends=True)
+    document = b"".join(lines[:-3])
+    model.EncapsulatedDocument, model.EncapsulatedDocumentLength = document + bytes(len(document) % 2), len(document)
+    assert checks(model) == {Check.MANIFOLD}
+    model.MIMETypeOfEncapsulatedDocument = "model/stl"
+    assert checks(model) == {Check.MANIFOLD, Check.VALUE}
 
 
 def test_a_model_in_metres_is_found(instance):
