@@ -13,6 +13,7 @@ from fastapi import HTTPException, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette import status
+from starlette.concurrency import run_in_threadpool
 
 from pipeline.disk_space import has_room
 from pipeline.store import storage_errors
@@ -76,7 +77,7 @@ async def save_parts(request: Request, folder: Path, *, boundary: bytes, most: i
     try:
         parser = MultipartParser(boundary, parts.callbacks)  # type: ignore[arg-type]
         async for chunk in request.stream():
-            parser.write(chunk)
+            await run_in_threadpool(parser.write, chunk)  # a slow disk keeps nobody else waiting
         parser.finalize()
     except FormParserError as error:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "The parts of the request cannot be told apart.") from error
