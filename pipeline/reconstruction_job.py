@@ -183,7 +183,7 @@ class ReconstructionJob:
     def _fetch_all(self, keys: Sequence[str], folder: Path, name: str) -> list[Path]:
         paths = [folder / f"{name}_{number:02}.dcm" for number, _ in enumerate(keys, start=1)]
         for key, path in zip(keys, paths, strict=True):
-            self.store.fetch(key, path)
+            self.store.lend(key, path)
         return paths
 
     def _note(self, reconstruction_id: UUID, line: ProgressLine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,7 @@ JPEG_QUALITY: Final = 86
 """Pictures are inlined smaller than they lie in the folder, so that the page can be sent by mail."""
 
 STRIP_ASPECT: Final = 2.0
+PICTURES_AT_ONCE: Final = 4
 
 DOWNLOADS: Final = (
     FileKind.SURFACE_SEGMENTATION,
@@ -179,9 +181,14 @@ def _gallery(heading: str, report: Report, folder: Path, kind: FileKind) -> str:
 
 
 def _pictures(heading: str, pictures: Sequence[ResultFile], folder: Path, *, wide: bool = False) -> str:
-    figures = "".join(_figure(folder / file.path, file.title) for file in pictures)
+    figures = _figures((folder / file.path, file.title) for file in pictures)
     layout = "pictures wide" if wide else "pictures"
     return f'<h2>{escape(heading)}</h2><div class="{layout}">{figures}</div>' if figures else ""
+
+
+def _figures(pictures: Iterable[tuple[Path, str]]) -> str:
+    with ThreadPoolExecutor(PICTURES_AT_ONCE) as painters:
+        return "".join(painters.map(lambda picture: _figure(*picture), pictures))
 
 
 def _figure(path: Path, words: str) -> str:
@@ -230,7 +237,7 @@ def _stages(stages: Sequence[StageReport], folder: Path) -> str:
     )
     total = f"<tr><td></td><td></td><td class=number>{sum(s.seconds for s in stages):.2f} s</td></tr>"
     table = f"<table><tr><th>Stage</th><th>What it did</th><th class=number>Time</th></tr>{rows}{total}</table>"
-    figures = "".join(_figure(folder / s.picture, s.name) for s in stages if s.picture)
+    figures = _figures((folder / s.picture, s.name) for s in stages if s.picture)
     return f'<h2>Stage by stage</h2>{table}<p></p><div class="pictures wide">{figures}</div>' if stages else ""
 
 

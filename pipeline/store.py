@@ -168,6 +168,26 @@ class Store:
             for chunk in self.chunks(key):
                 file.write(chunk)
 
+    def lend(self, key: str, path: Path) -> None:
+        """Give a blob another name, for a while: nothing is copied on the file system of a local store.
+
+        It is to be read and removed, never changed: what is changed there is changed in the store.
+
+        Raises:
+            OutOfSpace: There is no room.
+            StoreUnavailable: There is no such blob, or the store stopped answering.
+        """
+        if self.folder is not None:
+            with storage_errors():
+                try:
+                    os.link(self.folder / key, path)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                else:
+                    return
+        self.fetch(key, path)
+
     def remove(self, keys: Sequence[str]) -> None:
         """Remove blobs; one that is not there is none to remove.
 

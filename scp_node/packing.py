@@ -1,8 +1,10 @@
-"""What may leave the house: a result is fetched from the store and judged before a peer is called for it."""
+"""What may leave the house: a result is fetched before a peer is called for it, and judged before it goes."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,7 +35,7 @@ class NotReady(TransientError):  # noqa: N818 - says what is the matter
 
 @dataclass(frozen=True, kw_only=True)
 class Packer:
-    """Makes results ready.
+    """Makes results ready; several threads may ask it to.
 
     Attributes:
         database: The node's records.
@@ -50,7 +52,7 @@ class Packer:
     headers: dict[str, Dataset] = field(default_factory=dict)
 
     def pack(self, delivery: DueDelivery) -> OutgoingFile:
-        """The file to be sent.
+        """The file to be sent, if it may.
 
         Raises:
             Unsound: There is none that may leave, and why.
@@ -59,19 +61,21 @@ class Packer:
         if delivery.attempts > self.attempts:
             raise Unsound(delivery.problem or "every attempt was interrupted: see the log of the delivery")
         path = self.folder / f"{delivery.id}.dcm"
-        try:
-            self.store.fetch(delivery.blob_key, path)
-            findings = check_instance(dcmread(path), sources=self._sources(delivery))
-            file = OutgoingFile.read(path)
-        except (InputError, InvalidDicomError) as error:
-            raise Unsound("the stored result is no DICOM file any more: check the blob store") from error
-        except TransientError as error:
-            raise NotReady(str(error)) from error
-        except Exception as error:  # pydicom raises anything for damaged bytes; values stay out of the log
-            raise NotReady(UNREADABLE.format(error=type(error).__name__)) from error
+        with _in_our_words():
+            self.store.lend(delivery.blob_key, path)
+            return OutgoingFile.read(path)
+
+    def judge(self, delivery: DueDelivery, file: OutgoingFile) -> None:
+        """Nothing, where it may leave.
+
+        Raises:
+            Unsound: It may not, and why.
+            NotReady: What it is judged by cannot be had now.
+        """
+        with _in_our_words():
+            findings = check_instance(dcmread(file.path), sources=self._sources(delivery))
         if findings:
             raise Unsound(" ".join(finding.sentence for finding in findings))
-        return file
 
     def _sources(self, delivery: DueDelivery) -> list[Dataset]:
         """The headers of the radiographs that a result was made from.
@@ -86,6 +90,24 @@ class Packer:
     def _header(self, key: str) -> Dataset:
         with working_folder(self.folder, prefix="source-") as folder:
             path = folder / "source.dcm"
-            self.store.fetch(key, path)
+            self.store.lend(key, path)
             # Forced: intake takes files without the preamble of PS3.10 7.1 too.
             return dcmread(path, force=True, stop_before_pixels=True)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """What goes wrong with the files in the block.
+
+    Raises:
+        Unsound: One is damaged.
+        NotReady: One cannot be had, or read, now.
+    """
+    try:
+        yield
+    except (InputError, InvalidDicomError) as error:
+        raise Unsound("the stored result is no DICOM file any more: check the blob store") from error
+    except TransientError as error:
+        raise NotReady(str(error)) from error
+    except Exception as error:  # pydicom raises anything for damaged bytes; values stay out of the log
+        raise NotReady(UNREADABLE.format(error=type(error).__name__)) from error

@@ -8,8 +8,9 @@ what it had.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ from scp_node.carriers import Carrier, by_dimse
 from scp_node.commitment import NotNow
 from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.dicomweb import web_target_of
+from scp_node.load import ASSOCIATIONS_AT_MOST, Item, Load
 from scp_node.packing import NotReady, Packer, Unsound
 from scp_node.peer import ConnectionProblem, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile
@@ -88,6 +90,7 @@ class Postman:
         secrets: The credentials for peers that are called by DICOMweb.
         tls: The certificates for peers that are called over TLS.
         clock: What time it is.
+        alone: Peers that took no further association at a time, so that one is all they get while this process lives.
     """
 
     database: Database
@@ -97,6 +100,7 @@ class Postman:
     secrets: PeerSecrets
     tls: TlsFiles = field(default_factory=TlsFiles)
     clock: Clock = utc_now
+    alone: set[UUID] = field(default_factory=set)
 
     def destinations_due(self) -> tuple[UUID, ...]:
         """The peers that something can be sent to now, or that are to be asked for a commitment."""
@@ -117,18 +121,19 @@ class Postman:
             self._visit(line, self._packed(due, until_sent))
         return len(due)
 
-    def _visit(self, line: Line, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
+    def _visit(self, line: Line, load: Load) -> None:
         """One visit: send what waits, then ask for the commitments that are outstanding."""
         if reason := line.why_no_commitment:
             self._settle_commitments(line, lambda _: reason)
-        if not waiting and not self._awaits_commitment(line.peer.id):
+        if not load.files and not self._awaits_commitment(line.peer.id):
             return
         try:
-            with self._open(line, [file for _, file in waiting.values()]) as carrier:
-                self._send(carrier, waiting)
+            with self._open(line, load.files) as carrier:
+                with self._helped(line, load):
+                    self._send(carrier, load)
                 self._settle_commitments(line, carrier.ask)
         except (ConnectionProblem, ConfigurationError) as problem:
-            self._note_unreachable(line, [delivery.id for delivery, _ in waiting.values()], str(problem))
+            self._note_unreachable(line, [delivery.id for delivery, _ in load.left], str(problem))
         else:
             self._note_reached(line)
 
@@ -150,17 +155,42 @@ class Postman:
             on_report=lambda event: handlers.on_report(event, line.peer),
         )
 
-    def _send(self, carrier: Carrier, waiting: dict[Path, tuple[DueDelivery, OutgoingFile]]) -> None:
-        """Send what waits, and take it out of `waiting`.
+    @contextmanager
+    def _helped(self, line: Line, load: Load) -> Iterator[None]:
+        """Further associations send of the same load: an archive stores several in little more than one's time."""
+        wanted = 1 if line.peer.id in self.alone else load.associations
+        with ThreadPoolExecutor(ASSOCIATIONS_AT_MOST, thread_name_prefix="helper") as threads:
+            helpers = [threads.submit(self._help, line, load) for _ in range(wanted - 1)]
+            yield
+            for helper in helpers:
+                helper.result()
+
+    def _help(self, line: Line, load: Load) -> None:
+        """Send what nobody else has taken; where that does not go, the first association still may."""
+        try:
+            with self._open(line, load.files) as carrier:
+                self._send(carrier, load)
+        except (ConnectionProblem, ConfigurationError) as problem:
+            if isinstance(problem, ConnectionProblem) and problem.is_rejection:
+                self.alone.add(line.peer.id)
+            log.info("helping_association_ended", peer=line.peer.ae_title, problem=str(problem))
+
+    def _send(self, carrier: Carrier, load: Load) -> None:
+        """Send what waits.
 
         Raises:
             ConnectionProblem: The connection broke; what had no turn still waits.
         """
-        for delivery, file in list(waiting.values()):
-            outcome = carrier.store(file)
+        while item := load.take():
+            delivery, file = item
+            try:
+                outcome = carrier.store(file)
+            except ConnectionProblem:
+                load.put_back(item)
+                raise
             if outcome.fate is Fate.NOT_TRIED:
+                load.put_back(item)
                 raise ConnectionProblem(outcome.problem)
-            del waiting[file.path]
             self._note(delivery, outcome, awaits_commitment=carrier.commits)
             if not outcome.answer and not carrier.is_open:
                 raise ConnectionProblem(outcome.problem or f"{delivery.peer_ae_title} closed the connection")
@@ -197,28 +227,40 @@ class Postman:
         with self.database.begin() as connection:
             return commitments.claim(connection, peer_id, now=self.clock())
 
-    def _packed(
-        self, due: Sequence[DueDelivery], until_sent: ExitStack
-    ) -> dict[Path, tuple[DueDelivery, OutgoingFile]]:
-        """The deliveries whose files may leave the house; each is judged by itself: none keeps another back."""
-        packed: dict[Path, tuple[DueDelivery, OutgoingFile]] = {}
+    def _packed(self, due: Sequence[DueDelivery], until_sent: ExitStack) -> Load:
+        """The deliveries whose files can be had; each is judged when its turn comes: none keeps another back."""
         if not due:
-            return packed
+            return Load()
         try:
             folder = until_sent.enter_context(working_folder(self.scratch, prefix="delivery-"))
         except TransientError as problem:
             self._hold_back(due, str(problem))
-            return packed
+            return Load()
         packer = Packer(database=self.database, store=self.store, attempts=self.attempts, folder=folder)
+        packed: list[Item] = []
         for delivery in due:
             try:
-                file = packer.pack(delivery)
-                packed[file.path] = (delivery, file)
-            except Unsound as problem:
-                self._bury(delivery, str(problem))
-            except NotReady as problem:
-                self._hold_back([delivery], str(problem))
-        return packed
+                packed.append((delivery, packer.pack(delivery)))
+            except (Unsound, NotReady) as problem:
+                self._set_aside(delivery, problem)
+
+        def may_leave(item: Item) -> bool:
+            delivery, file = item
+            try:
+                packer.judge(delivery, file)
+            except (Unsound, NotReady) as problem:
+                self._set_aside(delivery, problem)
+                return False
+            return True
+
+        return Load(packed, may_leave=may_leave)
+
+    def _set_aside(self, delivery: DueDelivery, problem: Unsound | NotReady) -> None:
+        """What cannot leave is buried, or held back until it can."""
+        if isinstance(problem, Unsound):
+            self._bury(delivery, str(problem))
+        else:
+            self._hold_back([delivery], str(problem))
 
     def _note(self, delivery: DueDelivery, outcome: Outcome, *, awaits_commitment: bool) -> None:
         match outcome.fate:

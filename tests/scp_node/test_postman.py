@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, StoragePresentationContexts, evt
 from sqlalchemy import insert, select, update
 
 from pipeline.peer_secrets import PeerSecrets
@@ -261,6 +263,54 @@ def test_a_destination_that_says_nothing_keeps_no_other_waiting(outbox: Outbox, 
         assert dispatcher.busy() == ()
     [outage] = outbox.outages()
     assert outage.peer == "SILENT"
+
+
+class Archive:
+    """Stores slowly what comes, on so many associations at a time."""
+
+    def __init__(self, associations: int) -> None:
+        self.stored: list[str] = []
+        self.accepted = self.rejected = 0
+        self.ae = AE("PACS")
+        self.ae.maximum_associations = associations
+        for known in StoragePresentationContexts:
+            self.ae.add_supported_context(known.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+
+    @contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        handlers = [
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_ACCEPTED, lambda _: self._count("accepted")),
+            (evt.EVT_REJECTED, lambda _: self._count("rejected")),
+        ]
+        server = self.ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+    def _store(self, event: evt.Event) -> int:
+        time.sleep(0.3)
+        self.stored.append(str(event.request.AffectedSOPInstanceUID))
+        return 0x0000
+
+    def _count(self, what: str) -> None:
+        setattr(self, what, getattr(self, what) + 1)
+
+
+@pytest.mark.parametrize("takes", [9, 2])
+def test_a_batch_leaves_on_as_many_associations_as_its_peer_takes(
+    outbox: Outbox, port: int, monkeypatch: pytest.MonkeyPatch, takes: int
+) -> None:
+    monkeypatch.setattr("scp_node.load.FILES_EACH", 1)
+    pacs = Archive(takes)
+    with pacs.listening(port):
+        assert outbox.deliver() == 3
+    assert outbox.states() == {"delivered"}
+    assert len(set(pacs.stored)) == len(pacs.stored) == 3
+    assert pacs.accepted + pacs.rejected == 3
+    assert bool(outbox.postman.alone) == bool(pacs.rejected) == (takes == 2)
+    assert outbox.outages() == ()
 
 
 def test_what_was_planned_first_leaves_first(outbox: Outbox) -> None:
