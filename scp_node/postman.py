@@ -8,8 +8,8 @@ what it had.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from scp_node.carriers import Carrier, by_dimse
 from scp_node.commitment import NotNow
 from scp_node.commitment_handlers import CommitmentHandlers
 from scp_node.dicomweb import web_target_of
-from scp_node.load import ASSOCIATIONS_AT_MOST, Item, Load
+from scp_node.load import Item, Load
 from scp_node.packing import NotReady, Packer, Unsound
 from scp_node.peer import ConnectionProblem, target_of
 from scp_node.sending import Fate, Outcome, OutgoingFile
@@ -159,11 +159,14 @@ class Postman:
     def _helped(self, line: Line, load: Load) -> Iterator[None]:
         """Further associations send of the same load: an archive stores several in little more than one's time."""
         wanted = 1 if line.peer.id in self.alone else load.associations
-        with ThreadPoolExecutor(ASSOCIATIONS_AT_MOST, thread_name_prefix="helper") as threads:
-            helpers = [threads.submit(self._help, line, load) for _ in range(wanted - 1)]
+        helpers = [threading.Thread(target=self._help, args=(line, load), daemon=True) for _ in range(wanted - 1)]
+        for helper in helpers:
+            helper.start()
+        try:
             yield
+        finally:
             for helper in helpers:
-                helper.result()
+                helper.join()
 
     def _help(self, line: Line, load: Load) -> None:
         """Send what nobody else has taken; where that does not go, the first association still may."""
@@ -174,6 +177,8 @@ class Postman:
             if isinstance(problem, ConnectionProblem) and problem.is_rejection:
                 self.alone.add(line.peer.id)
             log.info("helping_association_ended", peer=line.peer.ae_title, problem=str(problem))
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: its file is sent again when its lease has ended
+            log.warning("helping_association_broke", peer=line.peer.ae_title, error=type(error).__name__)
 
     def _send(self, carrier: Carrier, load: Load) -> None:
         """Send what waits.
