@@ -14,7 +14,7 @@ from pipeline.dicom_write import ProofPicture
 from pipeline.export import npz, png, write_file
 from pipeline.geometry import FloatArray
 from pipeline.made_with import MadeWith
-from pipeline.results import DISCLAIMER, SHAPE_ONLY, BoneContour, FileKind, RadiographReport, ResultFile
+from pipeline.results import DISCLAIMER, NOT_RECOGNISED, SHAPE_ONLY, BoneContour, FileKind, RadiographReport, ResultFile
 from pipeline.shown_radiographs import ShownBone, ShownRadiograph
 from pipeline.stages.depth_pictures import depth_pictures, view_depth
 from pipeline.stages.lettering import QUIET, WARNING, Line, Picture
@@ -85,7 +85,7 @@ def _caption(film: ShownRadiograph, made_with: MadeWith) -> Caption:
     return Caption(
         title=film.title,
         sides=film.markers,
-        lines=(*lines, origin, Line(text=DISCLAIMER, colour=QUIET)),
+        lines=(*lines, origin, Line(text=NOT_RECOGNISED, colour=QUIET, size=0.8), Line(text=DISCLAIMER, colour=QUIET)),
         mm_per_pixel=film.mm_per_pixel,
     )
 
@@ -94,11 +94,10 @@ def _lone_bone_lines(shown: ShownBone) -> list[Line]:
     views = _views(shown)
     if not shown.bone.scale.known:
         return [Line(text=SHAPE_ONLY, colour=WARNING), Line(text=f"Views used: {views}", colour=QUIET)]
-    expected = shown.bone.assessment.expected_error_mm
     return [
         Line(text=f"Contour error {_error_words(shown)}: mean distance to the outline seen here"),
-        Line(text=f"Expected 3D error {expected:.1f} mm; views used: {views}"),
-        _scale_line(shown),
+        Line(text=f"Expected 3D error {_in_space(shown)}; views used: {views}"),
+        _scale_line([shown]),
     ]
 
 
@@ -109,26 +108,33 @@ def _bone_lines(bones: Sequence[ShownBone]) -> list[Line]:
         return [Line(text=SHAPE_ONLY, colour=WARNING), *named]
     lines = [
         Line(
-            text=f"{shown.surface.title}: contour error {_error_words(shown)}, expected 3D error "
-            f"{shown.bone.assessment.expected_error_mm:.1f} mm, views used: {_views(shown)}",
+            text=f"{shown.surface.title}: contour error {_error_words(shown)}, expected 3D error {_in_space(shown)}, "
+            f"views used: {_views(shown)}",
             colour=BONE_COLOURS[shown.surface.bone],
         )
         for shown in bones
     ]
     missed = f"Red: the outline misses what is seen here by more than {MISS_MM:g} mm. Pale: nothing is seen there."
-    return [*lines, Line(text=missed, colour=MISS, size=0.9), _scale_line(bones[0])]
+    return [*lines, Line(text=missed, colour=MISS, size=0.9), _scale_line(bones)]
 
 
 def _error_words(shown: ShownBone) -> str:
     return "not measured" if shown.contour_error_mm is None else f"{shown.contour_error_mm:.1f} mm"
 
 
+def _in_space(shown: ShownBone) -> str:
+    """The calibrated error of the surface where the films show it, with its interval."""
+    judged = shown.bone.assessment
+    return f"{judged.expected_error_mm:.1f} mm (90 % within {judged.interval_mm:.1f} mm)"
+
+
 def _views(shown: ShownBone) -> str:
     return ", ".join(str(view.decision.view) for view in shown.bone.views)
 
 
-def _scale_line(shown: ShownBone) -> Line:
-    scale = shown.bone.scale
+def _scale_line(bones: Sequence[ShownBone]) -> Line:
+    """The scale, where bones rest on several the least certain one."""
+    scale = max((shown.bone.scale for shown in bones), key=lambda scale: scale.relative_uncertainty)
     return Line(text=f"Scale: {scale.provenance}, ± {scale.relative_uncertainty:.1%}", colour=QUIET, size=0.8)
 
 

@@ -30,6 +30,8 @@ from pipeline.surface import Bone, bone_title
 LONGEST_PIXELS: Final = 1400
 JPEG_QUALITY: Final = 86
 """Pictures are inlined smaller than they lie in the folder, so that the page can be sent by mail."""
+SMALL_BYTES: Final = 100_000
+"""But for those that are smaller already: decoding takes longer than all else about the page."""
 
 STRIP_ASPECT: Final = 2.0
 PICTURES_AT_ONCE: Final = 4
@@ -195,12 +197,21 @@ def _figure(path: Path, words: str) -> str:
     """A picture as a data URI, reduced to what a page shows; a long strip takes the page's whole width."""
     with Image.open(path) as picture:
         is_strip = picture.width > STRIP_ASPECT * picture.height
-        picture.thumbnail((LONGEST_PIXELS, LONGEST_PIXELS))
-        buffer = io.BytesIO()
-        picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
-    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        is_small = path.stat().st_size <= SMALL_BYTES
+        source = _uri("image/png", path.read_bytes()) if is_small else _uri("image/jpeg", _as_jpeg(picture))
     image = f'<img src="{source}" alt="{escape(words)}" loading="lazy">'
     return f"<figure{' class=full' if is_strip else ''}>{image}<figcaption>{escape(words)}</figcaption></figure>"
+
+
+def _as_jpeg(picture: Image.Image) -> bytes:
+    picture.thumbnail((LONGEST_PIXELS, LONGEST_PIXELS))
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _measurements(report: Report) -> str:

@@ -161,6 +161,7 @@ def _bone(
         contour_error_mm=tuple(MISFIT_MM for _ in films),
         shape_distance=0.0,
         expected_error_mm=1.0,
+        interval_mm=2.0,
         warnings=(),
     )
     return ReconstructedBone(views=tuple(views.values()), fit=fit, assessment=assessment, measurements=())

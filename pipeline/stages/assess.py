@@ -27,6 +27,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 MEAN_OF_ABSOLUTE: Final = 0.8
 """Mean absolute value of a normal variable in standard deviations, sqrt(2 / pi)."""
+NINE_TENTHS: Final = 1.645
+"""Standard deviations on either side of the mean between which nine tenths of a normal variable lie."""
 
 MOST_CONTOUR_ERROR_MM: Final = {
     Bone.FEMUR: 1.6,
@@ -89,6 +91,7 @@ class Assessment:
         contour_error_mm: Per view, in the order of the fit: mean distance of seen and reprojected contour.
         shape_distance: Root mean square of the shape coefficients, in standard deviations.
         expected_error_mm: Expected mean surface error of the visible part, calibrated on people not in the model.
+        interval_mm: Half of its 90 % interval: within this of nine tenths of its points the true surface is expected.
         warnings: Sentences for the reader of the report.
     """
 
@@ -96,6 +99,7 @@ class Assessment:
     contour_error_mm: tuple[float, ...]
     shape_distance: float
     expected_error_mm: float
+    interval_mm: float
     warnings: tuple[str, ...]
 
 
@@ -114,7 +118,7 @@ def assess(fit: Fit) -> Assessment:
     _refuse_contradicting_scale(fit)
     _refuse_unlikely_shape(fit, distance)
     deviation = vertex_sd(fit)
-    shown = _shown(fit)
+    visible = float(np.sqrt((deviation[_shown(fit)] ** 2).mean()))
     surface = BoneSurface(
         bone=fit.bone,
         side=fit.side,
@@ -127,7 +131,8 @@ def assess(fit: Fit) -> Assessment:
         surface=surface,
         contour_error_mm=errors,
         shape_distance=distance,
-        expected_error_mm=MEAN_OF_ABSOLUTE * float(np.sqrt((deviation[shown] ** 2).mean())),
+        expected_error_mm=MEAN_OF_ABSOLUTE * visible,
+        interval_mm=NINE_TENTHS * visible,
         warnings=_warnings(fit, surface),
     )
 
