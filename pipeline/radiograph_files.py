@@ -108,8 +108,8 @@ def _bone_lines(bones: Sequence[ShownBone]) -> list[Line]:
         return [Line(text=SHAPE_ONLY, colour=WARNING), *named]
     lines = [
         Line(
-            text=f"{shown.surface.title}: contour error {_error_words(shown)}, expected 3D error {_in_space(shown)}, "
-            f"views used: {_views(shown)}",
+            text=f"{shown.surface.title}: contour error {_error_words(shown)}; in 3D {_in_space(shown)}; "
+            f"from {_views(shown)}",
             colour=BONE_COLOURS[shown.surface.bone],
         )
         for shown in bones
