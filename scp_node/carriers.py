@@ -15,8 +15,8 @@ from pynetdicom.association import Association
 from pipeline.records.commitments import Ask
 from scp_node.commitment import ask, context, is_accepted
 from scp_node.contexts import IMPLICIT_LITTLE, VERIFICATION, contexts_for
-from scp_node.peer import Target, open_association
-from scp_node.sending import Outcome, OutgoingFile, proposed, store
+from scp_node.peer import ConnectionProblem, Target, open_association
+from scp_node.sending import Fate, Outcome, OutgoingFile, proposed, store
 
 
 class Carrier(Protocol):
@@ -69,8 +69,15 @@ class DimseCarrier:
         return bool(self.association.is_established)
 
     def store(self, file: OutgoingFile) -> Outcome:
-        """C-STORE one file."""
-        return store(self.association, file, self.target)
+        """C-STORE one file.
+
+        Raises:
+            ConnectionProblem: The association had ended, so this file had no turn.
+        """
+        outcome = store(self.association, file, self.target)
+        if outcome.fate is Fate.NOT_TRIED:
+            raise ConnectionProblem(outcome.problem)
+        return outcome
 
     def ask(self, wanted: Ask) -> str:
         """N-ACTION, where the peer offers storage commitment."""

@@ -193,9 +193,6 @@ class Postman:
             except ConnectionProblem:
                 load.put_back(item)
                 raise
-            if outcome.fate is Fate.NOT_TRIED:
-                load.put_back(item)
-                raise ConnectionProblem(outcome.problem)
             self._note(delivery, outcome, awaits_commitment=carrier.commits)
             if not outcome.answer and not carrier.is_open:
                 raise ConnectionProblem(outcome.problem or f"{delivery.peer_ae_title} closed the connection")
